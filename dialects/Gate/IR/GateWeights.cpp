@@ -3,6 +3,7 @@
 #include "dialects/Gate/IR/GateOps.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
 
 using namespace mlir;
 using namespace gatecc::gate;
@@ -25,6 +26,33 @@ LogicalResult WeightOp::verify() {
         llvm::any_of(*getStrides(), [](int64_t s) { return s < 0; })) // C3
       return emitOpError("expects an offset and strides that are not negative");
   }
+  return success();
+}
+
+LogicalResult PackedWeightOp::verify() {
+  auto type = cast<RankedTensorType>(getType());
+  auto module = (*this)->getParentOfType<ModuleOp>();
+  Type common;
+  for (Attribute source : getSources()) { // C1
+    auto reference = dyn_cast<FlatSymbolRefAttr>(source);
+    auto weight = reference ? module.lookupSymbol<WeightOp>(reference.getAttr()) : nullptr;
+    if (!weight || (common && weight.getType() != common))
+      return emitOpError("expects gate.weight sources of one type, got ") << source;
+    common = weight.getType();
+  }
+  auto source = dyn_cast_or_null<RankedTensorType>(common);
+  int64_t lanes = getLanes();
+  if (!source || source.getRank() < 2 || source.getRank() > 3 || lanes < 1)
+    return emitOpError("expects sources of rank 2 or 3 and at least one lane");
+  ArrayRef<int64_t> shape = source.getShape();
+  int64_t n = shape.back();
+  SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1, (n + lanes - 1) / lanes,
+                            shape[shape.size() - 2],
+                            int64_t(getSources().size()) * lanes};
+  if (type.getShape() != ArrayRef(want) ||
+      type.getElementType() != source.getElementType()) // C2
+    return emitOpError("expects the packed type ")
+           << RankedTensorType::get(want, source.getElementType()) << ", got " << type;
   return success();
 }
 
