@@ -80,7 +80,6 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
       DefaultValuedAttr<StrAttr, "">:$note);
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
-  let hasVerifier = 1;
 }
 
 def Gate_RecordOp : Gate_Op<"record", [AttrSizedOperandSegments]> {
