@@ -3,8 +3,12 @@
 #include "gatecc/InitAll.h"
 
 #include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Lowering/Passes.h"
+#include "gatecc/Pipelines/Stages.h"
+#include "gatecc/Transforms/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
+#include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
 
@@ -12,6 +16,12 @@ void gatecc::registerAllDialects(DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   registry.insert<gate::GateDialect>();
+  registerBufferizableOpInterfaceModels(registry);
 }
 
-void gatecc::registerAllPasses() {}
+void gatecc::registerAllPasses() {
+  registerGateccTransformsPasses();
+  registerGateccLoweringPasses();
+  mlir::registerTransformsPasses();
+  registerStagePipelines();
+}
