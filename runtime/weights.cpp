@@ -8,7 +8,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +97,15 @@ char *pathBesideLibrary(const char *baseName) {
   return path;
 }
 
+uint64_t parseHash(const char *text) {
+  uint64_t hash = 0;
+  for (; *text; ++text)
+    hash = hash << 4 |
+           static_cast<uint64_t>(*text <= '9' ? *text - '0'
+                                              : (*text | 0x20) - 'a' + 10);
+  return hash;
+}
+
 struct Failure {
   gatecc_status status;
   char *message;
@@ -134,7 +142,7 @@ bool mapFile(const gatecc_program &program, const char *path, bool verify,
            header.start != GATECC_WEIGHTS_START)
     reason = "it has a format that this library does not know";
   else if (header.data_bytes != program.weight_bytes ||
-           header.hash != strtoull(program.weights_hash, nullptr, 16))
+           header.hash != parseHash(program.weights_hash))
     reason = "it belongs to another library";
   else if (static_cast<uint64_t>(status.st_size) < needed)
     reason = "it is too short; copy it again";
