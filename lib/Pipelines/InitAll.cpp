@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Registration of dialects and passes, one list for every tool.
+#include "gatecc/InitAll.h"
+
+#include "dialects/Gate/IR/GateOps.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+
+using namespace mlir;
+
+void gatecc::registerAllDialects(DialectRegistry &registry) {
+  mlir::registerAllDialects(registry);
+  mlir::registerAllExtensions(registry);
+  registry.insert<gate::GateDialect>();
+}
+
+void gatecc::registerAllPasses() {}
