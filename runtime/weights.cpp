@@ -74,7 +74,8 @@ uint64_t gatecc_runtime::hashBytes(const unsigned char *p, uint64_t bytes) {
   return hash ^ hash >> 32;
 }
 
-// --- The mapping ---------------------------------------------------------------
+// --- The mapping
+// ---------------------------------------------------------------
 
 namespace {
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

@@ -51,9 +51,8 @@ public:
           float value = float(e * 37 % 101) / 50.0f - 1.0f;
           std::memcpy(&data[i][e * 4], &value, 4);
         }
-      DLTensor tensor = {data[i].data(),   {kDLCPU, 0},      info.rank,
-                         info.dtype,       shapes[i].data(), nullptr,
-                         0};
+      DLTensor tensor = {data[i].data(),   {kDLCPU, 0}, info.rank, info.dtype,
+                         shapes[i].data(), nullptr,     0};
       in[i] = {info.name, tensor};
     }
     std::vector<gatecc_named_tensor> out(library->num_outputs);

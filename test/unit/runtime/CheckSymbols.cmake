@@ -3,6 +3,7 @@
 # Checks the symbols of gatecc_runtime.bc: undefined ones are in the list of
 # runtime/libc_symbols.txt (the compiler links against stubs of exactly these),
 # and only gatecc_get_library is visible.
+cmake_minimum_required(VERSION 3.25)
 find_program(NM NAMES llvm-nm-22 PATHS /usr/lib/llvm-22/bin REQUIRED)
 find_program(DIS NAMES llvm-dis-22 PATHS /usr/lib/llvm-22/bin REQUIRED)
 file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../../../runtime/libc_symbols.txt

@@ -66,7 +66,9 @@ TEST_P(Pool, ManySmallJobs) {
   for (int job = 0; job < 20000; ++job)
     gatecc_parallel_for(
         &h.frame, 8,
-        [](void *s, int64_t i) { (*static_cast<std::vector<int64_t> *>(s))[i] += i; },
+        [](void *s, int64_t i) {
+          (*static_cast<std::vector<int64_t> *>(s))[i] += i;
+        },
         &sum);
   for (int64_t i = 0; i < 8; ++i)
     EXPECT_EQ(sum[i], 20000 * i);

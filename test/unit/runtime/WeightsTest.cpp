@@ -29,8 +29,11 @@ static const gatecc_program_target targets[] = {
     {"x86-64", 0, run, arenaBytes, 0}};
 
 extern "C" const gatecc_program gatecc_program_constant = {
-    "0.1", "m", "00", kBytes, 0, 0, 0, 0, 1, nullptr, nullptr, nullptr, nullptr,
-    targets, nullptr, "RuntimeWeightsTests.weights", hashText};
+    "0.1",   "m",     "00",    kBytes,
+    0,       0,       0,       0,
+    1,       nullptr, nullptr, nullptr,
+    nullptr, targets, nullptr, "RuntimeWeightsTests.weights",
+    hashText};
 
 namespace {
 std::string besideProgram() {
@@ -98,7 +101,9 @@ protected:
     Created c = create();
     EXPECT_EQ(c.status, GATECC_WEIGHTS);
     EXPECT_NE(c.message.find(reason), std::string::npos) << c.message;
-    EXPECT_NE(c.message.find("/RuntimeWeightsTests.weights'"), std::string::npos) << c.message;
+    EXPECT_NE(c.message.find("/RuntimeWeightsTests.weights'"),
+              std::string::npos)
+        << c.message;
   }
   std::string path = besideProgram();
   std::string good = goodFile();
