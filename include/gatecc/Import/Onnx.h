@@ -11,10 +11,10 @@ namespace gatecc {
 
 /// Reads an ONNX model into a module of the import level: func @main of
 /// `onnx.node`s, with model-local functions inlined, Constant nodes folded, and
-/// initializers as `gate.weight` views of the file or, up to 1 KB, as constants.
-/// Returns null and reports the reason as a diagnostic if the file cannot be
-/// read, is malformed, or breaks a rule of ONNX. Memory is in proportion to
-/// the graph: the bytes of weights are not copied.
+/// initializers as `gate.weight` views of the file or, up to 1 KB, as
+/// constants. Returns null and reports the reason as a diagnostic if the file
+/// cannot be read, is malformed, or breaks a rule of ONNX. Memory is in
+/// proportion to the graph: the bytes of weights are not copied.
 mlir::OwningOpRef<mlir::ModuleOp> importOnnx(mlir::MLIRContext &context,
                                              llvm::StringRef path);
 

@@ -46,8 +46,8 @@ std::optional<std::vector<unsigned>> gatecc::orderNodes(ArrayRef<Node> nodes,
       if (!output.empty())
         if (auto [it, isNew] = makers.try_emplace(output, index); !isNew) {
           error = ("value '" + output + "' is made twice, by " +
-                   describeNode(nodes[it->second]) + " and by " + describeNode(node) +
-                   "; every value needs a name of its own")
+                   describeNode(nodes[it->second]) + " and by " +
+                   describeNode(node) + "; every value needs a name of its own")
                       .str();
           return std::nullopt;
         }
@@ -83,7 +83,8 @@ std::optional<std::vector<unsigned>> gatecc::orderNodes(ArrayRef<Node> nodes,
         open(needed);
       } else if (state[needed] == Open) {
         error = "the graph has a cycle: ";
-        auto first = find_if(stack, [&](const Visit &v) { return v.node == needed; });
+        auto first =
+            find_if(stack, [&](const Visit &v) { return v.node == needed; });
         constexpr unsigned maxNamed = 8;
         unsigned named = 0;
         for (; first != stack.end() && named < maxNamed; ++first, ++named)

@@ -11,11 +11,11 @@ namespace gatecc {
 /// "node 'name' (Op)", or the first output for a node without a name.
 std::string describeNode(const proto::Node &node);
 
-/// Indices of the nodes such that each comes after those that make its inputs and
-/// what its bodies use; the file's order wherever that is one. On failure `error`
-/// names the nodes of a cycle, or the value that two nodes make.
-std::optional<std::vector<unsigned>> orderNodes(llvm::ArrayRef<proto::Node> nodes,
-                                                std::string &error);
+/// Indices of the nodes such that each comes after those that make its inputs
+/// and what its bodies use; the file's order wherever that is one. On failure
+/// `error` names the nodes of a cycle, or the value that two nodes make.
+std::optional<std::vector<unsigned>>
+orderNodes(llvm::ArrayRef<proto::Node> nodes, std::string &error);
 
 } // namespace gatecc
 

@@ -20,8 +20,8 @@ using llvm::StringMap;
 /// Older operator sets differ in many operators; nobody exports them any more.
 static constexpr int64_t minOpset = 13;
 
-OnnxImporter::OnnxImporter(MLIRContext *context, StringRef path, StringRef bytes,
-                           const proto::Model &model)
+OnnxImporter::OnnxImporter(MLIRContext *context, StringRef path,
+                           StringRef bytes, const proto::Model &model)
     : context(context), path(path), bytes(bytes), model(model),
       fileLoc(FileLineColLoc::get(context, path, 0, 0)), builder(context),
       tensors(context, path, bytes) {}
@@ -33,7 +33,8 @@ LogicalResult OnnxImporter::fail(const Twine &reason) {
 OwningOpRef<ModuleOp> OnnxImporter::run() {
   module = ModuleOp::create(fileLoc);
   Operation *op = module.get();
-  op->setAttr("gatecc.name", builder.getStringAttr(llvm::sys::path::stem(path)));
+  op->setAttr("gatecc.name",
+              builder.getStringAttr(llvm::sys::path::stem(path)));
   op->setAttr("gatecc.source", builder.getStringAttr(path));
   op->setAttr("gatecc.source_hash", builder.getStringAttr(hashSource(bytes)));
   symbols.emplace(op);
@@ -49,8 +50,8 @@ LogicalResult OnnxImporter::readOpsets(ArrayRef<proto::OpsetImport> imports,
   for (const proto::OpsetImport &import : imports) {
     StringRef domain = canonicalDomain(import.domain);
     if (import.version < 1)
-      return fail(owner + " imports version " + Twine(import.version) + " of domain '" +
-                  domain + "'; versions begin at 1");
+      return fail(owner + " imports version " + Twine(import.version) +
+                  " of domain '" + domain + "'; versions begin at 1");
     auto [it, isNew] = opsets.try_emplace(domain, import.version);
     if (!isNew && it->second != import.version)
       return fail(owner + " imports two versions of domain '" + domain + "'");
@@ -61,13 +62,16 @@ LogicalResult OnnxImporter::readOpsets(ArrayRef<proto::OpsetImport> imports,
   auto standard = opsets.find("");
   if (standard != opsets.end() && standard->second < minOpset)
     return fail(owner + " uses opset " + Twine(standard->second) + "; opset " +
-                Twine(minOpset) + " or later is needed (convert the model, for example "
+                Twine(minOpset) +
+                " or later is needed (convert the model, for example "
                 "with onnx.version_converter)");
   return success();
 }
 
-static std::string functionKey(StringRef domain, StringRef name, StringRef overload) {
-  return (canonicalDomain(domain) + Twine('\0') + name + Twine('\0') + overload).str();
+static std::string functionKey(StringRef domain, StringRef name,
+                               StringRef overload) {
+  return (canonicalDomain(domain) + Twine('\0') + name + Twine('\0') + overload)
+      .str();
 }
 
 LogicalResult OnnxImporter::indexFunctions() {
@@ -82,7 +86,8 @@ LogicalResult OnnxImporter::indexFunctions() {
   return success();
 }
 
-const proto::Function *OnnxImporter::findFunction(const proto::Node &node) const {
+const proto::Function *
+OnnxImporter::findFunction(const proto::Node &node) const {
   return functions.lookup(functionKey(node.domain, node.op, node.overload));
 }
 
@@ -133,20 +138,23 @@ FailureOr<Type> OnnxImporter::declaredType(const proto::ValueInfo &info) {
   for (auto [index, dimension] : enumerate(*info.shape)) {
     int64_t size = dimension.size.value_or(ShapedType::kDynamic);
     if (dimension.size && size < 0)
-      return fail("dimension " + Twine(index) + " of value '" + info.name + "' is " +
-                  Twine(size) + "; give it a size, or a name if it is not fixed");
+      return fail("dimension " + Twine(index) + " of value '" + info.name +
+                  "' is " + Twine(size) +
+                  "; give it a size, or a name if it is not fixed");
     int64_t number;
-    if (!dimension.size && !dimension.name.getAsInteger(10, number) && number >= 0)
+    if (!dimension.size && !dimension.name.getAsInteger(10, number) &&
+        number >= 0)
       size = number;
     shape.push_back(size);
   }
   if (!fitsMemory(shape, element))
-    return fail("value '" + info.name + "' has more elements than memory can hold");
+    return fail("value '" + info.name +
+                "' has more elements than memory can hold");
   return Type(RankedTensorType::get(shape, element));
 }
 
-LogicalResult OnnxImporter::importInput(const proto::ValueInfo &info, Block *block,
-                                        Scope &scope,
+LogicalResult OnnxImporter::importInput(const proto::ValueInfo &info,
+                                        Block *block, Scope &scope,
                                         SmallVectorImpl<Attribute> &attrs) {
   if (!isPortableName(info.name))
     return fail("an input has no name, or one that is no UTF-8 text");
@@ -155,10 +163,12 @@ LogicalResult OnnxImporter::importInput(const proto::ValueInfo &info, Block *blo
                 "' is declared as no tensor; inputs can only be tensors");
   if (!onnxElementType(context, info.elementType))
     return fail("input '" + info.name + "' has element type " +
-                onnxTypeName(info.elementType) + ", which gatecc does not support");
+                onnxTypeName(info.elementType) +
+                ", which gatecc does not support");
   if (!info.shape)
-    return fail("input '" + info.name +
-                "' has no shape; declare its dimensions, by name where they vary");
+    return fail(
+        "input '" + info.name +
+        "' has no shape; declare its dimensions, by name where they vary");
   FailureOr<Type> type = declaredType(info);
   if (failed(type))
     return failure();
@@ -170,7 +180,8 @@ LogicalResult OnnxImporter::importInput(const proto::ValueInfo &info, Block *blo
       {builder.getNamedAttr("gate.name", builder.getStringAttr(info.name)),
        builder.getNamedAttr("gate.dims", builder.getArrayAttr(dims))}));
   Location loc = NameLoc::get(builder.getStringAttr(info.name), fileLoc);
-  if (!scope.values.try_emplace(info.name, block->addArgument(*type, loc)).second)
+  if (!scope.values.try_emplace(info.name, block->addArgument(*type, loc))
+           .second)
     return fail("input '" + info.name + "' is declared twice");
   return success();
 }
@@ -184,13 +195,16 @@ Attribute OnnxImporter::outputAttributes(const proto::ValueInfo &info) {
     for (auto [index, dimension] : enumerate(*info.shape)) {
       // A name that no input has may be an expression of such names.
       bool isText = !dimension.size && !dimension.name.empty() &&
-                    !dimNames.contains(dimension.name) && llvm::isPrint(dimension.name[0]) &&
+                    !dimNames.contains(dimension.name) &&
+                    llvm::isPrint(dimension.name[0]) &&
                     !llvm::isDigit(dimension.name[0]);
       dims.push_back(
           isText ? builder.getStringAttr(dimension.name)
-                 : dimAttribute(dimension, (info.name + "_d" + Twine(index)).str()));
+                 : dimAttribute(dimension,
+                                (info.name + "_d" + Twine(index)).str()));
     }
-    attrs.push_back(builder.getNamedAttr("gate.dims", builder.getArrayAttr(dims)));
+    attrs.push_back(
+        builder.getNamedAttr("gate.dims", builder.getArrayAttr(dims)));
   }
   return builder.getDictionaryAttr(attrs);
 }
@@ -203,7 +217,8 @@ LogicalResult OnnxImporter::importMain(func::FuncOp &function) {
   if (graph.outputs.empty())
     return fail("the graph has no outputs");
 
-  function = func::FuncOp::create(fileLoc, "main", builder.getFunctionType({}, {}));
+  function =
+      func::FuncOp::create(fileLoc, "main", builder.getFunctionType({}, {}));
   symbols->insert(function);
   main = function;
   Block *block = function.addEntryBlock();
@@ -230,11 +245,13 @@ LogicalResult OnnxImporter::importMain(func::FuncOp &function) {
     if (!names.insert(info.name).second)
       return fail("output '" + info.name + "' is listed twice");
     if (info.isOther)
-      return fail("output '" + info.name + "' is no tensor; outputs can only be tensors");
+      return fail("output '" + info.name +
+                  "' is no tensor; outputs can only be tensors");
     if (info.isTensor && info.elementType != 0 &&
         !onnxElementType(context, info.elementType))
       return fail("output '" + info.name + "' has element type " +
-                  onnxTypeName(info.elementType) + ", which gatecc does not support");
+                  onnxTypeName(info.elementType) +
+                  ", which gatecc does not support");
     outputAttrs.push_back(outputAttributes(info));
   }
   func::ReturnOp::create(builder, fileLoc, *results);
@@ -248,7 +265,8 @@ LogicalResult OnnxImporter::importMain(func::FuncOp &function) {
 LogicalResult OnnxImporter::importInitializers(const proto::Graph &graph,
                                                Scope &scope) {
   if (graph.hasSparseInitializer)
-    return fail("the model holds sparse initializers, which gatecc does not support");
+    return fail(
+        "the model holds sparse initializers, which gatecc does not support");
   for (const proto::Tensor &tensor : graph.initializers) {
     if (tensor.name.empty())
       return fail("an initializer has no name");
@@ -280,7 +298,8 @@ FlatSymbolRefAttr OnnxImporter::importWeight(const TensorContent &content,
   RankedTensorType type = content.type;
   OpBuilder detached(context);
   OperationState state(loc, gate::WeightOp::getOperationName());
-  state.addAttribute("sym_name", builder.getStringAttr(name.empty() ? "weight" : name));
+  state.addAttribute("sym_name",
+                     builder.getStringAttr(name.empty() ? "weight" : name));
   state.addAttribute("type", TypeAttr::get(type));
   if (content.value) {
     state.addAttribute("value", content.value);
@@ -299,9 +318,11 @@ FlatSymbolRefAttr OnnxImporter::importWeight(const TensorContent &content,
   return FlatSymbolRefAttr::get(symbols->insert(weight, Block::iterator(main)));
 }
 
-FailureOr<SmallVector<Value>> OnnxImporter::importGraph(const proto::Graph &graph,
-                                                        Scope &scope, Frame &frame) {
-  for (const std::vector<proto::ValueInfo> *infos : {&graph.values, &graph.outputs})
+FailureOr<SmallVector<Value>>
+OnnxImporter::importGraph(const proto::Graph &graph, Scope &scope,
+                          Frame &frame) {
+  for (const std::vector<proto::ValueInfo> *infos :
+       {&graph.values, &graph.outputs})
     for (const proto::ValueInfo &info : *infos) {
       FailureOr<Type> type = declaredType(info);
       if (failed(type))

@@ -23,8 +23,8 @@ inline llvm::StringRef canonicalDomain(llvm::StringRef domain) {
 
 class OnnxImporter {
 public:
-  OnnxImporter(mlir::MLIRContext *context, llvm::StringRef path, llvm::StringRef bytes,
-               const proto::Model &model);
+  OnnxImporter(mlir::MLIRContext *context, llvm::StringRef path,
+               llvm::StringRef bytes, const proto::Model &model);
   mlir::OwningOpRef<mlir::ModuleOp> run();
 
 private:
@@ -65,41 +65,44 @@ private:
   /// The model's function that a node calls, or null.
   const proto::Function *findFunction(const proto::Node &node) const;
   mlir::LogicalResult importMain(mlir::func::FuncOp &function);
-  mlir::LogicalResult importInput(const proto::ValueInfo &info, mlir::Block *block,
-                                  Scope &scope,
-                                  llvm::SmallVectorImpl<mlir::Attribute> &attrs);
+  mlir::LogicalResult
+  importInput(const proto::ValueInfo &info, mlir::Block *block, Scope &scope,
+              llvm::SmallVectorImpl<mlir::Attribute> &attrs);
   mlir::Attribute outputAttributes(const proto::ValueInfo &info);
   mlir::Attribute dimAttribute(const proto::Dimension &dimension,
                                llvm::StringRef unnamed);
   mlir::FailureOr<mlir::Type> declaredType(const proto::ValueInfo &info);
 
-  mlir::LogicalResult importInitializers(const proto::Graph &graph, Scope &scope);
-  mlir::FailureOr<llvm::SmallVector<mlir::Value>> importGraph(const proto::Graph &graph,
-                                                              Scope &scope,
-                                                              Frame &frame);
-  mlir::LogicalResult importNodes(llvm::ArrayRef<proto::Node> nodes, Scope &scope,
-                                  Frame &frame);
-  mlir::LogicalResult importNode(const proto::Node &node, unsigned index, Scope &scope,
-                                 Frame &frame);
+  mlir::LogicalResult importInitializers(const proto::Graph &graph,
+                                         Scope &scope);
+  mlir::FailureOr<llvm::SmallVector<mlir::Value>>
+  importGraph(const proto::Graph &graph, Scope &scope, Frame &frame);
+  mlir::LogicalResult importNodes(llvm::ArrayRef<proto::Node> nodes,
+                                  Scope &scope, Frame &frame);
+  mlir::LogicalResult importNode(const proto::Node &node, unsigned index,
+                                 Scope &scope, Frame &frame);
   mlir::LogicalResult importCall(const proto::Node &node,
                                  const proto::Function &function,
                                  llvm::ArrayRef<mlir::Value> inputs,
-                                 const BoundAttributes &attributes, Frame &frame,
-                                 Scope &scope);
-  mlir::LogicalResult importBody(const proto::Node &node, const BoundAttribute &body,
+                                 const BoundAttributes &attributes,
+                                 Frame &frame, Scope &scope);
+  mlir::LogicalResult importBody(const proto::Node &node,
+                                 const BoundAttribute &body,
                                  mlir::Region &region);
   mlir::FailureOr<bool> importConstant(const proto::Node &node,
                                        const BoundAttributes &attributes,
                                        mlir::Location loc, Scope &scope);
   mlir::LogicalResult bindAttributes(const proto::Node &node, Scope &scope,
                                      Frame &frame, BoundAttributes &attributes);
-  mlir::FailureOr<mlir::Attribute> importAttribute(const proto::Node &node,
-                                                   const proto::Attribute &attribute);
+  mlir::FailureOr<mlir::Attribute>
+  importAttribute(const proto::Node &node, const proto::Attribute &attribute);
   mlir::Value importTensor(const TensorContent &content, llvm::StringRef name,
                            mlir::Location loc);
   mlir::FlatSymbolRefAttr importWeight(const TensorContent &content,
-                                       llvm::StringRef name, mlir::Location loc);
-  mlir::FailureOr<int64_t> versionOf(const proto::Node &node, llvm::StringRef domain,
+                                       llvm::StringRef name,
+                                       mlir::Location loc);
+  mlir::FailureOr<int64_t> versionOf(const proto::Node &node,
+                                     llvm::StringRef domain,
                                      const Frame &frame);
 
   /// The value of that name in the innermost scope that has it.

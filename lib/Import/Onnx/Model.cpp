@@ -39,10 +39,13 @@ private:
   bool expect(const Field &field, Kind kind);
   bool text(const Field &field, StringRef &out);
   bool number(const Field &field, int64_t &out);
-  bool count() { return ++parts <= maxParts || fail("more than 4 million parts"); }
+  bool count() {
+    return ++parts <= maxParts || fail("more than 4 million parts");
+  }
   /// A new last element of a repeated message field.
   template <typename T>
-  bool append(const Field &field, std::vector<T> &list, bool (Parser::*one)(StringRef, T &)) {
+  bool append(const Field &field, std::vector<T> &list,
+              bool (Parser::*one)(StringRef, T &)) {
     if (!expect(field, Kind::Bytes) || !count())
       return false;
     list.emplace_back();
@@ -95,8 +98,9 @@ bool Parser::fields(StringRef bytes, const char *message, Visit visit) {
 }
 
 bool Parser::expect(const Field &field, Kind kind) {
-  return field.kind == kind || fail(Twine("field ") + Twine(field.number) + " of a " +
-                                    current + " has an unexpected form");
+  return field.kind == kind ||
+         fail(Twine("field ") + Twine(field.number) + " of a " + current +
+              " has an unexpected form");
 }
 
 bool Parser::text(const Field &field, StringRef &out) {
@@ -362,7 +366,8 @@ bool Parser::parse(StringRef bytes, Dimension &dimension) {
   });
 }
 
-std::optional<Model> gatecc::proto::parseModel(StringRef file, std::string &error) {
+std::optional<Model> gatecc::proto::parseModel(StringRef file,
+                                               std::string &error) {
   Model model;
   error.clear();
   if (!Parser(error).parse(file, model))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // An ONNX model as views into its file. Numbers of tensors and of attribute
-// lists are not decoded here: they are read from `message` when they are needed.
+// lists are not decoded here: they are read from `message` when they are
+// needed.
 #ifndef GATECC_LIB_IMPORT_ONNX_MODEL_H
 #define GATECC_LIB_IMPORT_ONNX_MODEL_H
 
@@ -63,8 +64,9 @@ enum class AttributeKind : int64_t {
 struct Attribute {
   llvm::StringRef message; // the whole AttributeProto, for `floats` and `ints`
   llvm::StringRef name;
-  llvm::StringRef reference; // the attribute of the enclosing function, or empty
-  int64_t kind = 0;          // an AttributeKind
+  llvm::StringRef
+      reference;    // the attribute of the enclosing function, or empty
+  int64_t kind = 0; // an AttributeKind
   float f = 0;
   int64_t i = 0;
   llvm::StringRef s;

@@ -22,7 +22,8 @@ LogicalResult OnnxImporter::fail(const proto::Node &node, const Twine &reason) {
   return emitError(fileLoc) << describeNode(node) << ": " << reason;
 }
 
-std::string OnnxImporter::nodeName(const proto::Node &node, const Frame &frame) {
+std::string OnnxImporter::nodeName(const proto::Node &node,
+                                   const Frame &frame) {
   StringRef name = node.name;
   for (StringRef output : node.outputs)
     if (name.empty())
@@ -35,14 +36,16 @@ Location OnnxImporter::nodeLoc(StringRef name, unsigned index) {
   return NameLoc::get(builder.getStringAttr(name), place);
 }
 
-FailureOr<int64_t> OnnxImporter::versionOf(const proto::Node &node, StringRef domain,
+FailureOr<int64_t> OnnxImporter::versionOf(const proto::Node &node,
+                                           StringRef domain,
                                            const Frame &frame) {
   auto it = frame.opsets.find(domain);
   if (it != frame.opsets.end())
     return it->second;
   if (domain.empty())
-    return fail(node, "the model does not say which opset of the standard operators it "
-                      "uses; add an opset import of domain ''");
+    return fail(
+        node, "the model does not say which opset of the standard operators it "
+              "uses; add an opset import of domain ''");
   // A common slip of exporters.
   if (warnedDomains.insert(domain).second)
     emitWarning(fileLoc) << "the model uses operators of domain '" << domain
@@ -50,8 +53,9 @@ FailureOr<int64_t> OnnxImporter::versionOf(const proto::Node &node, StringRef do
   return 1;
 }
 
-LogicalResult OnnxImporter::bindAttributes(const proto::Node &node, Scope &scope,
-                                           Frame &frame, BoundAttributes &attributes) {
+LogicalResult OnnxImporter::bindAttributes(const proto::Node &node,
+                                           Scope &scope, Frame &frame,
+                                           BoundAttributes &attributes) {
   llvm::StringSet<> names;
   for (const proto::Attribute &attribute : node.attributes) {
     if (attribute.name.empty())
@@ -109,9 +113,11 @@ OnnxImporter::importAttribute(const proto::Node &node,
   }
   case AttributeKind::Tensor: {
     if (attribute.tensor.empty())
-      return fail(node, "attribute '" + attribute.name + "' should hold a tensor");
+      return fail(node,
+                  "attribute '" + attribute.name + "' should hold a tensor");
     if (!onnxElementType(context, attribute.tensor[0].dataType))
-      return Attribute(builder.getUnitAttr()); // no operator that we have takes it
+      return Attribute(
+          builder.getUnitAttr()); // no operator that we have takes it
     Expected<TensorContent> content = tensors.read(attribute.tensor[0]);
     if (!content)
       return fail(node, "the tensor in attribute '" + attribute.name + "' " +
@@ -121,8 +127,8 @@ OnnxImporter::importAttribute(const proto::Node &node,
     return Attribute(importWeight(*content, attribute.name, fileLoc));
   }
   default:
-    // Types, sparse tensors, lists of tensors: only operators that gatecc does not
-    // have take them, and those are reported all together later.
+    // Types, sparse tensors, lists of tensors: only operators that gatecc does
+    // not have take them, and those are reported all together later.
     return Attribute(builder.getUnitAttr());
   }
 }
@@ -131,13 +137,15 @@ OnnxImporter::importAttribute(const proto::Node &node,
 FailureOr<bool> OnnxImporter::importConstant(const proto::Node &node,
                                              const BoundAttributes &attributes,
                                              Location loc, Scope &scope) {
-  if (node.outputs.size() != 1 || node.outputs[0].empty() || attributes.size() != 1)
+  if (node.outputs.size() != 1 || node.outputs[0].empty() ||
+      attributes.size() != 1)
     return fail(node, "a Constant has one output and one attribute");
   const proto::Attribute &attribute = *attributes[0].attribute;
   StringRef name = attributes[0].name;
   TensorContent content;
   auto kind = static_cast<AttributeKind>(attribute.kind);
-  if (name == "value" && kind == AttributeKind::Tensor && !attribute.tensor.empty()) {
+  if (name == "value" && kind == AttributeKind::Tensor &&
+      !attribute.tensor.empty()) {
     Expected<TensorContent> read = tensors.read(attribute.tensor[0]);
     if (!read)
       return fail(node, "its tensor " + llvm::toString(read.takeError()));
@@ -145,8 +153,8 @@ FailureOr<bool> OnnxImporter::importConstant(const proto::Node &node,
   } else if ((name == "value_float" && kind == AttributeKind::Float) ||
              (name == "value_int" && kind == AttributeKind::Int)) {
     bool isFloat = kind == AttributeKind::Float;
-    content.type = RankedTensorType::get({}, isFloat ? Type(builder.getF32Type())
-                                                     : Type(builder.getI64Type()));
+    content.type = RankedTensorType::get(
+        {}, isFloat ? Type(builder.getF32Type()) : Type(builder.getI64Type()));
     content.value = isFloat ? DenseElementsAttr::get(content.type, attribute.f)
                             : DenseElementsAttr::get(content.type, attribute.i);
   } else if ((name == "value_floats" && kind == AttributeKind::Floats) ||
@@ -171,7 +179,8 @@ FailureOr<bool> OnnxImporter::importConstant(const proto::Node &node,
 }
 
 LogicalResult OnnxImporter::importBody(const proto::Node &node,
-                                       const BoundAttribute &body, Region &region) {
+                                       const BoundAttribute &body,
+                                       Region &region) {
   if (body.attribute->graph.empty())
     return fail(node, "attribute '" + body.name + "' should hold a graph");
   const proto::Graph &graph = body.attribute->graph[0];
@@ -187,13 +196,15 @@ LogicalResult OnnxImporter::importBody(const proto::Node &node,
     FailureOr<Type> type = declaredType(info);
     if (failed(type))
       return failure();
-    Value argument =
-        block->addArgument(*type ? *type : onnx::ValueType::get(context), fileLoc);
-    if (info.name.empty() || !scope.values.try_emplace(info.name, argument).second)
-      return fail(node, "an input '" + info.name + "' of attribute '" + body.name +
-                            "' has no name or is declared twice");
+    Value argument = block->addArgument(
+        *type ? *type : onnx::ValueType::get(context), fileLoc);
+    if (info.name.empty() ||
+        !scope.values.try_emplace(info.name, argument).second)
+      return fail(node, "an input '" + info.name + "' of attribute '" +
+                            body.name + "' has no name or is declared twice");
   }
-  FailureOr<SmallVector<Value>> results = importGraph(graph, scope, *body.frame);
+  FailureOr<SmallVector<Value>> results =
+      importGraph(graph, scope, *body.frame);
   if (failed(results))
     return failure();
   onnx::YieldOp::create(builder, fileLoc, *results);
@@ -204,8 +215,8 @@ LogicalResult OnnxImporter::importBody(const proto::Node &node,
 LogicalResult OnnxImporter::importCall(const proto::Node &node,
                                        const proto::Function &function,
                                        ArrayRef<Value> inputs,
-                                       const BoundAttributes &attributes, Frame &caller,
-                                       Scope &callerScope) {
+                                       const BoundAttributes &attributes,
+                                       Frame &caller, Scope &callerScope) {
   for (Frame *f = &caller; f; f = f->caller)
     if (f->function == &function)
       return fail(node, "the function calls itself");
@@ -226,12 +237,14 @@ LogicalResult OnnxImporter::importCall(const proto::Node &node,
     return failure();
   Scope scope;
   for (const proto::Attribute &attribute : function.defaults)
-    frame.attributes[attribute.name] = {&attribute, &scope, &frame, attribute.name};
+    frame.attributes[attribute.name] = {&attribute, &scope, &frame,
+                                        attribute.name};
   for (const BoundAttribute &attribute : attributes)
     frame.attributes[attribute.name] = attribute;
   for (auto [index, formal] : enumerate(function.inputs))
     if (!scope.values
-             .try_emplace(formal, index < inputs.size() ? inputs[index] : Value())
+             .try_emplace(formal,
+                          index < inputs.size() ? inputs[index] : Value())
              .second)
       return fail(node, "its function has two inputs '" + formal + "'");
   if (failed(importNodes(function.nodes, scope, frame)))
@@ -251,8 +264,8 @@ LogicalResult OnnxImporter::importCall(const proto::Node &node,
   return success();
 }
 
-LogicalResult OnnxImporter::importNodes(ArrayRef<proto::Node> nodes, Scope &scope,
-                                        Frame &frame) {
+LogicalResult OnnxImporter::importNodes(ArrayRef<proto::Node> nodes,
+                                        Scope &scope, Frame &frame) {
   std::string error;
   std::optional<std::vector<unsigned>> order = orderNodes(nodes, error);
   if (!order)
@@ -278,8 +291,9 @@ LogicalResult OnnxImporter::importNode(const proto::Node &node, unsigned index,
     std::optional<Value> value =
         input.empty() ? std::optional(Value()) : lookup(input, scope);
     if (!value)
-      return fail(node, "its input '" + input +
-                            "' is no input, no initializer and made by no node");
+      return fail(node,
+                  "its input '" + input +
+                      "' is no input, no initializer and made by no node");
     inputs.push_back(*value);
   }
   while (!inputs.empty() && !inputs.back())
@@ -321,7 +335,8 @@ LogicalResult OnnxImporter::importNode(const proto::Node &node, unsigned index,
   SmallVector<NamedAttribute> attrs;
   SmallVector<Attribute> bodyNames;
   for (const BoundAttribute &bound : attributes) {
-    if (static_cast<AttributeKind>(bound.attribute->kind) == AttributeKind::Graph) {
+    if (static_cast<AttributeKind>(bound.attribute->kind) ==
+        AttributeKind::Graph) {
       bodyNames.push_back(builder.getStringAttr(bound.name));
       if (failed(importBody(node, bound, *state.addRegion())))
         return failure();

@@ -89,12 +89,14 @@ bool gatecc::areBools(StringRef bytes) {
   return llvm::all_of(bytes, [](char byte) { return byte == 0 || byte == 1; });
 }
 
-DenseElementsAttr gatecc::denseFromBytes(RankedTensorType type, StringRef bytes) {
+DenseElementsAttr gatecc::denseFromBytes(RankedTensorType type,
+                                         StringRef bytes) {
   int64_t count = type.getNumElements();
   if (count == 0)
     return DenseElementsAttr::get(type, ArrayRef<Attribute>());
   if (type.getElementType().isInteger(1)) {
-    SmallVector<bool> bools(llvm::map_range(bytes, [](char c) { return c != 0; }));
+    SmallVector<bool> bools(
+        llvm::map_range(bytes, [](char c) { return c != 0; }));
     return DenseElementsAttr::get(type, ArrayRef<bool>(bools));
   }
   size_t size = bytes.size() / count;
@@ -110,10 +112,12 @@ Expected<TensorContent> TensorReader::read(const proto::Tensor &tensor) {
     return sourceError("has element type " + onnxTypeName(tensor.dataType) +
                        ", which gatecc does not support");
   if (tensor.isSegment)
-    return sourceError("is one segment of a tensor, which gatecc does not support");
+    return sourceError(
+        "is one segment of a tensor, which gatecc does not support");
   if (tensor.dims.size() > maxRank)
-    return sourceError("has " + Twine(tensor.dims.size()) + " dimensions; at most " +
-                       Twine(maxRank) + " are supported");
+    return sourceError("has " + Twine(tensor.dims.size()) +
+                       " dimensions; at most " + Twine(maxRank) +
+                       " are supported");
   for (int64_t extent : tensor.dims)
     if (extent < 0)
       return sourceError("has a dimension of size " + Twine(extent));
@@ -133,8 +137,10 @@ Expected<TensorContent> TensorReader::read(const proto::Tensor &tensor) {
     return content;
   }
   if (static_cast<int64_t>(tensor.raw->size()) != size)
-    return sourceError("holds " + Twine(tensor.raw->size()) + " bytes of data where its "
-                       "shape and type need " + Twine(size));
+    return sourceError("holds " + Twine(tensor.raw->size()) +
+                       " bytes of data where its "
+                       "shape and type need " +
+                       Twine(size));
   if (Error failed = readInside(*tensor.raw, content))
     return std::move(failed);
   return content;
@@ -169,11 +175,13 @@ Error TensorReader::readExternal(const proto::Tensor &tensor, int64_t size,
   if (!file)
     return file.takeError();
   if (length != static_cast<uint64_t>(size))
-    return sourceError("has external data of " + Twine(length) + " bytes where its "
-                       "shape and type need " + Twine(size));
+    return sourceError("has external data of " + Twine(length) +
+                       " bytes where its "
+                       "shape and type need " +
+                       Twine(size));
   if (offset > file->size || length > file->size - offset)
-    return sourceError("needs bytes " + Twine(offset) + " to " +
-                       Twine(offset + length) + " of data file '" + location +
+    return sourceError("needs " + Twine(length) + " bytes from byte " +
+                       Twine(offset) + " of data file '" + location +
                        "', which has only " + Twine(file->size));
   bool isBool = content.type.getElementType().isInteger(1);
   if (size <= smallConstantBytes || isBool) {
@@ -184,7 +192,8 @@ Error TensorReader::readExternal(const proto::Tensor &tensor, int64_t size,
                          "' that cannot be read: " + code.message());
     StringRef data = (*slice)->getBuffer();
     if (static_cast<int64_t>(data.size()) != size)
-      return sourceError("has a data file '" + location + "' that cannot be read");
+      return sourceError("has a data file '" + location +
+                         "' that cannot be read");
     if (isBool && !areBools(data))
       return sourceError("holds bools that are neither 0 nor 1");
     if (size <= smallConstantBytes) {
@@ -197,7 +206,8 @@ Error TensorReader::readExternal(const proto::Tensor &tensor, int64_t size,
   return Error::success();
 }
 
-/// The one packed run of a repeated field; null if there is another number of them.
+/// The one packed run of a repeated field; null if there is another number of
+/// them.
 static std::optional<StringRef> onlyRun(StringRef message, uint32_t number) {
   wire::Reader reader(message);
   wire::Field field;
@@ -212,7 +222,8 @@ static std::optional<StringRef> onlyRun(StringRef message, uint32_t number) {
   return run;
 }
 
-Error TensorReader::decode(const proto::Tensor &tensor, TensorContent &content) {
+Error TensorReader::decode(const proto::Tensor &tensor,
+                           TensorContent &content) {
   Type element = content.type.getElementType();
   int64_t width = elementBytes(element), count = content.type.getNumElements();
   uint32_t number = dataTypes[tensor.dataType].field;
@@ -235,14 +246,15 @@ Error TensorReader::decode(const proto::Tensor &tensor, TensorContent &content) 
   std::string data;
   data.reserve(count * width);
   bool tooMany = false;
-  bool ok = wire::forEachNumber(tensor.message, number, kind, [&](uint64_t value) {
-    if (static_cast<int64_t>(data.size()) == count * width) {
-      tooMany = true;
-      return false;
-    }
-    data.append(reinterpret_cast<const char *>(&value), width);
-    return true;
-  });
+  bool ok =
+      wire::forEachNumber(tensor.message, number, kind, [&](uint64_t value) {
+        if (static_cast<int64_t>(data.size()) == count * width) {
+          tooMany = true;
+          return false;
+        }
+        data.append(reinterpret_cast<const char *>(&value), width);
+        return true;
+      });
   if (tooMany)
     return mismatch("more");
   if (!ok)

@@ -21,7 +21,8 @@ std::string onnxTypeName(int64_t dataType);
 int64_t elementBytes(mlir::Type element);
 /// Is the number of bytes of a static shape representable?
 bool fitsMemory(llvm::ArrayRef<int64_t> shape, mlir::Type element);
-/// Elements from their bytes in a file: little-endian, contiguous, of right size.
+/// Elements from their bytes in a file: little-endian, contiguous, of right
+/// size.
 mlir::DenseElementsAttr denseFromBytes(mlir::RankedTensorType type,
                                        llvm::StringRef bytes);
 /// Is each byte 0 or 1?
@@ -41,7 +42,8 @@ inline constexpr int64_t smallConstantBytes = 1024;
 class TensorReader {
 public:
   /// `bytes` is the content of the model file at `path`.
-  TensorReader(mlir::MLIRContext *context, llvm::StringRef path, llvm::StringRef bytes)
+  TensorReader(mlir::MLIRContext *context, llvm::StringRef path,
+               llvm::StringRef bytes)
       : context(context), path(path), bytes(bytes), dataFiles(path) {}
 
   llvm::Expected<TensorContent> read(const proto::Tensor &tensor);

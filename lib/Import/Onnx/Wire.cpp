@@ -2,8 +2,8 @@
 // Reads fields of the protobuf wire format; every length is checked.
 #include "lib/Import/Onnx/Wire.h"
 
-#include "llvm/Support/Endian.h"
 #include "llvm/ADT/bit.h"
+#include "llvm/Support/Endian.h"
 
 using namespace llvm;
 using namespace gatecc::wire;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A bounded reader of the protobuf wire format: views into the buffer, no copies.
+// A bounded reader of the protobuf wire format: views into the buffer, no
+// copies.
 #ifndef GATECC_LIB_IMPORT_ONNX_WIRE_H
 #define GATECC_LIB_IMPORT_ONNX_WIRE_H
 
@@ -46,8 +47,8 @@ private:
 /// Reads a base-128 number from the front of `bytes`; false if there is none.
 bool readVarint(llvm::StringRef &bytes, uint64_t &value);
 
-/// Calls `visit` for each number of a repeated field of `message`, packed or not;
-/// `kind` is that of one number. False if the message is malformed, holds
+/// Calls `visit` for each number of a repeated field of `message`, packed or
+/// not; `kind` is that of one number. False if the message is malformed, holds
 /// the field in another form, or `visit` returns false.
 bool forEachNumber(llvm::StringRef message, uint32_t number, Kind kind,
                    llvm::function_ref<bool(uint64_t)> visit);

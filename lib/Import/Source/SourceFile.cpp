@@ -30,8 +30,8 @@ Expected<std::unique_ptr<MemoryBuffer>> gatecc::openSource(StringRef path) {
   Expected<uint64_t> size = regularFileSize(path);
   if (!size)
     return size.takeError();
-  ErrorOr<std::unique_ptr<MemoryBuffer>> buffer =
-      MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  ErrorOr<std::unique_ptr<MemoryBuffer>> buffer = MemoryBuffer::getFile(
+      path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (std::error_code code = buffer.getError())
     return sourceError("cannot be read: " + code.message());
   return std::move(*buffer);
@@ -45,7 +45,7 @@ Expected<DataFiles::DataFile> DataFiles::find(StringRef name) {
   if (auto it = found.find(name); it != found.end())
     return it->second;
   auto describe = [&](const Twine &reason) {
-    return sourceError("data file '" + name + "' " + reason);
+    return sourceError("names the data file '" + name + "', which " + reason);
   };
   if (name.empty())
     return sourceError("names no data file");
@@ -53,9 +53,11 @@ Expected<DataFiles::DataFile> DataFiles::find(StringRef name) {
     return describe("has a name with a zero byte");
   if (sys::path::is_absolute(name))
     return describe("has an absolute path; it must lie in the model's folder");
-  for (auto it = sys::path::begin(name), end = sys::path::end(name); it != end; ++it)
+  for (auto it = sys::path::begin(name), end = sys::path::end(name); it != end;
+       ++it)
     if (*it == "..")
-      return describe("has '..' in its path; it must lie in the model's folder");
+      return describe(
+          "has '..' in its path; it must lie in the model's folder");
 
   SmallString<256> path(sys::path::parent_path(modelPath));
   SmallString<256> folder(path.empty() ? StringRef(".") : StringRef(path));
@@ -69,12 +71,15 @@ Expected<DataFiles::DataFile> DataFiles::find(StringRef name) {
     return describe("has a folder that cannot be resolved: " + code.message());
   if (std::error_code code = sys::fs::real_path(path, realPath))
     return describe("cannot be resolved: " + code.message());
-  auto folderPart = sys::path::begin(realFolder), folderEnd = sys::path::end(realFolder);
-  auto pathPart = sys::path::begin(realPath), pathEnd = sys::path::end(realPath);
+  auto folderPart = sys::path::begin(realFolder),
+       folderEnd = sys::path::end(realFolder);
+  auto pathPart = sys::path::begin(realPath),
+       pathEnd = sys::path::end(realPath);
   for (; folderPart != folderEnd; ++folderPart, ++pathPart)
     if (pathPart == pathEnd || *pathPart != *folderPart)
-      return describe("leads out of the model's folder through a symbolic link; copy "
-                      "the file there");
+      return describe(
+          "leads out of the model's folder through a symbolic link; copy "
+          "the file there");
   DataFile file{std::string(path), *size};
   found[name] = file;
   return file;

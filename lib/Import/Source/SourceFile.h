@@ -13,7 +13,8 @@
 namespace gatecc {
 
 /// Maps a regular file. The message of an error gives the reason only.
-llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>> openSource(llvm::StringRef path);
+llvm::Expected<std::unique_ptr<llvm::MemoryBuffer>>
+openSource(llvm::StringRef path);
 
 /// SHA-256 of bytes as hexadecimal digits.
 std::string hashSource(llvm::StringRef bytes);
