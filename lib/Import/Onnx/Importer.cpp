@@ -304,15 +304,9 @@ FlatSymbolRefAttr OnnxImporter::importWeight(const TensorContent &content,
   if (content.value) {
     state.addAttribute("value", content.value);
   } else {
-    SmallVector<int64_t> strides(type.getRank());
-    int64_t stride = elementBytes(type.getElementType());
-    for (int64_t d = type.getRank() - 1; d >= 0; --d) {
-      strides[d] = stride;
-      stride *= type.getDimSize(d);
-    }
     state.addAttribute("file", builder.getStringAttr(content.file));
     state.addAttribute("offset", builder.getI64IntegerAttr(content.offset));
-    state.addAttribute("strides", builder.getDenseI64ArrayAttr(strides));
+    state.addAttribute("strides", builder.getDenseI64ArrayAttr(contiguousStrides(type)));
   }
   Operation *weight = detached.create(state);
   return FlatSymbolRefAttr::get(symbols->insert(weight, Block::iterator(main)));

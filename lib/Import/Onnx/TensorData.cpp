@@ -5,7 +5,6 @@
 #include "lib/Import/Onnx/Wire.h"
 
 #include "mlir/IR/Builders.h"
-#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -71,38 +70,6 @@ std::string gatecc::onnxTypeName(int64_t dataType) {
   if (dataType >= 0 && dataType < static_cast<int64_t>(std::size(dataTypes)))
     return dataTypes[dataType].name;
   return "number " + std::to_string(dataType);
-}
-
-int64_t gatecc::elementBytes(Type element) {
-  return llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
-}
-
-bool gatecc::fitsMemory(ArrayRef<int64_t> shape, Type element) {
-  int64_t size = elementBytes(element);
-  bool overflow = false;
-  for (int64_t extent : shape)
-    overflow |= llvm::MulOverflow(size, std::max<int64_t>(extent, 1), size);
-  return !overflow;
-}
-
-bool gatecc::areBools(StringRef bytes) {
-  return llvm::all_of(bytes, [](char byte) { return byte == 0 || byte == 1; });
-}
-
-DenseElementsAttr gatecc::denseFromBytes(RankedTensorType type,
-                                         StringRef bytes) {
-  int64_t count = type.getNumElements();
-  if (count == 0)
-    return DenseElementsAttr::get(type, ArrayRef<Attribute>());
-  if (type.getElementType().isInteger(1)) {
-    SmallVector<bool> bools(
-        llvm::map_range(bytes, [](char c) { return c != 0; }));
-    return DenseElementsAttr::get(type, ArrayRef<bool>(bools));
-  }
-  size_t size = bytes.size() / count;
-  bool splat = bytes.drop_front(size) == bytes.drop_back(size);
-  return DenseElementsAttr::getFromRawBuffer(
-      type, ArrayRef<char>(bytes.data(), splat ? size : bytes.size()));
 }
 
 Expected<TensorContent> TensorReader::read(const proto::Tensor &tensor) {

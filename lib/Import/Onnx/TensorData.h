@@ -4,30 +4,17 @@
 #define GATECC_LIB_IMPORT_ONNX_TENSORDATA_H
 
 #include "lib/Import/Onnx/Model.h"
+#include "lib/Import/Source/Elements.h"
 #include "lib/Import/Source/SourceFile.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"
 
 namespace gatecc {
 
-/// More dimensions than any network has.
-inline constexpr size_t maxRank = 16;
-
 /// The element type for a TensorProto.DataType; null where gatecc has none.
 mlir::Type onnxElementType(mlir::MLIRContext *context, int64_t dataType);
 /// "FLOAT8E4M3FN" and the like, for messages.
 std::string onnxTypeName(int64_t dataType);
-/// Bytes of an element in a file (a bool takes one).
-int64_t elementBytes(mlir::Type element);
-/// Is the number of bytes of a static shape representable?
-bool fitsMemory(llvm::ArrayRef<int64_t> shape, mlir::Type element);
-/// Elements from their bytes in a file: little-endian, contiguous, of right
-/// size.
-mlir::DenseElementsAttr denseFromBytes(mlir::RankedTensorType type,
-                                       llvm::StringRef bytes);
-/// Is each byte 0 or 1?
-bool areBools(llvm::StringRef bytes);
-
 /// Where the elements of a tensor are.
 struct TensorContent {
   mlir::RankedTensorType type;
@@ -35,9 +22,6 @@ struct TensorContent {
   std::string file;              // contiguous elements at
   int64_t offset = 0;            // this byte of this file
 };
-
-/// Tensors of at most so many bytes become constants in the IR.
-inline constexpr int64_t smallConstantBytes = 1024;
 
 class TensorReader {
 public:
