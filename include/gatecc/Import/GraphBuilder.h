@@ -11,7 +11,8 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
-#include "llvm/ADT/StringSet.h"
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/StringMap.h"
 #include <map>
 #include <string>
 
@@ -44,8 +45,9 @@ public:
   /// first call gives the symbol its value: dimension `dim` of `source`.
   Extent inputSymbol(llvm::StringRef name, mlir::Value source, unsigned dim);
   /// A new symbol for a size that is the SSA value `size` (of type index).
-  /// `isInput` names may appear in gate.dims.
-  Extent opaqueSymbol(llvm::StringRef name, mlir::Value size, bool isInput = false);
+  /// `isInput` names may appear in gate.dims; `isSize` values are >= 0.
+  Extent opaqueSymbol(llvm::StringRef name, mlir::Value size, bool isInput = false,
+                      bool isSize = true);
   /// The one SSA value of an extent, made beside the values that it consists of.
   mlir::Value materialize(const Extent &extent);
   /// An attribute for a constant, else the SSA value.
@@ -73,7 +75,7 @@ public:
   /// Tells the shape of a value; its type must have the same static extents.
   void setShape(mlir::Value value, llvm::ArrayRef<Extent> shape);
   /// The shape of a tensor that was built here, registered, or has a static type.
-  llvm::ArrayRef<Extent> shapeOf(mlir::Value value);
+  Extents shapeOf(mlir::Value value);
   unsigned rankOf(mlir::Value value) { return shapeOf(value).size(); }
   /// The tensor type of a shape.
   mlir::RankedTensorType typeOf(llvm::ArrayRef<Extent> shape, mlir::Type element);
@@ -114,10 +116,8 @@ public:
   mlir::DenseElementsAttr constantValue(mlir::Value value);
   /// The constant as a weight_value of a gate.weight; null if it is none.
   mlir::Value asWeight(mlir::Value value);
-  /// A view of a constant without a copy: element i of the result is element
-  /// sum_d offsets... of the source. Strides and offset count along the source's
-  /// dimensions: dimension d of the result walks `terms[d]`.
-  /// Null where `value` is no constant.
+  /// Views of a constant without a copy (steps may be any, 0 and negative only
+  /// for those that are not in a file); null where `value` is no constant.
   mlir::Value sliceConstant(mlir::Value value, llvm::ArrayRef<int64_t> offsets,
                             llvm::ArrayRef<int64_t> sizes,
                             llvm::ArrayRef<int64_t> steps);
@@ -138,7 +138,7 @@ public:
   /// tensor.empty filled with a scalar.
   mlir::Value filled(llvm::ArrayRef<Extent> shape, mlir::Value value);
   /// The shape of an ONNX broadcast of shapes.
-  mlir::FailureOr<Extents> broadcast(llvm::ArrayRef<llvm::ArrayRef<Extent>> shapes);
+  mlir::FailureOr<Extents> broadcast(llvm::ArrayRef<Extents> shapes);
   /// One linalg.generic; inputs broadcast as in ONNX. Splat constants become
   /// scalars in the body. `atLeast` is broadcast into the result's shape too.
   mlir::FailureOr<mlir::Value> elementwise(mlir::ValueRange inputs, mlir::Type element,
@@ -150,7 +150,7 @@ public:
                                                mlir::Type element, ScalarBody body);
   /// Folds `input` along `axes` (sorted, in range), element after element in
   /// order, into a result that starts as `init`. `body` takes the element
-  /// and the accumulator. `map` is applied to each element first, if given.
+  /// and the accumulator, whose type is that of `init`.
   mlir::Value reduce(mlir::Value input, llvm::ArrayRef<int64_t> axes, bool keepDims,
                      mlir::Value init, ScalarBody body);
   mlir::FailureOr<mlir::Value> reshape(mlir::Value input, llvm::ArrayRef<Extent> shape);
@@ -165,22 +165,26 @@ public:
   mlir::FailureOr<mlir::Value> contract(mlir::Value rows, mlir::Value weight);
   /// ONNX MatMul of any two tensors.
   mlir::FailureOr<mlir::Value> matmul(mlir::Value a, mlir::Value b);
-  /// A linalg.generic with maps and iterators of the caller's; registers `shape`.
-  mlir::Value generic(mlir::ValueRange inputs, mlir::ValueRange inits,
-                      llvm::ArrayRef<mlir::AffineMap> maps,
-                      llvm::ArrayRef<mlir::utils::IteratorType> iterators,
-                      llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
-                                              mlir::ValueRange)>
-                          body);
+  /// A linalg.generic with maps and iterators of the caller's; `body` returns what
+  /// it yields. The results have the shapes of the inits.
+  llvm::SmallVector<mlir::Value>
+  generic(mlir::ValueRange inputs, mlir::ValueRange inits,
+          llvm::ArrayRef<mlir::AffineMap> maps,
+          llvm::ArrayRef<mlir::utils::IteratorType> iterators,
+          llvm::function_ref<llvm::SmallVector<mlir::Value>(
+              mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>
+              body);
 
   /// Erases what was built and is not used, from the end of `block` to its start.
   static void eraseUnused(mlir::Block &block);
+  /// Erases the weights and sites that nothing refers to.
+  static void eraseUnusedSymbols(mlir::ModuleOp module);
 
 private:
   struct Symbol {
     std::string name;
     mlir::Value value;
-    bool isInput;
+    bool isInput, isSize;
   };
   /// A constant as a strided array: a weight in a file (strides in bytes), or the
   /// elements of an attribute (strides in elements).
@@ -199,8 +203,9 @@ private:
                  llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Value,
                                                 mlir::Value)>
                      build);
-  void insertAfter(mlir::ValueRange values, mlir::OpBuilder &at);
-  mlir::Value indexConstant(int64_t value);
+  bool isSize(const Extent &extent) const;
+  void insertAfter(llvm::ArrayRef<mlir::Value> values);
+  mlir::Block *entryBlock();
 
   mlir::ModuleOp module;
   mlir::OpBuilder &builder;
@@ -214,9 +219,8 @@ private:
   llvm::DenseMap<mlir::Value, Extents> shapes;
   llvm::DenseMap<mlir::Value, Extents> known;
   llvm::DenseSet<mlir::Value> params;
+  llvm::DenseMap<mlir::Attribute, gate::WeightOp> weights; // by file and layout
   llvm::StringMap<unsigned> siteNames;
-  mlir::Block *entry = nullptr;
-  mlir::Operation *lastConstant = nullptr;
 };
 
 } // namespace gatecc
