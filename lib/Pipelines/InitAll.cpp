@@ -3,6 +3,7 @@
 #include "gatecc/InitAll.h"
 
 #include "dialects/Gate/IR/GateOps.h"
+#include "dialects/Onnx/IR/OnnxOps.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 
@@ -11,7 +12,7 @@ using namespace mlir;
 void gatecc::registerAllDialects(DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  registry.insert<gate::GateDialect>();
+  registry.insert<gate::GateDialect, onnx::OnnxDialect>();
 }
 
 void gatecc::registerAllPasses() {}
