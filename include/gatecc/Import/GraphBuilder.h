@@ -86,6 +86,8 @@ public:
   std::optional<llvm::SmallVector<int64_t>> knownConstants(mlir::Value value);
   /// A tensor of known integers: rank 0 if `scalar` (one element), else rank 1.
   mlir::Value knownTensor(llvm::ArrayRef<Extent> values, mlir::Type element, bool scalar);
+  /// A rank 0 tensor of an extent as a number of any type.
+  mlir::FailureOr<mlir::Value> countTensor(const Extent &count, mlir::Type element);
 
   //===-- Rows of an apply ----------------------------------------------------===//
 
@@ -196,7 +198,7 @@ private:
     int64_t offset = 0;
   };
   std::optional<View> viewOf(mlir::Value value);
-  mlir::Value makeView(const View &view);
+  mlir::Value makeView(View view);
   gate::WeightOp createWeight(llvm::StringRef name, mlir::RankedTensorType type);
   mlir::Value weightValue(gate::WeightOp weight);
   Extent derived(char kind, const Extent &a, const Extent &b,

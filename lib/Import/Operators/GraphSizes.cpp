@@ -260,7 +260,7 @@ Extents GraphBuilder::shapeOf(Value value) {
   auto found = shapes.find(value);
   if (found != shapes.end())
     return found->second;
-  auto type = cast<RankedTensorType>(value.getType());
+  auto type = ::mlir::cast<RankedTensorType>(value.getType());
   Extents shape;
   for (auto [dim, size] : llvm::enumerate(type.getShape())) {
     if (!ShapedType::isDynamic(size)) {
@@ -333,6 +333,18 @@ Value GraphBuilder::knownTensor(ArrayRef<Extent> values, Type element, bool scal
   if (int64_t(values.size()) <= maxKnownElements)
     known[result] = Extents(values.begin(), values.end());
   return result;
+}
+
+FailureOr<Value> GraphBuilder::countTensor(const Extent &count, Type element) {
+  if (count.isConstant()) {
+    Attribute value;
+    if (isa<FloatType>(element))
+      value = builder.getFloatAttr(element, double(count.getConstant()));
+    else
+      value = builder.getIntegerAttr(element, count.getConstant());
+    return constant(DenseElementsAttr::get(RankedTensorType::get({}, element), value));
+  }
+  return cast(knownTensor(count, builder.getI64Type(), /*scalar=*/true), element);
 }
 
 //===-- Rows of an apply -------------------------------------------------------===//

@@ -81,7 +81,7 @@ FailureOr<Value> GraphBuilder::elementwise(ValueRange inputs, Type element,
   for (auto [input, extents] : llvm::zip(inputs, list)) {
     DenseElementsAttr value = constantValue(input);
     if (value && value.isSplat()) {
-      scalars.push_back(cast<TypedAttr>(value.getSplatValue<Attribute>()));
+      scalars.push_back(::mlir::cast<TypedAttr>(value.getSplatValue<Attribute>()));
       continue;
     }
     scalars.push_back({});

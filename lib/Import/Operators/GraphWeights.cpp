@@ -59,7 +59,7 @@ Value GraphBuilder::weight(StringRef name, RankedTensorType type, StringRef file
 }
 
 Value GraphBuilder::denseConstant(StringRef name, DenseElementsAttr value) {
-  auto type = cast<RankedTensorType>(value.getType());
+  auto type = ::mlir::cast<RankedTensorType>(value.getType());
   int64_t bytes = type.getNumElements() *
                   ((type.getElementType().getIntOrFloatBitWidth() + 7) / 8);
   if (value.isSplat() || bytes <= maxConstantBytes)
@@ -92,7 +92,7 @@ Value GraphBuilder::asWeight(Value value) {
   auto key = builder.getDictionaryAttr(builder.getNamedAttr("value", attribute));
   gate::WeightOp &op = weights[key];
   if (!op) {
-    op = createWeight(nodeName + ".constant", cast<RankedTensorType>(value.getType()));
+    op = createWeight(nodeName + ".constant", ::mlir::cast<RankedTensorType>(value.getType()));
     op.setValueAttr(attribute);
   }
   return weightValue(op);
@@ -123,7 +123,7 @@ std::optional<GraphBuilder::View> GraphBuilder::viewOf(Value value) {
   return view;
 }
 
-Value GraphBuilder::makeView(const View &view) {
+Value GraphBuilder::makeView(View view) {
   auto type = RankedTensorType::get(view.shape, view.element);
   if (view.weight)
     return weight((view.weight.getSymName() + ".view").str(), type, *view.weight.getFile(),

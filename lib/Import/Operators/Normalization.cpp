@@ -82,12 +82,7 @@ static FailureOr<Value> mean(GraphBuilder &g, Value input, ArrayRef<int64_t> axe
                          Scalars s(at, loc);
                          return s.add(x[1], ofSquares ? s.mul(x[0], x[0]) : x[0]);
                        });
-  FailureOr<Value> divisor =
-      g.cast(g.knownTensor(count, g.getBuilder().getI64Type(), /*scalar=*/true), element);
-  if (count.isConstant())
-    divisor = g.constant(DenseElementsAttr::get(
-        RankedTensorType::get({}, element),
-        Attribute(g.getBuilder().getFloatAttr(element, double(count.getConstant())))));
+  FailureOr<Value> divisor = g.countTensor(count, element);
   if (failed(divisor))
     return failure();
   return g.elementwise({sum, *divisor}, element,
