@@ -3,8 +3,10 @@
 #include "gatecc/InitAll.h"
 
 #include "dialects/Gate/IR/GateOps.h"
+#include "dialects/Onnx/IR/OnnxOps.h"
 #include "gatecc/Lowering/Passes.h"
 #include "gatecc/Pipelines/Stages.h"
+#include "gatecc/Raise/Passes.h"
 #include "gatecc/Transforms/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -15,11 +17,12 @@ using namespace mlir;
 void gatecc::registerAllDialects(DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  registry.insert<gate::GateDialect>();
+  registry.insert<gate::GateDialect, onnx::OnnxDialect>();
   registerBufferizableOpInterfaceModels(registry);
 }
 
 void gatecc::registerAllPasses() {
+  registerGateccRaisePasses();
   registerGateccTransformsPasses();
   registerGateccLoweringPasses();
   mlir::registerTransformsPasses();
