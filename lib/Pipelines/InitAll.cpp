@@ -3,6 +3,7 @@
 #include "gatecc/InitAll.h"
 
 #include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Raise/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 
@@ -14,4 +15,6 @@ void gatecc::registerAllDialects(DialectRegistry &registry) {
   registry.insert<gate::GateDialect>();
 }
 
-void gatecc::registerAllPasses() {}
+void gatecc::registerAllPasses() {
+  registerGateccRaisePasses();
+}
