@@ -6,6 +6,7 @@
 #include "gatecc/Raise/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
+#include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
 
@@ -16,5 +17,6 @@ void gatecc::registerAllDialects(DialectRegistry &registry) {
 }
 
 void gatecc::registerAllPasses() {
+  mlir::registerTransformsPasses();
   registerGateccRaisePasses();
 }
