@@ -21,6 +21,10 @@ namespace gatecc {
 /// The translations from MLIR that modules at the level Llvm need.
 void registerLLVMTranslations(mlir::DialectRegistry &registry);
 
+/// A context whose errors become diagnostics of `diagnostics`.
+std::unique_ptr<llvm::LLVMContext>
+createLLVMContext(mlir::MLIRContext &diagnostics);
+
 /// The LLVM module of one version of the code. `module` is at the level Llvm
 /// and defines gatecc_run : (ptr frame) -> i32 and gatecc_arena_bytes : (ptr
 /// symbols) -> i64, which become `version.run` and `version.arenaBytes`, the

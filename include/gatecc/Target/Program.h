@@ -74,6 +74,9 @@ std::optional<ExtentDescription> parseExtent(llvm::StringRef text,
 /// if something is missing or wrong.
 mlir::FailureOr<ProgramDescription> describeProgram(mlir::ModuleOp module);
 
+/// Where recordProgram keeps what it has read.
+inline constexpr const char *kProgramRecord = "gatecc.program";
+
 /// Keeps the interface of @main, which lowering takes apart, in the attribute
 /// `gatecc.program` of the module: {inputs, outputs} = arrays of
 /// {name, type, dims}.

@@ -10,8 +10,6 @@
 using namespace mlir;
 using namespace gatecc;
 
-static const char *const kProgram = "gatecc.program";
-
 std::optional<ExtentDescription>
 gatecc::parseExtent(StringRef text, std::vector<std::string> &symbols,
                     bool mayAdd) {
@@ -22,7 +20,7 @@ gatecc::parseExtent(StringRef text, std::vector<std::string> &symbols,
     part = part.trim();
     if (part.empty())
       return std::nullopt;
-    if (isDigit(part.front())) {
+    if (llvm::isDigit(part.front())) {
       int64_t number;
       if (part.getAsInteger(10, number) ||
           __builtin_mul_overflow(extent.coefficient, number, &extent.coefficient))
@@ -135,7 +133,7 @@ LogicalResult gatecc::recordProgram(ModuleOp module) {
     outputs.push_back(record(main.getResultAttr(i, "gate.name"),
                              main.getResultTypes()[i],
                              main.getResultAttr(i, "gate.dims")));
-  module->setAttr(kProgram, builder.getDictionaryAttr({
+  module->setAttr(kProgramRecord, builder.getDictionaryAttr({
                                 {builder.getStringAttr("inputs"),
                                  builder.getArrayAttr(inputs)},
                                 {builder.getStringAttr("outputs"),
@@ -145,9 +143,9 @@ LogicalResult gatecc::recordProgram(ModuleOp module) {
 }
 
 FailureOr<ProgramDescription> gatecc::describeProgram(ModuleOp module) {
-  if (!module->hasAttr(kProgram) && failed(recordProgram(module)))
+  if (!module->hasAttr(kProgramRecord) && failed(recordProgram(module)))
     return failure();
-  auto record = module->getAttrOfType<DictionaryAttr>(kProgram);
+  auto record = module->getAttrOfType<DictionaryAttr>(kProgramRecord);
   if (!record)
     return module.emitError("expects a dictionary in gatecc.program");
   ProgramDescription program;
