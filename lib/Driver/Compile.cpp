@@ -222,9 +222,9 @@ int Compilation::emitAndLink(bool embedded, TemporaryFile *weights) {
       return failedInternally("code generation for " + cpu.name + " has failed");
     tell("code for " + cpu.name);
   }
-  if (!keep(emitInterface(program, *llvmContext, context)))
-    return failedInternally("code generation for the interface has failed");
-  tell("code of the interface");
+  if (!keep(emitDescription(program, *llvmContext, context)))
+    return failedInternally("code generation for the description has failed");
+  tell("the description");
 
   std::string error;
   std::unique_ptr<TemporaryFile> library = TemporaryFile::create(command.output, error);

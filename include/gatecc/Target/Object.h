@@ -42,11 +42,10 @@ mlir::FailureOr<ObjectBuffer> emitVersion(std::unique_ptr<llvm::Module> module,
                                           const CpuTarget &cpu,
                                           mlir::MLIRContext &diagnostics);
 
-/// The object with the C interface, the rest of the run-time library and the
-/// program's description, for any x86-64 CPU.
-mlir::FailureOr<ObjectBuffer> emitInterface(const ProgramDescription &program,
-                                            llvm::LLVMContext &context,
-                                            mlir::MLIRContext &diagnostics);
+/// The object that holds the program's description.
+mlir::FailureOr<ObjectBuffer> emitDescription(const ProgramDescription &program,
+                                              llvm::LLVMContext &context,
+                                              mlir::MLIRContext &diagnostics);
 
 } // namespace gatecc
 

@@ -72,6 +72,7 @@ bool gatecc::linkObjects(ArrayRef<ObjectBuffer> objects, StringRef weightsObject
   }
   for (const ObjectBuffer &object : objects)
     opened &= add("object", StringRef(object.data(), object.size()));
+  opened &= add("runtime", runtimeObject());
   if (!weightsObject.empty())
     arguments.push_back(weightsObject.str());
   if (kind == LinkKind::Library)

@@ -18,7 +18,6 @@
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
-#include "llvm/Transforms/IPO/Internalize.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -32,7 +31,7 @@ void gatecc::registerLLVMTranslations(DialectRegistry &registry) {
 }
 
 /// Functions of the run-time library that work on a context. They exist once,
-/// in the interface object; all others are pure code on pointers and are
+/// in its embedded object; all others are pure code on pointers and are
 /// compiled again for the CPU of each version that calls them.
 static bool isSharedFunction(StringRef name) {
   return name == "gatecc_parallel_for" || name == "gatecc_allocate" ||
@@ -216,24 +215,9 @@ FailureOr<ObjectBuffer> gatecc::emitVersion(std::unique_ptr<Module> module,
   return emitObject(*module, cpu, diagnostics);
 }
 
-FailureOr<ObjectBuffer> gatecc::emitInterface(const ProgramDescription &program,
-                                              llvm::LLVMContext &context,
-                                              MLIRContext &diagnostics) {
-  CpuTarget cpu = baselineCpu();
-  std::unique_ptr<Module> module = readRuntime(cpu, context, diagnostics);
-  if (!module)
-    return failure();
+FailureOr<ObjectBuffer> gatecc::emitDescription(const ProgramDescription &program,
+                                                llvm::LLVMContext &context,
+                                                MLIRContext &diagnostics) {
   std::unique_ptr<Module> constants = emitProgram(program, context);
-  constants->setTargetTriple(module->getTargetTriple());
-  constants->setDataLayout(module->getDataLayout());
-  if (llvm::Linker::linkModules(*module, std::move(constants))) {
-    emitError(UnknownLoc::get(&diagnostics)) << "the program's description does "
-                                                "not fit the run-time library";
-    return failure();
-  }
-  // Names with "__" are what code generation may call (conversions of floats).
-  llvm::internalizeModule(*module, [](const GlobalValue &value) {
-    return isSharedFunction(value.getName()) || value.getName().starts_with("__");
-  });
-  return emitObject(*module, cpu, diagnostics);
+  return emitObject(*constants, baselineCpu(), diagnostics);
 }
