@@ -49,6 +49,10 @@ private:
   uint64_t size;
 };
 
+/// Whether a file of this size could be written beside `output` now: allocates
+/// it and gives it back. For writers that use a mapping without allocating.
+bool checkSpace(llvm::StringRef output, uint64_t bytes, std::string &error);
+
 /// Writes `text` to `path`: beside and renamed for ordinary files, directly
 /// for others such as /dev/null; "" or "-" is standard output.
 bool writeOutput(llvm::StringRef path, llvm::StringRef text, std::string &error);

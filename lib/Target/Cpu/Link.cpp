@@ -3,9 +3,11 @@
 // a temporary file gets into messages or libraries.
 #include "gatecc/Target/Link.h"
 
+#include "gatecc/Target/OutputFile.h"
 #include "lib/Target/Cpu/Embedded.h"
 #include "lld/Common/Driver.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cerrno>
 #include <cstring>
@@ -82,6 +84,19 @@ bool gatecc::linkObjects(ArrayRef<ObjectBuffer> objects, StringRef weightsObject
     error.isFileSystem = true;
     return false;
   }
+  // lld writes through a mapping of a file that it does not allocate: a full
+  // disk would end this process. So the space is asked for first, with some
+  // for headers and padding.
+  uint64_t bytes = runtimeObject().size() + (64 << 10), weightsBytes = 0;
+  for (const ObjectBuffer &object : objects)
+    bytes += object.size();
+  if (!weightsObject.empty() && sys::fs::file_size(weightsObject, weightsBytes)) {
+    error = {"the weights cannot be read again", /*isFileSystem=*/true};
+    return false;
+  }
+  error.isFileSystem = !checkSpace(path, bytes + weightsBytes, error.message);
+  if (error.isFileSystem)
+    return false;
   arguments.push_back("-o");
   arguments.push_back(path.str());
 

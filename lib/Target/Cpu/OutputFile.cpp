@@ -88,6 +88,18 @@ bool MappedOutput::commit(std::string &error) {
   return ::munmap(mapping, size) == 0 || fail(error, errno);
 }
 
+bool gatecc::checkSpace(StringRef output, uint64_t bytes, std::string &error) {
+  std::unique_ptr<TemporaryFile> file = TemporaryFile::create(output, error);
+  if (!file)
+    return false;
+  int descriptor = ::open(file->path().c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0)
+    return fail(error, errno);
+  int code = ::posix_fallocate(descriptor, 0, off_t(bytes));
+  ::close(descriptor);
+  return code == 0 || fail(error, code);
+}
+
 bool gatecc::isSpecialFile(StringRef path) {
   struct stat status;
   return ::stat(path.str().c_str(), &status) == 0 && !S_ISREG(status.st_mode);
