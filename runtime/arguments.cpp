@@ -56,16 +56,16 @@ static gatecc_status checkLayout(gatecc_context &context, const char *what,
                                  const DLTensor &given) {
   const char *name = expected.name;
   if (given.device.device_type != kDLCPU)
-    return refuse(context, "%s '%s': device type %d, memory of the CPU (1) is "
-                  "needed", what, name, static_cast<int>(
-                  given.device.device_type));
+    return refuse(context,
+                  "%s '%s': device type %d, memory of the CPU (1) is "
+                  "needed",
+                  what, name, static_cast<int>(given.device.device_type));
   if (given.dtype.code != expected.dtype_code ||
       given.dtype.bits != expected.dtype_bits || given.dtype.lanes != 1)
-    return refuse(
-        context, "%s '%s': %s%s given, %s is needed", what, name,
-        DtypeText(given.dtype.code, given.dtype.bits).text,
-        given.dtype.lanes == 1 ? "" : " in vectors",
-        DtypeText(expected.dtype_code, expected.dtype_bits).text);
+    return refuse(context, "%s '%s': %s%s given, %s is needed", what, name,
+                  DtypeText(given.dtype.code, given.dtype.bits).text,
+                  given.dtype.lanes == 1 ? "" : " in vectors",
+                  DtypeText(expected.dtype_code, expected.dtype_bits).text);
   if (given.ndim != expected.rank)
     return refuse(context,
                   "%s '%s': rank %" PRId32 " given, %" PRId32 " is needed",
@@ -126,8 +126,8 @@ static gatecc_status takeInputs(gatecc_context &context,
     if (seen[at])
       return refuse(context, "input '%s' is given twice", inputs[i].name);
     seen[at] = 1;
-    if (gatecc_status status = checkLayout(context, "input", program.inputs[at],
-                                           inputs[i].tensor))
+    if (gatecc_status status =
+            checkLayout(context, "input", program.inputs[at], inputs[i].tensor))
       return status;
     shapes[at] = inputs[i].tensor.shape;
     context.inputs[at] = firstElement(inputs[i].tensor);

@@ -43,10 +43,10 @@ struct gatecc_context {
   int32_t inParallel; // a parallel_for is in progress: others run inline
   int32_t regionLock;
   int32_t leftEarly; // the outermost parallel_for ended the run
-  jmp_buf *runExit; // where the outermost parallel_for leaves a failed run
+  jmp_buf *runExit;  // where the outermost parallel_for leaves a failed run
 
   gatecc_buffer arena;
-  gatecc_block *region; // the block in use, then the full ones
+  gatecc_block *region;         // the block in use, then the full ones
   gatecc_buffer *outputBuffers; // [num_outputs]
   int64_t *symbols;             // [num_symbols]
   unsigned char *symbolBound;   // [num_symbols]

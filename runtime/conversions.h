@@ -24,8 +24,8 @@ template <typename To, typename From> inline To bitsTo(From from) {
 template <int ExponentBits, int MantissaBits>
 inline uint16_t narrowTo16(double value) {
   constexpr int kBias = (1 << (ExponentBits - 1)) - 1;
-  constexpr uint16_t kInfinity = uint16_t(((1 << ExponentBits) - 1)
-                                          << MantissaBits);
+  constexpr uint16_t kInfinity =
+      uint16_t(((1 << ExponentBits) - 1) << MantissaBits);
   uint64_t bits = bitsTo<uint64_t>(value);
   uint16_t sign = uint16_t(bits >> 48 & 0x8000);
   uint64_t mantissa = bits & 0xfffffffffffffu;

@@ -124,7 +124,8 @@ gatecc_runtime::chooseTarget(const gatecc_program &program, uint64_t features) {
   const gatecc_program_target *best = nullptr;
   for (int32_t i = 0; i < program.num_targets; ++i) {
     const gatecc_program_target &t = program.targets[i];
-    if ((t.required_features & ~features) == 0 && (!best || t.rank > best->rank))
+    if ((t.required_features & ~features) == 0 &&
+        (!best || t.rank > best->rank))
       best = &t;
   }
   return best;

@@ -41,8 +41,7 @@ bool gatecc_runtime::reserveBuffer(const gatecc_allocator &allocator,
     return true;
   releaseAligned(allocator, buffer.data);
   buffer.capacity = 0;
-  buffer.data =
-      static_cast<unsigned char *>(allocateAligned(allocator, bytes));
+  buffer.data = static_cast<unsigned char *>(allocateAligned(allocator, bytes));
   if (!buffer.data)
     return false;
   buffer.capacity = bytes;

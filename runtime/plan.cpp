@@ -102,8 +102,8 @@ extern "C" int64_t gatecc_group_tasks(const int32_t *offsets, int64_t groups,
   int64_t total = 0;
   for (int64_t g = 0; g < groups; ++g) {
     first[g] = static_cast<int32_t>(total);
-    total += (static_cast<int64_t>(offsets[g + 1]) - offsets[g] + block - 1) /
-             block;
+    total +=
+        (static_cast<int64_t>(offsets[g + 1]) - offsets[g] + block - 1) / block;
   }
   first[groups] = static_cast<int32_t>(total);
   return total;

@@ -30,9 +30,9 @@ using namespace gatecc_runtime;
 struct gatecc_pool {
   alignas(64) uint32_t open; // number of the job that may be entered; 0: none
   int32_t quit;
-  uint32_t signal;   // futex of sleeping workers, changed at each job
+  uint32_t signal; // futex of sleeping workers, changed at each job
   alignas(64) int32_t sleepers;
-  alignas(64) int64_t next;  // first task not claimed
+  alignas(64) int64_t next;   // first task not claimed
   alignas(64) int32_t inside; // workers in the job; futex of the caller
   int32_t callerSleeps;
   alignas(64) gatecc_context *context;

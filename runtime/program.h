@@ -19,7 +19,7 @@ extern "C" {
 // One run. Compiled code reads it; only the arena and the two statistics
 // arrays, which start at zero, are written.
 typedef struct gatecc_frame {
-  void *context;                // gatecc_context *; NULL: everything runs inline
+  void *context; // gatecc_context *; NULL: everything runs inline
   const unsigned char *weights; // first byte of weight data, 4096-aligned
   unsigned char *arena;         // 64-aligned, arena_bytes(symbols) long
   const int64_t *symbols;       // symbolic dimensions, in metadata order
@@ -88,8 +88,8 @@ typedef struct gatecc_program {
 #else
 #define GATECC_HIDDEN extern __attribute__((visibility("hidden")))
 #endif
-GATECC_HIDDEN const gatecc_program gatecc_program_constant
-    __asm__("gatecc_program");
+GATECC_HIDDEN const
+    gatecc_program gatecc_program_constant __asm__("gatecc_program");
 
 // ---------------------------------------------------------------------------
 // A weight file: this header, zeros up to GATECC_WEIGHTS_START, then data_bytes

@@ -22,7 +22,8 @@ static const char kNoTarget[] =
 
 // Memory of the bookkeeping, from malloc and zeroed.
 template <typename T> static bool makeArray(T *&array, int64_t n) {
-  array = static_cast<T *>(calloc(static_cast<size_t>(n > 0 ? n : 1), sizeof(T)));
+  array =
+      static_cast<T *>(calloc(static_cast<size_t>(n > 0 ? n : 1), sizeof(T)));
   return array != nullptr;
 }
 
@@ -188,7 +189,8 @@ static gatecc_status runChecked(gatecc_context &c,
   int64_t arenaBytes = c.target->arena_bytes(c.symbols);
   if (!reserveBuffer(c.allocator, c.arena, arenaBytes)) {
     snprintf(c.message, sizeof c.message,
-             "not enough memory for the arena of %" PRId64 " bytes", arenaBytes);
+             "not enough memory for the arena of %" PRId64 " bytes",
+             arenaBytes);
     return GATECC_OUT_OF_MEMORY;
   }
   bool statistics = c.collectStatistics != 0;

@@ -8,7 +8,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +74,8 @@ uint64_t gatecc_runtime::hashBytes(const unsigned char *p, uint64_t bytes) {
   return hash ^ hash >> 32;
 }
 
-// --- The mapping ---------------------------------------------------------------
+// --- The mapping
+// ---------------------------------------------------------------
 
 namespace {
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -96,6 +96,15 @@ char *pathBesideLibrary(const char *baseName) {
   if (path)
     snprintf(path, bytes, "%.*s%s", directory, info.dli_fname, baseName);
   return path;
+}
+
+uint64_t parseHash(const char *text) {
+  uint64_t hash = 0;
+  for (; *text; ++text)
+    hash = hash << 4 |
+           static_cast<uint64_t>(*text <= '9' ? *text - '0'
+                                              : (*text | 0x20) - 'a' + 10);
+  return hash;
 }
 
 struct Failure {
@@ -134,7 +143,7 @@ bool mapFile(const gatecc_program &program, const char *path, bool verify,
            header.start != GATECC_WEIGHTS_START)
     reason = "it has a format that this library does not know";
   else if (header.data_bytes != program.weight_bytes ||
-           header.hash != strtoull(program.weights_hash, nullptr, 16))
+           header.hash != parseHash(program.weights_hash))
     reason = "it belongs to another library";
   else if (static_cast<uint64_t>(status.st_size) < needed)
     reason = "it is too short; copy it again";

@@ -17,6 +17,14 @@
 #include <thread>
 #include <vector>
 
+// A sanitizer's allocator, too, says no to what is too much.
+extern "C" const char *__asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+extern "C" const char *__tsan_default_options() {
+  return "allocator_may_return_null=1";
+}
+
 namespace {
 const gatecc_library *library() {
   return gatecc_get_library(GATECC_ABI_VERSION);
@@ -200,9 +208,13 @@ TEST_P(Context, RefusesWrongArguments) {
   using T = gatecc_named_tensor &;
   with([](T t) { t.name = "z"; }, "the model has no input 'z'");
   with([](T t) { t.name = nullptr; }, "no input");
-  with([](T t) { t.name = "mask"; t.tensor.dtype = {kDLBool, 8, 1};
-                 t.tensor.data = &t; },
-       "input 'mask' is given twice");
+  with(
+      [](T t) {
+        t.name = "mask";
+        t.tensor.dtype = {kDLBool, 8, 1};
+        t.tensor.data = &t;
+      },
+      "input 'mask' is given twice");
   with([](T t) { t.tensor.dtype.bits = 64; },
        "input 'x': float64 given, float32 is needed");
   with([](T t) { t.tensor.dtype.code = kDLInt; }, "int32 given");
@@ -303,9 +315,9 @@ TEST_P(Context, Statistics) {
     EXPECT_EQ(skipped, 0.0);
   }
   ASSERT_EQ(run(0), GATECC_OK);
-  ASSERT_EQ(library()->statistics(context, 0, nullptr, nullptr, nullptr,
-                                  &skipped),
-            GATECC_OK);
+  ASSERT_EQ(
+      library()->statistics(context, 0, nullptr, nullptr, nullptr, &skipped),
+      GATECC_OK);
   EXPECT_EQ(skipped, 0.0);
   EXPECT_EQ(library()->statistics(context, 2, &rows, &groups, &n, &skipped),
             GATECC_INVALID_ARGUMENT);

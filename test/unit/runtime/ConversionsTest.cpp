@@ -50,10 +50,9 @@ void expectNearest(double x, uint16_t got, int e, int m) {
     low = infinity;
   double down = valueOf(low, e, m);
   // Above the largest value, the next step counts as if it were a number.
-  double step = low == infinity ? 0
-                : low + 1 == infinity
-                    ? down - valueOf(low - 1, e, m)
-                    : valueOf(low + 1, e, m) - down;
+  double step = low == infinity       ? 0
+                : low + 1 == infinity ? down - valueOf(low - 1, e, m)
+                                      : valueOf(low + 1, e, m) - down;
   double middle = down + step / 2;
   uint16_t expected = low;
   if (step && (a > middle || (a == middle && (low & 1))))

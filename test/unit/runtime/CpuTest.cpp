@@ -28,15 +28,23 @@ TEST(Cpu, AgreesWithTheKernel) {
   if (flags.empty())
     GTEST_SKIP() << "no /proc/cpuinfo";
   const std::map<std::string, std::string> kernelName = {
-      {"sse3", "pni"},         {"sse4.1", "sse4_1"},
-      {"sse4.2", "sse4_2"},    {"sahf", "lahf_lm"},
-      {"lzcnt", "abm"},        {"bmi", "bmi1"},
-      {"pclmul", "pclmulqdq"}, {"sha", "sha_ni"},
-      {"avx512vbmi", "avx512vbmi"}, {"avx512vbmi2", "avx512_vbmi2"},
-      {"avx512vnni", "avx512_vnni"}, {"avx512bf16", "avx512_bf16"},
-      {"avx512fp16", "avx512_fp16"}, {"avx512bitalg", "avx512_bitalg"},
+      {"sse3", "pni"},
+      {"sse4.1", "sse4_1"},
+      {"sse4.2", "sse4_2"},
+      {"sahf", "lahf_lm"},
+      {"lzcnt", "abm"},
+      {"bmi", "bmi1"},
+      {"pclmul", "pclmulqdq"},
+      {"sha", "sha_ni"},
+      {"avx512vbmi", "avx512vbmi"},
+      {"avx512vbmi2", "avx512_vbmi2"},
+      {"avx512vnni", "avx512_vnni"},
+      {"avx512bf16", "avx512_bf16"},
+      {"avx512fp16", "avx512_fp16"},
+      {"avx512bitalg", "avx512_bitalg"},
       {"avx512vpopcntdq", "avx512_vpopcntdq"},
-      {"avx512vp2intersect", "avx512_vp2intersect"}, {"avxvnni", "avx_vnni"},
+      {"avx512vp2intersect", "avx512_vp2intersect"},
+      {"avxvnni", "avx_vnni"},
       {"avxifma", "avx_ifma"}};
   uint64_t features = cpuFeatures();
   for (int bit = 0; bit < 64; ++bit) {

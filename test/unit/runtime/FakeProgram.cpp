@@ -27,7 +27,8 @@ void scaleRow(void *closure, int64_t row) {
   const gatecc_frame *f = rows.frame;
   __atomic_fetch_add(&fakeStarted, 1, __ATOMIC_RELAXED);
   if (fakeMode == FakeFailInTask && row == 3) {
-    gatecc_fail(f, GATECC_RUNTIME, "node 'g' (Gather): index 9 is out of range");
+    gatecc_fail(f, GATECC_RUNTIME,
+                "node 'g' (Gather): index 9 is out of range");
     gatecc_fail(f, GATECC_INTERNAL, "a second error, not reported");
   }
   if (fakeMode == FakeBlock)
@@ -55,7 +56,7 @@ int32_t run(const gatecc_frame *f) {
                static_cast<float *>(f->outputs[0])};
   gatecc_parallel_for(f, fakeMode == FakeBlock ? 100000 : batch, scaleRow,
                       &rows);
-  fakeReached = 1;
+  __atomic_store_n(&fakeReached, 1, __ATOMIC_RELAXED);
   int32_t *count = static_cast<int32_t *>(f->outputs[1]);
   for (int64_t i = 0; i < 2 * batch; ++i)
     count[i] = 7;
@@ -86,8 +87,8 @@ const gatecc_extent extentsMask[] = {{GATECC_EXTENT_MONOMIAL, 1, 2, factorsBS},
 const gatecc_extent extentsCount[] = {{GATECC_EXTENT_MONOMIAL, 2, 1, factorB}};
 const gatecc_program_tensor inputs[] = {{"x", kDLFloat, 32, 2, extentsX},
                                         {"mask", kDLBool, 8, 2, extentsMask}};
-const gatecc_program_tensor outputs[] = {{"y", kDLFloat, 32, 2, extentsX},
-                                         {"count", kDLInt, 32, 1, extentsCount}};
+const gatecc_program_tensor outputs[] = {
+    {"y", kDLFloat, 32, 2, extentsX}, {"count", kDLInt, 32, 1, extentsCount}};
 const char *const symbols[] = {"B", "S"};
 const double costs[] = {1, 1, 1, 1};
 const gatecc_program_site sites[] = {{"router", "experts", 4, costs, 4},
@@ -99,6 +100,20 @@ const gatecc_program_target targets[] = {
 } // namespace
 
 extern "C" const gatecc_program gatecc_program_constant = {
-    "0.1", "fake", "0123456789abcdef", sizeof weightData, 2, 2, 2, 2, 3,
-    inputs, outputs, symbols, sites, targets,
-    reinterpret_cast<const unsigned char *>(weightData), nullptr, nullptr};
+    "0.1",
+    "fake",
+    "0123456789abcdef",
+    sizeof weightData,
+    2,
+    2,
+    2,
+    2,
+    3,
+    inputs,
+    outputs,
+    symbols,
+    sites,
+    targets,
+    reinterpret_cast<const unsigned char *>(weightData),
+    nullptr,
+    nullptr};

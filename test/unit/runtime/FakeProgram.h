@@ -21,8 +21,8 @@ enum FakeMode : int32_t {
 extern "C" {
 #endif
 extern int32_t fakeMode;
-extern int32_t fakeReached;      // code after a failed parallel_for was reached
-extern int32_t fakeStarted;      // tasks begun
+extern int32_t fakeReached; // code after a failed parallel_for was reached
+extern int32_t fakeStarted; // tasks begun
 #ifdef __cplusplus
 }
 #endif

@@ -88,8 +88,11 @@ void checkRow(const float *x, int64_t experts, int64_t k, int score,
     else if (std::isinf(expected))
       ASSERT_EQ(weights[j], expected);
     else
-      ASSERT_NEAR(weights[j], expected, 2e-6 * std::fabs(expected) + 3e-45 +
-                  (score == 3 && normalize ? 1e-2 * std::fabs(expected) : 0));
+      // The difference to the maximum, up to 200 here, is rounded in float.
+      ASSERT_NEAR(weights[j], expected,
+                  (score == 3 && normalize ? 1e-2 : 2e-5) *
+                          std::fabs(expected) +
+                      3e-45);
   }
 }
 } // namespace

@@ -37,8 +37,8 @@ Result bind(std::vector<gatecc_extent> extents, std::vector<int64_t> shape) {
   unsigned char bound[2];
   char message[256] = "";
   Result r;
-  r.status = bindSymbols(program, shapes, r.symbols, bound, message,
-                         sizeof message);
+  r.status =
+      bindSymbols(program, shapes, r.symbols, bound, message, sizeof message);
   r.message = message;
   return r;
 }

@@ -15,8 +15,8 @@ static const gatecc_program_target targets[] = {
     {"future", UINT64_C(1) << 62 | GATECC_CPU_AVX512FP16, run, arenaBytes, 0}};
 
 extern "C" const gatecc_program gatecc_program_constant = {
-    "0.1", "m", "00", 0, 0, 0, 0, 0, 1, nullptr, nullptr, nullptr, nullptr,
-    targets, nullptr, nullptr, nullptr};
+    "0.1",   "m",     "00",    0,       0,       0,       0,       0,      1,
+    nullptr, nullptr, nullptr, nullptr, targets, nullptr, nullptr, nullptr};
 
 TEST(UnsupportedCpu, IsAStatus) {
   const gatecc_library *library = gatecc_get_library(GATECC_ABI_VERSION);
