@@ -47,6 +47,10 @@ class Graph:
         self.domains.add(domain)
         return outputs[0]
 
+    def rename_result(self, name):
+        """Give the last node's output another name, that of a graph output."""
+        self.nodes[-1].output[0] = name
+
     def save(self, path):
         """Write the model; returns the paths of all files written."""
         path = Path(path)
