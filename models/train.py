@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# Trains the two example networks on handwritten digits and writes them as ONNX,
-# with the test images, beside this script. Needs numpy, scikit-learn and onnx;
+# Trains the two example networks on handwritten digits and writes them as ONNX
+# and as JSON, with the test images, beside this script. Needs numpy, scikit-learn and onnx;
 # fixed seeds. `python models/train.py [--only moe|exit]`
 import argparse
 import os
@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "python"))
 sys.path.insert(0, str(HERE))
 
+from gatecc.models import to_json  # noqa: E402
 from training import digits, exits, moe, tape  # noqa: E402
 
 SEED_MOE, SEED_EXIT = 3, 2
@@ -34,6 +35,7 @@ def require(condition, text):
 
 def write(graph, path):
     graph.save(path)
+    to_json.convert(path, path.with_suffix(".json"))
     size = path.stat().st_size
     return require(size <= SIZE_LIMIT, f"{path.name}: {size} bytes")
 

@@ -35,7 +35,7 @@ class Graph:
     def weight(self, name, array):
         if name in self.weights:
             raise ValueError(f"weight {name!r} is defined twice")
-        self.weights[name] = np.ascontiguousarray(array)
+        self.weights[name] = np.asarray(array, order="C")
         return name
 
     def node(self, op, inputs, name, outputs=None, domain="", **attributes):
