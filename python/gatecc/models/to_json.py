@@ -157,8 +157,9 @@ def _expert_body(params, activation):
     """Nodes of one expert, in ONNX's order of operations for com.microsoft.MoE."""
     nodes = []
 
-    def add(op, inputs, out):
-        nodes.append({"op": op, "inputs": inputs, "outputs": [out]})
+    def add(op, inputs, out, **attributes):
+        node = {"op": op, "inputs": inputs, "outputs": [out]}
+        nodes.append(node | ({"attributes": attributes} if attributes else {}))
         return out
 
     def linear(x, weight, out):
@@ -174,11 +175,12 @@ def _expert_body(params, activation):
         s = add("Sigmoid", [g], "s")
         a = add("Mul", [g, s], "a")
         h = add("Mul", [a, u], "h")
+    elif activation == "relu":
+        h = add("Relu", [linear("x", "up", "u")], "h")
+    elif activation == "gelu":
+        h = add("Gelu", [linear("x", "up", "u")], "h", approximate="tanh")
     else:
-        ops = {"relu": "Relu", "gelu": "Gelu"}
-        if activation not in ops:
-            raise Unsupported(f"activation {activation!r}")
-        h = add(ops[activation], [linear("x", "up", "u")], "h")
+        raise Unsupported(f"activation {activation!r}")
     linear(h, "down", "y")
     return nodes
 
