@@ -70,8 +70,12 @@ def build_exit(x, labels):
     early = counts[:-1].sum() / len(x)
     margin = exits.smallest_margin(weights, x, limits)
     each = [round(float((h.data.argmax(-1) == labels).mean()), 4) for h in heads]
-    log(f"digits-exit: leave at each exit: {counts.tolist()}; smallest margin {margin:.2e}")
-    log(f"digits-exit: accuracy of each head alone: {each}; thresholds {limits.tolist()}")
+    log(
+        f"digits-exit: leave at each exit: {counts.tolist()}; smallest margin {margin:.2e}"
+    )
+    log(
+        f"digits-exit: accuracy of each head alone: {each}; thresholds {limits.tolist()}"
+    )
     good = [
         require(accuracy >= ACCURACY, f"digits-exit: accuracy {accuracy:.4f}"),
         require(early >= 0.5, f"digits-exit: {early:.1%} leave before the last stage"),

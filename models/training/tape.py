@@ -79,8 +79,10 @@ def layer_norm(x, scale, bias, epsilon=1e-5):
     def backward(g):
         h = g * scale.data
         dx = h - h.mean(-1, keepdims=True) - y * (h * y).mean(-1, keepdims=True)
-        return inverse * dx, _sum_to(g * y, scale.data.shape), _sum_to(
-            g, bias.data.shape
+        return (
+            inverse * dx,
+            _sum_to(g * y, scale.data.shape),
+            _sum_to(g, bias.data.shape),
         )
 
     return Value(y * scale.data + bias.data, (x, scale, bias), backward)
@@ -91,9 +93,7 @@ def softmax(x, mask=None):
     z = x.data if mask is None else np.where(mask, x.data, -np.inf)
     e = np.exp(z - z.max(-1, keepdims=True))
     p = e / e.sum(-1, keepdims=True)
-    return Value(
-        p, (x,), lambda g: (p * (g - (g * p).sum(-1, keepdims=True)),)
-    )
+    return Value(p, (x,), lambda g: (p * (g - (g * p).sum(-1, keepdims=True)),))
 
 
 def total(x, axis=None):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """gatecc: compile networks that decide what to compute, and run the result.
 
-    import gatecc
-    gatecc.compile("model.onnx", "model.so", mcpu="native")
-    lib = gatecc.load("model.so")
-    y = lib(x=array)["y"]
-    lib.stats()
+import gatecc
+gatecc.compile("model.onnx", "model.so", mcpu="native")
+lib = gatecc.load("model.so")
+y = lib(x=array)["y"]
+lib.stats()
 """
 
 from .compiler import compile, find_compiler

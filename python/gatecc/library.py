@@ -105,7 +105,9 @@ class Library:
             key = (info.dtype.code, info.dtype.bits)
             self._dtypes[name] = key
             dims = info.shape[: info.rank]
-            shape = tuple(d.extent if d.extent >= 0 else d.symbol.decode() for d in dims)
+            shape = tuple(
+                d.extent if d.extent >= 0 else d.symbol.decode() for d in dims
+            )
             result.append(Tensor(name, tensors.dtype_name(*key), shape))
         return tuple(result)
 
@@ -247,9 +249,7 @@ class Library:
     def _check(self, status):
         if status != abi.OK:
             text = self._table.error_message(self._context) or b""
-            raise RunError(
-                text.decode(errors="replace") or f"status {status}", status
-            )
+            raise RunError(text.decode(errors="replace") or f"status {status}", status)
 
 
 def _site(info):

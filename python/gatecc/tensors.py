@@ -23,7 +23,7 @@ _NAMES = {abi.INT: "i", abi.UINT: "u", abi.FLOAT: "f", abi.BFLOAT: "bf"}
 
 
 def dtype_name(code, bits):
-    """"f32", "bf16", "i64", "bool": as in the JSON form."""
+    """ "f32", "bf16", "i64", "bool": as in the JSON form."""
     return "bool" if code == abi.BOOL else f"{_NAMES[code]}{bits}"
 
 
@@ -82,7 +82,9 @@ def copied(tensor):
     shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
     array = np.empty(shape, dtype)
     if array.nbytes:
-        ctypes.memmove(array.ctypes.data, tensor.data + tensor.byte_offset, array.nbytes)
+        ctypes.memmove(
+            array.ctypes.data, tensor.data + tensor.byte_offset, array.nbytes
+        )
     return array
 
 

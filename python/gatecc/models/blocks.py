@@ -44,9 +44,7 @@ def moe_block(g, x, name, weights, top_k, activation="silu"):
     weights: norm_scale, norm_bias [D], router [D,E], up [E,D,H], down [E,H,D]
     and, for activation "silu" (SwiGLU), gate [E,D,H].
     """
-    norm = layer_norm(
-        g, x, f"{name}/norm", weights["norm_scale"], weights["norm_bias"]
-    )
+    norm = layer_norm(g, x, f"{name}/norm", weights["norm_scale"], weights["norm_bias"])
     router = g.node(
         "MatMul",
         [norm, g.weight(f"{name}/router.weight", weights["router"])],

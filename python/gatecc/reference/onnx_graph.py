@@ -91,9 +91,7 @@ def _attributes(node, bound):
 
 
 def _call(function, inputs, attributes, functions, run):
-    defaults = {
-        a.name: helper.get_attribute_value(a) for a in function.attribute_proto
-    }
+    defaults = {a.name: helper.get_attribute_value(a) for a in function.attribute_proto}
     local = dict(zip(function.input, inputs))
     local.setdefault("", None)
     for name in function.input:

@@ -288,7 +288,9 @@ def gather(x, indices, axis=0):
 
 @register("GatherElements")
 def gather_elements(x, indices, axis=0):
-    return np.take_along_axis(x, np.where(indices < 0, indices + x.shape[axis], indices), axis)
+    return np.take_along_axis(
+        x, np.where(indices < 0, indices + x.shape[axis], indices), axis
+    )
 
 
 @register("Expand")
