@@ -79,9 +79,17 @@ class Library:
         self.compiler_version = t.compiler_version.decode()
         self.source_hash = t.source_hash.decode()
         self.weight_bytes = t.weight_bytes
-        self._dtypes = {}
-        self.inputs = self._tensors(t.inputs, t.num_inputs)
-        self.outputs = self._tensors(t.outputs, t.num_outputs)
+        self.inputs = tuple(map(_tensor, t.inputs[: t.num_inputs]))
+        self.outputs = tuple(map(_tensor, t.outputs[: t.num_outputs]))
+        self._given = tensors.Slots(self.inputs)
+        self._wanted = tensors.Slots(self.outputs)
+        # Where a run finds the value of each symbol: (input, axis).
+        self._sources = {
+            dim: (info.name, axis)
+            for info in self.inputs
+            for axis, dim in enumerate(info.shape)
+            if isinstance(dim, str)
+        }
         self.symbols = tuple(t.symbols[i].decode() for i in range(t.num_symbols))
         self.sites = tuple(_site(t.sites[i]) for i in range(t.num_sites))
         self.targets = tuple(t.targets[i].cpu.decode() for i in range(t.num_targets))
@@ -98,61 +106,56 @@ class Library:
             raise RunError(f"{self.path}: {text}", status)
         self._context = context
 
-    def _tensors(self, infos, count):
-        result = []
-        for info in infos[:count]:
-            name = info.name.decode()
-            key = (info.dtype.code, info.dtype.bits)
-            self._dtypes[name] = key
-            dims = info.shape[: info.rank]
-            shape = tuple(
-                d.extent if d.extent >= 0 else d.symbol.decode() for d in dims
-            )
-            result.append(Tensor(name, tensors.dtype_name(*key), shape))
-        return tuple(result)
-
     def __call__(self, inputs=None, /, **named):
         arrays = {
             name: tensors.as_array(name, value)
             for name, value in {**(inputs or {}), **named}.items()
         }
-        given = (abi.NamedTensor * max(len(arrays), 1))()
-        for slot, (name, array) in zip(given, arrays.items()):
-            dtype = tensors.dl_dtype(name, array, self._dtypes.get(name))
-            slot.name = name.encode()
-            slot.tensor = tensors.dl_tensor(array, dtype)
-        bindings = self._bindings(arrays)
-        wanted = (abi.NamedTensor * max(len(self.outputs), 1))()
         results = {}
-        for slot, info in zip(wanted, self.outputs):
-            slot.name = info.name.encode()
-            shape = [tensors.extent(e, bindings) for e in info.shape]
-            if None not in shape:
-                code, bits = self._dtypes[info.name]
-                array = np.empty(shape, tensors.numpy_dtype(code, bits))
-                results[info.name] = array
-                slot.tensor = tensors.dl_tensor(array, abi.DLDataType(code, bits, 1))
         with self._lock:
             self._check_open()
+            given, count = self._given.fill(arrays)
+            for slot in self._wanted.slots:
+                shape = self._shape_of(slot, arrays)
+                # The library provides, and then describes, what we cannot size.
+                array = None if shape is None else np.empty(shape, slot.dtype)
+                slot.set(array)
+                results[slot.name] = array
             status = self._table.run(
-                self._context, given, len(arrays), wanted, len(self.outputs)
+                self._context, given, count, self._wanted.table, len(self.outputs)
             )
             self._check(status)
-            for slot, info in zip(wanted, self.outputs):
-                if info.name not in results:
-                    results[info.name] = tensors.copied(slot.tensor)
+            for slot in self._wanted.slots:
+                if results[slot.name] is None:
+                    results[slot.name] = tensors.copied(slot.tensor)
         return results
 
-    def _bindings(self, arrays):
-        """Values of the symbols, from inputs; the library checks that they agree."""
-        bindings = {}
-        for info in self.inputs:
-            if info.name in arrays:
-                shape = arrays[info.name].shape
-                for symbol, value in zip(info.shape, shape):
-                    if isinstance(symbol, str):
-                        bindings.setdefault(symbol, value)
-        return bindings
+    def _shape_of(self, slot, arrays):
+        """The shape of an output, or None if the inputs do not tell."""
+        shape = []
+        for dim in slot.info.shape:
+            if isinstance(dim, str):
+                dim = self._product(dim, arrays)
+                if dim is None:
+                    return None
+            shape.append(dim)
+        return shape
+
+    def _product(self, text, arrays):
+        """The value of a dimension such as "B" or "2*B*S", or None if it is unknown.
+
+        Whether all inputs agree on it is for the library to check.
+        """
+        value = 1
+        for factor in text.split("*"):
+            if factor.isdecimal():
+                value *= int(factor)
+                continue
+            name, axis = self._sources.get(factor, (None, 0))
+            if name not in arrays or arrays[name].ndim <= axis:
+                return None
+            value *= arrays[name].shape[axis]
+        return value
 
     def stats(self):
         """What the last run decided: {"sites": [{name, kind, rows, groups, skipped}]}."""
@@ -250,6 +253,15 @@ class Library:
         if status != abi.OK:
             text = self._table.error_message(self._context) or b""
             raise RunError(text.decode(errors="replace") or f"status {status}", status)
+
+
+def _tensor(info):
+    dims = info.shape[: info.rank]
+    return Tensor(
+        info.name.decode(),
+        tensors.dtype_name(info.dtype.code, info.dtype.bits),
+        tuple(d.extent if d.extent >= 0 else d.symbol.decode() for d in dims),
+    )
 
 
 def _site(info):

@@ -18,7 +18,7 @@ except ImportError:
     BF16 = np.dtype(np.uint16)
 
 _KINDS = {"i": abi.INT, "u": abi.UINT, "f": abi.FLOAT, "b": abi.BOOL}
-_LETTERS = {abi.INT: "i", abi.UINT: "u", abi.FLOAT: "f"}
+_LETTERS = {code: letter for letter, code in _KINDS.items()}
 _NAMES = {abi.INT: "i", abi.UINT: "u", abi.FLOAT: "f", abi.BFLOAT: "bf"}
 
 
@@ -27,12 +27,20 @@ def dtype_name(code, bits):
     return "bool" if code == abi.BOOL else f"{_NAMES[code]}{bits}"
 
 
-def numpy_dtype(code, bits):
-    if code == abi.BOOL:
-        return np.dtype(np.bool_)
-    if code == abi.BFLOAT and bits == 16:
+def dl_dtype_of(name):
+    """The DLDataType of a name that `dtype_name` gave."""
+    if name == "bool":
+        return abi.DLDataType(abi.BOOL, 8, 1)
+    letters = name.rstrip("0123456789")
+    (code,) = (c for c, n in _NAMES.items() if n == letters)
+    return abi.DLDataType(code, int(name[len(letters) :]), 1)
+
+
+def numpy_dtype(dtype):
+    """The NumPy dtype of a DLDataType."""
+    if dtype.code == abi.BFLOAT:
         return BF16
-    return np.dtype(f"{_LETTERS[code]}{bits // 8}")
+    return np.dtype(f"{_LETTERS[dtype.code]}{dtype.bits // 8}")
 
 
 def as_array(name, value):
@@ -48,55 +56,104 @@ def as_array(name, value):
     return np.asarray(value, order="C")
 
 
-def dl_dtype(name, array, expected):
-    """The DLDataType of `array`; uint16 stands for bf16 where `expected` is that."""
-    if expected == (abi.BFLOAT, 16) and array.dtype in (BF16, np.uint16):
-        return abi.DLDataType(abi.BFLOAT, 16, 1)
-    if array.dtype == BF16 and BF16 != np.uint16:
-        return abi.DLDataType(abi.BFLOAT, 16, 1)
-    if array.dtype.kind not in _KINDS or not array.dtype.isnative:
-        raise RunError(
-            f"tensor '{name}': arrays of dtype {array.dtype} are not supported",
-            abi.INVALID_ARGUMENT,
+def _address(array):
+    return array.__array_interface__["data"][0]
+
+
+class Slot:
+    """Room for one named tensor; `set` points it at an array of the slot's dtype."""
+
+    def __init__(self, info, entry):
+        self.info = info
+        self.name = info.name
+        self.dl_dtype = dl_dtype_of(info.dtype)
+        self.dtype = numpy_dtype(self.dl_dtype)
+        self.accepted = (self.dtype,)
+        if self.dl_dtype.code == abi.BFLOAT:
+            self.accepted += (np.dtype(np.uint16),)
+        self.rank = len(info.shape)
+        self.extents = (ctypes.c_int64 * max(self.rank, 1))()
+        entry.name = info.name.encode()
+        entry.tensor = abi.DLTensor(
+            None,
+            abi.DLDevice(abi.CPU_DEVICE, 0),
+            self.rank,
+            self.dl_dtype,
+            self.extents,
+            None,
+            0,
         )
-    return abi.DLDataType(_KINDS[array.dtype.kind], 8 * array.dtype.itemsize, 1)
+        self.tensor = entry.tensor  # shares the entry's memory
+
+    def fits(self, array):
+        return array.dtype in self.accepted and array.ndim == self.rank
+
+    def set(self, array):
+        """The array must live until the run is over. None: the library provides it."""
+        tensor = self.tensor
+        if array is None:
+            tensor.data = None
+        else:
+            tensor.data = _address(array)
+            if self.rank:
+                self.extents[: self.rank] = array.shape
+        # A run may have pointed these at memory of its own.
+        tensor.shape = self.extents
+        tensor.byte_offset = 0
 
 
-def dl_tensor(array, dtype):
-    """A DLTensor over the memory of `array`, which must outlive it."""
-    shape = (ctypes.c_int64 * max(array.ndim, 1))(*array.shape)
-    return abi.DLTensor(
-        array.ctypes.data,
-        abi.DLDevice(abi.CPU_DEVICE, 0),
-        array.ndim,
-        dtype,
-        shape,
-        None,
-        0,
-    )
+class Slots:
+    """The table of named tensors that a run takes, kept from run to run."""
+
+    def __init__(self, infos):
+        self.table = (abi.NamedTensor * max(len(infos), 1))()
+        self.slots = [Slot(i, e) for i, e in zip(infos, self.table)]
+
+    def fill(self, arrays):
+        """(table, count) for `arrays`, a dict of name -> C-contiguous array."""
+        if len(arrays) == len(self.slots):
+            for slot in self.slots:
+                array = arrays.get(slot.name)
+                if array is None or not slot.fits(array):
+                    break
+                slot.set(array)
+            else:
+                return self.table, len(self.slots)
+        return _as_given(arrays), len(arrays)
+
+
+def _as_given(arrays):
+    """A table of tensors that do not fit, for the library to say what is wrong."""
+    table = (abi.NamedTensor * max(len(arrays), 1))()
+    for entry, (name, array) in zip(table, arrays.items()):
+        kind = array.dtype.kind
+        if array.dtype == BF16 and BF16 != np.uint16:
+            dtype = abi.DLDataType(abi.BFLOAT, 16, 1)
+        elif kind in _KINDS and array.dtype.isnative:
+            dtype = abi.DLDataType(_KINDS[kind], 8 * array.dtype.itemsize, 1)
+        else:
+            raise RunError(
+                f"tensor '{name}': arrays of dtype {array.dtype} are not supported",
+                abi.INVALID_ARGUMENT,
+            )
+        entry.name = name.encode()
+        entry.tensor = abi.DLTensor(
+            _address(array),
+            abi.DLDevice(abi.CPU_DEVICE, 0),
+            array.ndim,
+            dtype,
+            (ctypes.c_int64 * max(array.ndim, 1))(*array.shape),
+            None,
+            0,
+        )
+    return table
 
 
 def copied(tensor):
     """A NumPy copy of a contiguous DLTensor that the library owns."""
-    dtype = numpy_dtype(tensor.dtype.code, tensor.dtype.bits)
-    shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
-    array = np.empty(shape, dtype)
+    shape = tensor.shape[: tensor.ndim]
+    array = np.empty(shape, numpy_dtype(tensor.dtype))
     if array.nbytes:
-        ctypes.memmove(
-            array.ctypes.data, tensor.data + tensor.byte_offset, array.nbytes
-        )
+        address = tensor.data + tensor.byte_offset
+        ctypes.memmove(_address(array), address, array.nbytes)
     return array
-
-
-def extent(text, bindings):
-    """The value of a dimension such as 64, "B" or "2*B*S", or None if one is unbound."""
-    if not isinstance(text, str):
-        return text
-    product = 1
-    for factor in text.split("*"):
-        factor = factor.strip()
-        value = int(factor) if factor.isdecimal() else bindings.get(factor)
-        if value is None:
-            return None
-        product *= value
-    return product

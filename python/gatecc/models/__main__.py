@@ -6,7 +6,10 @@ import sys
 
 import numpy as np
 
-from . import exits, moe
+try:
+    from . import exits, moe
+except ModuleNotFoundError as error:
+    sys.exit(f"gatecc.models needs the package {error.name}: pip install {error.name}")
 
 
 def parse(arguments):
