@@ -3,6 +3,7 @@
 # The Python package against the real runtime with a program written by hand
 # (stub/program.c): names, dtypes, DLPack, errors, statistics, life time.
 import _ctypes
+import ctypes
 import os
 import shutil
 import subprocess
@@ -20,20 +21,23 @@ HERE = Path(__file__).resolve().parent
 RUNTIME = HERE.parents[1] / "runtime"
 
 
+def cxx():
+    compilers = (os.environ.get("CXX"), "clang++-22", "clang++", "g++")
+    return next(c for c in compilers if c and shutil.which(c))
+
+
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory):
-    compilers = (os.environ.get("CXX"), "clang++-22", "clang++", "g++")
-    cxx = next(c for c in compilers if c and shutil.which(c))
     folder = tmp_path_factory.mktemp("stub")
     flags = ["-O1", "-fPIC", "-fvisibility=hidden", f"-I{RUNTIME}"]
     flags += [f"-I{RUNTIME.parent / 'include'}", f"-I{RUNTIME.parent}"]
     program = folder / "program.o"
     source = HERE / "stub" / "program.c"
-    subprocess.run([cxx, "-x", "c", *flags, "-c", source, "-o", program], check=True)
+    subprocess.run([cxx(), "-x", "c", *flags, "-c", source, "-o", program], check=True)
     library = folder / "stub.so"
     sources = sorted(RUNTIME.glob("*.cpp"))
     subprocess.run(
-        [cxx, "-std=c++17", *flags, "-shared", *sources, program, "-o", library],
+        [cxx(), "-std=c++17", *flags, "-shared", *sources, program, "-o", library],
         check=True,
     )
     return library
@@ -285,3 +289,36 @@ def test_finding_the_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("GATECC", str(tmp_path / "nothing"))
     with pytest.raises(gatecc.CompileError, match="nothing"):
         gatecc.find_compiler()
+
+
+def test_structs_are_those_of_the_header(tmp_path):
+    structs = {
+        "gatecc_library": abi.LibraryTable,
+        "gatecc_options": abi.Options,
+        "gatecc_named_tensor": abi.NamedTensor,
+        "gatecc_tensor_info": abi.TensorInfo,
+        "gatecc_site_info": abi.SiteInfo,
+        "gatecc_target_info": abi.TargetInfo,
+        "gatecc_dim": abi.Dim,
+        "gatecc_binding": abi.Binding,
+        "gatecc_memory": abi.Memory,
+        "DLTensor": abi.DLTensor,
+    }
+    lines, expected = [], []
+    for name, struct in structs.items():
+        lines.append(f'printf("%zu\\n", sizeof({name}));')
+        expected.append(ctypes.sizeof(struct))
+        for field, _ in struct._fields_:
+            lines.append(f'printf("%zu\\n", offsetof({name}, {field}));')
+            expected.append(getattr(struct, field).offset)
+    source = tmp_path / "layout.c"
+    source.write_text(
+        "#include <gatecc/runtime.h>\n#include <stdio.h>\n"
+        f"int main(void) {{ {' '.join(lines)} return 0; }}\n"
+    )
+    program = tmp_path / "layout"
+    include = f"-I{RUNTIME.parent / 'include'}"
+    command = [cxx(), "-x", "c", "-std=c99", include, source, "-o", program]
+    subprocess.run(command, check=True)
+    output = subprocess.run([program], capture_output=True, text=True, check=True)
+    assert list(map(int, output.stdout.split())) == expected
