@@ -39,6 +39,16 @@ def test_experts(build, size, activation):
     assert site["skipped"] == pytest.approx(1 - top_k / experts)
 
 
+@pytest.mark.parametrize("activation", moe.ACTIVATIONS)
+def test_dense_form_runs_as_written(build, activation):
+    """Raised or not, a plain graph computes what it says."""
+    path = build.graph(moe.network(24, 30, 4, 2, activation, "dense"))
+    x = moe.make_inputs(40, 24)
+    expected = reference.run_onnx(path, {"x": x}).outputs["y"]
+    with build.load(path) as lib:
+        assert_close(lib(x=x)["y"], expected)
+
+
 @settings(max_examples=12)
 @given(
     dim=st.integers(1, 70),

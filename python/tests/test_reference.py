@@ -189,6 +189,20 @@ def test_generated_experts_against_onnx_runtime(activation, tmp_path):
     assert_close(expected[clear], run.outputs["y"][clear])
 
 
+@pytest.mark.parametrize("form", ["unrolled", "dense"])
+@pytest.mark.parametrize("activation", moe.ACTIVATIONS)
+def test_forms_of_experts_are_the_same_network(form, activation, tmp_path):
+    x = moe.make_inputs(40, 20)
+    for name in ("contrib", form):
+        path = tmp_path / f"{name}.onnx"
+        moe.network(20, 24, 5, 3, activation, name).save(path)
+    contrib = reference.run_onnx(tmp_path / "contrib.onnx", {"x": x})
+    plain = reference.run_onnx(path, {"x": x})
+    np.testing.assert_allclose(plain.outputs["y"], contrib.outputs["y"], atol=1e-12)
+    (expected,) = session(path).run(None, {"x": x})
+    assert_close(expected, plain.outputs["y"])
+
+
 def test_experts_with_biases_against_onnx_runtime(tmp_path):
     rng = np.random.default_rng(0)
     weights = moe.random_block(rng, 16, 12, 4, "silu")

@@ -25,7 +25,7 @@ def parse(arguments):
     p.add_argument("--experts", type=int, required=True)
     p.add_argument("--top-k", type=int, required=True)
     p.add_argument("--activation", choices=moe.ACTIVATIONS, default="silu")
-    p.add_argument("--form", choices=moe.FORMS, default="contrib")
+    p.add_argument("--form", choices=tuple(moe.FORMS), default="contrib")
     p.add_argument("--layers", type=int, default=1)
     _common(p)
 

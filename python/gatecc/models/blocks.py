@@ -38,18 +38,8 @@ def interleave(gate, up):
     return fused
 
 
-def moe_block(g, x, name, weights, top_k, activation="silu"):
-    """x + MoE(LayerNorm(x)); experts as com.microsoft.MoE.
-
-    weights: norm_scale, norm_bias [D], router [D,E], up [E,D,H], down [E,H,D]
-    and, for activation "silu" (SwiGLU), gate [E,D,H].
-    """
-    norm = layer_norm(g, x, f"{name}/norm", weights["norm_scale"], weights["norm_bias"])
-    router = g.node(
-        "MatMul",
-        [norm, g.weight(f"{name}/router.weight", weights["router"])],
-        f"{name}/router",
-    )
+def contrib_experts(g, x, logits, name, weights, top_k, activation):
+    """A mixture of experts as com.microsoft.MoE."""
     gated = activation == "silu"
     fc1 = (
         interleave(weights["gate"], weights["up"])
@@ -66,20 +56,35 @@ def moe_block(g, x, name, weights, top_k, activation="silu"):
         }
     else:
         attributes["activation_type"] = activation
-    experts = g.node(
+    return g.node(
         "MoE",
         [
-            norm,
-            router,
-            g.weight(f"{name}/experts.fc1", fc1),
+            x,
+            logits,
+            g.weight(f"{name}.fc1", fc1),
             "",
-            g.weight(f"{name}/experts.fc2", weights["down"].transpose(0, 2, 1)),
+            g.weight(f"{name}.fc2", weights["down"].transpose(0, 2, 1)),
         ],
-        f"{name}/experts",
+        name,
         domain="com.microsoft",
         **attributes,
     )
-    return g.node("Add", [x, experts], f"{name}/residual")
+
+
+def moe_block(g, x, name, weights, top_k, activation="silu", experts=contrib_experts):
+    """x + MoE(LayerNorm(x)); `experts` writes the mixture.
+
+    weights: norm_scale, norm_bias [D], router [D,E], up [E,D,H], down [E,H,D]
+    and, for activation "silu" (SwiGLU), gate [E,D,H].
+    """
+    norm = layer_norm(g, x, f"{name}/norm", weights["norm_scale"], weights["norm_bias"])
+    router = g.node(
+        "MatMul",
+        [norm, g.weight(f"{name}/router.weight", weights["router"])],
+        f"{name}/router",
+    )
+    y = experts(g, norm, router, f"{name}/experts", weights, top_k, activation)
+    return g.node("Add", [x, y], f"{name}/residual")
 
 
 def mlp_stage(g, x, name, weights, activation="relu"):

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # Generates mixture-of-experts networks of any size with random weights:
-# layers of x + MoE(LayerNorm(x)), experts as com.microsoft.MoE.
+# layers of x + MoE(LayerNorm(x)), in the forms in which such networks are written.
 import numpy as np
 
-from . import blocks
+from . import blocks, forms
 from .graph import Graph
 
 ACTIVATIONS = ("silu", "relu", "gelu")
-FORMS = ("contrib",)
+FORMS = {
+    "contrib": blocks.contrib_experts,
+    "unrolled": forms.unrolled,
+    "dense": forms.dense,
+}
 
 
 def random_block(rng, dim, hidden, experts, activation):
@@ -42,13 +46,13 @@ def network(
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation {activation!r} is none of {ACTIVATIONS}")
     if form not in FORMS:
-        raise ValueError(f"form {form!r} is none of {FORMS}")
+        raise ValueError(f"form {form!r} is none of {tuple(FORMS)}")
     rng = np.random.default_rng(seed)
     g = Graph(f"moe-{dim}-{hidden}-{experts}-{top_k}")
     y = g.input("x", ["B", dim])
     for i in range(layers):
         weights = random_block(rng, dim, hidden, experts, activation)
-        y = blocks.moe_block(g, y, f"layer{i}", weights, top_k, activation)
+        y = blocks.moe_block(g, y, f"layer{i}", weights, top_k, activation, FORMS[form])
     g.rename_result("y")
     g.output("y", ["B", dim])
     return g

@@ -312,3 +312,42 @@ def constant_of_shape(shape, value=None):
 @register("Range")
 def arange(start, limit, delta):
     return np.arange(start, limit, delta)
+
+
+@register("OneHot")
+def one_hot(indices, depth, values, axis=-1):
+    depth = int(np.asarray(depth).reshape(()))
+    indices = np.where(indices < 0, indices + depth, indices)
+    hit = np.expand_dims(indices, axis) == np.arange(depth).reshape(
+        [-1 if i == axis % (indices.ndim + 1) else 1 for i in range(indices.ndim + 1)]
+    )
+    return np.where(hit, values[1], values[0])
+
+
+@register("NonZero")
+def nonzero(x):
+    return np.array(np.nonzero(x), np.int64)
+
+
+@register("GatherND")
+def gather_nd(x, indices, batch_dims=0):
+    if batch_dims:
+        raise NotImplementedError("GatherND with batch_dims")
+    return x[tuple(np.moveaxis(indices, -1, 0))]
+
+
+@register("ScatterND")
+def scatter_nd(x, indices, updates, reduction="none"):
+    x = x.copy()
+    where = tuple(np.moveaxis(indices, -1, 0))
+    if reduction == "none":
+        x[where] = updates
+    else:
+        names = {
+            "add": np.add,
+            "mul": np.multiply,
+            "max": np.maximum,
+            "min": np.minimum,
+        }
+        names[reduction].at(x, where, updates)
+    return x
