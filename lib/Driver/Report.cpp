@@ -82,7 +82,7 @@ static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
           });
           json.attribute("full_cost", site.getFullCost().convertToDouble());
           json.attribute("effect", effectOf(site.getKind()));
-          json.attribute("note", llvm::json::fixUTF8(site.getNote()));
+          json.attribute("note", llvm::json::fixUTF8(site.getNote().value_or("")));
         });
     });
     json.attributeArray("refused", [&] {
@@ -110,8 +110,8 @@ static void writeText(ModuleOp module, llvm::raw_ostream &os) {
     os << "\n  nodes: ";
     llvm::interleaveComma(readNames(site.getNodes()), os);
     os << "\n  " << effectOf(site.getKind()) << "\n";
-    if (!site.getNote().empty())
-      os << "  " << site.getNote() << "\n";
+    if (site.getNote())
+      os << "  " << *site.getNote() << "\n";
   }
   for (const Refusal &refusal : refusals) {
     os << "not skipped: ";
