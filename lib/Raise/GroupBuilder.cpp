@@ -361,9 +361,14 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const Group
   if (results.empty())
     return std::nullopt;
 
-  // Everything is built behind the last op of the slice; what uses the slice
-  // and stands before that moves behind it.
+  // Everything is built behind the last op of the slice and the conditions;
+  // what uses the slice and stands before that moves behind it.
+  Term basis = demand.basis(slice.term);
   Operation *last = slice.ops.back();
+  for (Literal literal : basis)
+    if (Operation *op = demand.atom(literal.atom).getDefiningOp())
+      if (op->getBlock() == &block && last->isBeforeInBlock(op))
+        last = op;
   Operation *next = last->getNextNode();
   for (Operation *op : slice.behind)
     if (op->isBeforeInBlock(last))
@@ -371,7 +376,6 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const Group
   OpBuilder builder(block.getParentOp()->getContext());
   builder.setInsertionPointAfter(last);
 
-  Term basis = demand.basis(slice.term);
   Location loc = demand.atom(basis[0].atom).getLoc();
   OpFoldResult rows = rowExtent(builder, demand.atom(basis[0].atom));
   Value predicate = buildPredicate(builder, demand, basis);
