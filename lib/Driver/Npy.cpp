@@ -215,11 +215,10 @@ std::string gatecc::formatNpy(DLDataType type, ArrayRef<int64_t> shape,
 }
 
 std::string gatecc::typeName(DLDataType type) {
-  const char *name = type.code == kDLInt      ? "int"
-                     : type.code == kDLUInt   ? "uint"
-                     : type.code == kDLFloat  ? "float"
-                     : type.code == kDLBfloat ? "bfloat"
-                     : type.code == kDLBool   ? "bool"
+  const char *name = type.code == kDLInt      ? "i"
+                     : type.code == kDLUInt   ? "u"
+                     : type.code == kDLFloat  ? "f"
+                     : type.code == kDLBfloat ? "bf"
                                               : "type";
-  return type.code == kDLBool ? name : name + std::to_string(type.bits);
+  return type.code == kDLBool ? "bool" : name + std::to_string(type.bits);
 }
