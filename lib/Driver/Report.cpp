@@ -99,7 +99,11 @@ static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
           });
           json.attribute("full_cost", site.getFullCost().convertToDouble());
           json.attribute("effect", effectOf(site.getKind()));
+<<<<<<< HEAD
+          json.attribute("note", llvm::json::fixUTF8(site.getNote().value_or("")));
+=======
           json.attribute("note", llvm::json::fixUTF8(noteOf(site, candidates)));
+>>>>>>> target
         });
     });
     json.attributeArray("refused", [&] {
@@ -129,8 +133,18 @@ static void writeText(ModuleOp module, llvm::raw_ostream &os) {
     os << "\n  nodes: ";
     llvm::interleaveComma(readNames(site.getNodes()), os);
     os << "\n  " << effectOf(site.getKind()) << "\n";
+<<<<<<< HEAD
+    if (site.getNote())
+      os << "  " << *site.getNote() << "\n";
+  }
+  for (const Refusal &refusal : refusals) {
+    os << "not skipped: ";
+    llvm::interleaveComma(refusal.nodes, os);
+    os << "\n  " << refusal.reason << "\n";
+=======
     if (std::string note = noteOf(site, candidates); !note.empty())
       os << "  " << note << "\n";
+>>>>>>> target
   }
   for (const Candidate &candidate : candidates)
     if (!candidate.isTaken) {
