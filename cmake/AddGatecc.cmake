@@ -8,7 +8,8 @@ set(GATECC_SANITIZE "" CACHE STRING "address (with undefined), thread, or empty"
 function(gatecc_compile_settings target)
   target_include_directories(${target} SYSTEM PUBLIC ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS} ${LLD_INCLUDE_DIRS})
   target_include_directories(${target} PUBLIC
-    "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}" "${CMAKE_SOURCE_DIR}/include")
+    "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}"
+    "${CMAKE_SOURCE_DIR}/include" "${CMAKE_BINARY_DIR}/include")
   target_compile_definitions(${target} PUBLIC ${GATECC_LLVM_DEFINITIONS})
   # LLVM here has RTTI on and exceptions off; a file that needs exceptions
   # sets -fexceptions on itself.

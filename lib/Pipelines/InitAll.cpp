@@ -4,6 +4,7 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "dialects/Onnx/IR/OnnxOps.h"
+#include "gatecc/Import/Passes.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 
@@ -15,4 +16,4 @@ void gatecc::registerAllDialects(DialectRegistry &registry) {
   registry.insert<gate::GateDialect, onnx::OnnxDialect>();
 }
 
-void gatecc::registerAllPasses() {}
+void gatecc::registerAllPasses() { registerGateccImportPasses(); }

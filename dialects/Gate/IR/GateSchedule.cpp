@@ -34,6 +34,21 @@ void PackedContractOp::getEffects(
 void RuntimeCallOp::getEffects(
     SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
   addDestinationEffects(*this, effects);
+  // Without a destination the call is there for what it records.
+  if (getInits().empty())
+    effects.emplace_back(MemoryEffects::Write::get(), SideEffects::DefaultResource::get());
+}
+
+void PlanTensorsOp::build(OpBuilder &builder, OperationState &state, Value plan) {
+  auto type = cast<PlanType>(plan.getType());
+  Type i32 = builder.getI32Type();
+  int64_t dynamic = ShapedType::kDynamic, choices = type.getChoices();
+  build(builder, state,
+        {RankedTensorType::get({type.getGroups() + 1}, i32),
+         RankedTensorType::get({dynamic}, i32),
+         RankedTensorType::get({dynamic, choices}, i32),
+         RankedTensorType::get({dynamic, choices}, builder.getF32Type())},
+        plan);
 }
 
 LogicalResult PackedContractOp::verify() {

@@ -7,6 +7,7 @@
 include "dialects/Gate/IR/GateDialect.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
 
 def Gate_Buffer : AnyTypeOf<[AnyRankedTensor, AnyMemRef]>;
 
@@ -58,9 +59,9 @@ def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, A
   let description = [{
     Calls `callee` with `arguments` and then `inits`, in this order; buffers
     are passed as pointers to their first element, index values as i64. A null
-    pointer is passed before the operand at each position in `nulls`; with
-    `frame` the first argument is the frame of the run. `inits` are written and
-    may be read. `scalar` is the function's i64 result, if it has one.
+    pointer stands at each position of the argument list that `nulls` names; with
+    `frame` the frame of the run comes before them all. `inits` are written, and
+    read where `updates` is set. `scalar` is the function's i64 result, if it has one.
 
     Constraints: (C1) a result for each tensor init, none for buffers.
     (C2) buffers are contiguous from their first element.
@@ -69,7 +70,7 @@ def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, A
   }];
   let arguments = (ins StrAttr:$callee, Variadic<AnyType>:$arguments,
       Variadic<Gate_Buffer>:$inits, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$nulls,
-      UnitAttr:$frame);
+      UnitAttr:$frame, UnitAttr:$updates);
   let results = (outs Variadic<AnyRankedTensor>:$tensors, Optional<I64>:$scalar);
   let assemblyFormat = [{
     $callee `(` ($arguments^ `:` type($arguments))? `)` `outs` `(` ($inits^ `:` type($inits))? `)`
@@ -81,7 +82,7 @@ def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, A
   }];
 }
 
-def Gate_BoundOp : Gate_Op<"bound", [Pure]> {
+def Gate_BoundOp : Gate_Op<"bound", [Pure, SameOperandsAndResultType]> {
   let summary = "A run-time size and an upper bound known before the run";
   let description = [{
     Is `value`. `upper` is a bound of it that depends on the sizes of the inputs
@@ -112,18 +113,60 @@ def Gate_TasksOp : Gate_Op<"tasks", [SingleBlock, RecursiveMemoryEffects, NoTerm
   let assemblyFormat = "$count attr-dict-with-keyword $body";
 }
 
+def Gate_PlanTensorsOp : Gate_Op<"plan_tensors", [Pure]> {
+  let summary = "The tensors that make up a plan";
+  let description = [{
+    `offsets` [groups+1], `source` [R * choices] (the first S are used),
+    `inverse` [R, choices] and `weights` [R, choices] (in row order; only for a
+    plan made by `route`), as the plan type describes them.
+
+    Constraints: (C1) the types above, i32 and f32.
+
+    Example: `%o, %s, %i, %w = gate.plan_tensors %p : !gate.plan<groups = 8, choices = 2> -> tensor<9xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x2xf32>`.
+  }];
+  let arguments = (ins Gate_Plan:$plan);
+  let results = (outs AnyRankedTensor:$offsets, AnyRankedTensor:$source,
+                      AnyRankedTensor:$inverse, AnyRankedTensor:$weights);
+  let assemblyFormat = "$plan attr-dict `:` type($plan) `->` type(results)";
+  let builders = [OpBuilder<(ins "::mlir::Value":$plan)>];
+}
+
+def Gate_SymbolOp : Gate_Op<"symbol", [Pure]> {
+  let summary = "The value of a symbolic dimension in this run";
+  let description = [{
+    Constraints: (C1) `index` is not negative.
+
+    Example: `%b = gate.symbol %frame[0]`.
+  }];
+  let arguments = (ins AnyType:$frame, I64Attr:$index);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$frame `[` $index `]` attr-dict `:` type($frame)";
+}
+
+def Gate_PortOp : Gate_Op<"port", [Pure]> {
+  let summary = "The caller's buffer of an input or an output";
+  let description = [{
+    Constraints: (C1) one size for each dynamic extent, identity layout.
+
+    Example: `%x = gate.port %frame input 0[%b] : memref<?x64xf32>`.
+  }];
+  let arguments = (ins AnyType:$frame, BoolAttr:$output, I64Attr:$index, Variadic<Index>:$sizes);
+  let results = (outs AnyMemRef:$result);
+  let assemblyFormat = "$frame `output` $output $index `[` $sizes `]` attr-dict `:` type($frame) `->` type($result)";
+}
+
 def Gate_WeightBufferOp : Gate_Op<"weight_buffer", [Pure]> {
   let summary = "The address of a weight in the library";
   let description = [{
     The buffer of a `weight` or `packed_weight`, read-only, 64-byte aligned.
 
-    Constraints: (C1) the enclosing function's first argument is the frame.
+    Constraints: (C1) the symbol is a weight.
 
-    Example: `%w = gate.weight_buffer @w : memref<64x64xf32>`.
+    Example: `%w = gate.weight_buffer %frame @w : memref<64x64xf32>`.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$weight);
+  let arguments = (ins AnyType:$frame, FlatSymbolRefAttr:$weight);
   let results = (outs AnyMemRef:$result);
-  let assemblyFormat = "$weight attr-dict `:` type($result)";
+  let assemblyFormat = "$frame $weight attr-dict `:` type($frame) `->` type($result)";
 }
 
 def Gate_ArenaOp : Gate_Op<"arena", [Pure]> {
@@ -132,13 +175,26 @@ def Gate_ArenaOp : Gate_Op<"arena", [Pure]> {
     `offset` bytes from the start of the arena; `sizes` are the dynamic extents.
 
     Constraints: (C1) one size for each dynamic extent, identity layout.
-    (C2) the enclosing function's first argument is the frame.
 
-    Example: `%b = gate.arena %off[%n] : memref<?x64xf32>`.
+    Example: `%b = gate.arena %frame + %off[%n] : memref<?x64xf32>`.
   }];
-  let arguments = (ins Index:$offset, Variadic<Index>:$sizes);
+  let arguments = (ins AnyType:$frame, Index:$offset, Variadic<Index>:$sizes);
   let results = (outs AnyMemRef:$result);
-  let assemblyFormat = "$offset `[` $sizes `]` attr-dict `:` type($result)";
+  let assemblyFormat = "$frame `+` $offset `[` $sizes `]` attr-dict `:` type($frame) `->` type($result)";
+}
+
+def Gate_LaunchOp : Gate_Op<"launch", []> {
+  let summary = "Tasks whose body is a function";
+  let description = [{
+    `tasks` after outlining: calls `callee`(captures..., i) for i = 0..count-1.
+
+    Constraints: (C1) `callee` takes the captures and one index.
+
+    Example: `gate.launch %frame @task0 %n(%a, %b) : !llvm.ptr, memref<?xf32>, index`.
+  }];
+  let arguments = (ins AnyType:$frame, FlatSymbolRefAttr:$callee, Index:$count,
+                       Variadic<AnyType>:$captures);
+  let assemblyFormat = "$frame $callee $count `(` $captures `)` attr-dict `:` type($frame) (`,` type($captures)^)?";
 }
 
 #endif // GATECC_DIALECTS_GATE_IR_GATESCHEDULE

@@ -82,19 +82,4 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
   let hasVerifier = 1;
 }
 
-def Gate_RecordOp : Gate_Op<"record", [AttrSizedOperandSegments]> {
-  let summary = "Records the rows of a site's groups for the statistics";
-  let description = [{
-    Stores `counts[i]` into group `first + i` of `site`, and `rows`, where
-    given, as its number of rows. Does nothing when statistics are off.
-
-    Constraints: (C1) the symbol is a `gate.site`. (C2) `first` is not negative.
-
-    Example: `gate.record @s0 first 0 counts(%a, %b) rows(%n)`.
-  }];
-  let arguments = (ins FlatSymbolRefAttr:$site, I64Attr:$first, Variadic<Index>:$counts,
-                       Optional<Index>:$rows);
-  let assemblyFormat = "$site `first` $first `counts` `(` $counts `)` (`rows` `(` $rows^ `)`)? attr-dict";
-}
-
 #endif // GATECC_DIALECTS_GATE_IR_GATEWEIGHTS
