@@ -77,7 +77,7 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, StrAttr:$kind,
       DenseF64ArrayAttr:$cost, F64Attr:$full_cost, StrArrayAttr:$nodes,
-      DefaultValuedAttr<StrAttr, "">:$note);
+      OptionalAttr<StrAttr>:$note);
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
 }
