@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The `gate` dialect, its plan type and the base class of its ops.
+#ifndef GATECC_DIALECTS_GATE_IR_GATEDIALECT
+#define GATECC_DIALECTS_GATE_IR_GATEDIALECT
+
+include "mlir/IR/OpBase.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/BuiltinAttributes.td"
+
+def Gate_Dialect : Dialect {
+  let name = "gate";
+  let cppNamespace = "::gatecc::gate";
+  let summary = "Networks that decide what to compute";
+  let description = [{
+    Every conditional computation is a partition of rows decided at run time,
+    followed by dense work on each part. A *plan* (`!gate.plan`) is that
+    partition. *Decisions* (`topk`, `route`, `partition`) make plans, *work*
+    (`apply`) runs a region on the rows of a range of groups, and *merges*
+    (`combine`, `merge`) bring slots back to rows. `contract` is the one
+    product of rows and weights, dense or grouped.
+
+    The schedule ops (`route_slots`, `sort_slots`, `gather_rows`,
+    `scatter_rows`, `combine_slots`, `packed_contract`) are the same in
+    destination style on the tensors that make up a plan; the kernel ops
+    (`tasks`, `runtime_call`, the buffer ops) tie generated code to the
+    run-time library.
+  }];
+  let useDefaultTypePrinterParser = 1;
+  let useDefaultAttributePrinterParser = 1;
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
+}
+
+class Gate_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Gate_Dialect, mnemonic, traits>;
+
+class Gate_Type<string name, string mnemonic_>
+    : TypeDef<Gate_Dialect, name> {
+  let mnemonic = mnemonic_;
+}
+
+def Gate_Plan : Gate_Type<"Plan", "plan"> {
+  let summary = "A partition of rows into groups, decided at run time";
+  let description = [{
+    A plan over R source rows, each making `choices` choices among `groups`
+    groups, has S <= R * choices slots. It stands for
+
+      offsets[groups+1]   where each group's slots begin
+      source[S]           the source row of each slot; slots are ordered by
+                          group, then source row, then choice rank
+      weight[S]           optional, one f32 for each slot
+      inverse[R, choices] the slot of each (row, choice), -1 where dropped
+
+    Indices are in range by construction, whatever the input.
+    Example: `!gate.plan<groups = 8, choices = 2>`.
+  }];
+  let parameters = (ins "int64_t":$groups, "int64_t":$choices);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+// Where an operand of a contraction's epilogue varies.
+def Gate_ExtentKind : I32EnumAttr<"ExtentKind", "which axes an epilogue operand follows", [
+    I32EnumAttrCase<"Scalar", 0, "scalar">,
+    I32EnumAttrCase<"Column", 1, "column">,
+    I32EnumAttrCase<"Row", 2, "row">,
+    I32EnumAttrCase<"Full", 3, "full">]> {
+  let cppNamespace = "::gatecc::gate";
+  let genSpecializedAttr = 0;
+}
+def Gate_ExtentKindAttr : EnumAttr<Gate_Dialect, Gate_ExtentKind, "extent"> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
+def Gate_ScoreKind : I32EnumAttr<"ScoreKind", "how router logits become weights", [
+    I32EnumAttrCase<"Softmax", 0, "softmax">,
+    I32EnumAttrCase<"SoftmaxSelected", 1, "softmax_selected">,
+    I32EnumAttrCase<"Sigmoid", 2, "sigmoid">,
+    I32EnumAttrCase<"Identity", 3, "identity">]> {
+  let cppNamespace = "::gatecc::gate";
+  let genSpecializedAttr = 0;
+}
+def Gate_ScoreKindAttr : EnumAttr<Gate_Dialect, Gate_ScoreKind, "score"> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
+#endif // GATECC_DIALECTS_GATE_IR_GATEDIALECT

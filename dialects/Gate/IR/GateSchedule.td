@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Schedule and kernel level ops: packed contractions, calls of the run-time
+// library, tasks, and the buffers that generated code is given.
+#ifndef GATECC_DIALECTS_GATE_IR_GATESCHEDULE
+#define GATECC_DIALECTS_GATE_IR_GATESCHEDULE
+
+include "dialects/Gate/IR/GateDialect.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+
+def Gate_Buffer : AnyTypeOf<[AnyRankedTensor, AnyMemRef]>;
+
+class Gate_DpsOp<string mnemonic, list<Trait> traits = []>
+    : Gate_Op<mnemonic, !listconcat(traits, [DestinationStyleOpInterface,
+        DeclareOpInterfaceMethods<MemoryEffectsOpInterface>])>;
+
+def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegments, SingleBlock]> {
+  let summary = "A contraction on packed weights, in destination style";
+  let description = [{
+    `contract` after packing: `packed` [G, P, K, W * lanes] holds the W weights
+    as `packed_weight` lays them out. `offsets` [G+1] gives the slots of each
+    group (absent: one group of all rows of `init`); `source` [S] the row of
+    `rows` that a slot reads (absent: slot s reads row s). Extras as in
+    `contract`; a `column` extra is [G, N] where `offsets` is present.
+
+    Constraints: (C1) `packed` has rank 4 and as many rows K as `rows` has
+    columns. (C2) the last extent of `packed` is W * lanes, where W is the
+    number of accumulators that the region takes. (C3) G is 1 without
+    `offsets`. (C4) a result for a tensor `init`, none for a buffer.
+
+    Example: `%y = gate.packed_contract rows(%x : tensor<?x64xf32>) packed(%w : tensor<1x4x64x16xf32>) ...`.
+  }];
+  let arguments = (ins Gate_Buffer:$rows, Gate_Buffer:$packed, Optional<Gate_Buffer>:$offsets,
+      Optional<Gate_Buffer>:$source, Variadic<AnyType>:$extras, Gate_Buffer:$init,
+      ArrayAttr:$extents, I64Attr:$lanes);
+  let results = (outs Optional<AnyRankedTensor>:$result);
+  let regions = (region SizedRegion<1>:$epilogue);
+  let assemblyFormat = [{
+    `rows` `(` $rows `:` type($rows) `)` `packed` `(` $packed `:` type($packed) `)`
+    (`offsets` `(` $offsets^ `:` type($offsets) `)`)? (`source` `(` $source^ `:` type($source) `)`)?
+    `extras` `(` ($extras^ `:` type($extras))? `)` $extents
+    `outs` `(` $init `:` type($init) `)` `lanes` $lanes attr-dict-with-keyword (`->` type($result)^)? $epilogue
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+    unsigned getNumWeights() {
+      return getEpilogue().front().getNumArguments() - getExtras().size();
+    }
+    ExtentKind getExtent(unsigned extra) {
+      return ::mlir::cast<ExtentKindAttr>(getExtents()[extra]).getValue();
+    }
+  }];
+}
+
+def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, AttrSizedResultSegments]> {
+  let summary = "Calls a function of the run-time library";
+  let description = [{
+    Calls `callee` with `arguments` and then `inits`, in this order; buffers
+    are passed as pointers to their first element, index values as i64. A null
+    pointer stands at each position of the argument list that `nulls` names; with
+    `frame` the frame of the run comes before them all. `inits` are written, and
+    read where `updates` is set. `scalar` is the function's i64 result, if it has one.
+
+    Constraints: (C1) a result for each tensor init, none for buffers.
+    (C2) buffers are contiguous from their first element.
+
+    Example: `%o:2 = gate.runtime_call "gatecc_route_f32"(%l, %n : tensor<?x8xf32>, index) outs(%i, %w : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>`.
+  }];
+  let arguments = (ins StrAttr:$callee, Variadic<AnyType>:$arguments,
+      Variadic<Gate_Buffer>:$inits, DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$nulls,
+      UnitAttr:$frame, UnitAttr:$updates);
+  let results = (outs Variadic<AnyRankedTensor>:$tensors, Optional<I64>:$scalar);
+  let assemblyFormat = [{
+    $callee `(` ($arguments^ `:` type($arguments))? `)` `outs` `(` ($inits^ `:` type($inits))? `)`
+    attr-dict (`->` type($tensors)^)? (`scalar` type($scalar)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitsMutable(); }
+  }];
+}
+
+def Gate_BoundOp : Gate_Op<"bound", [Pure, SameOperandsAndResultType]> {
+  let summary = "A run-time size and an upper bound known before the run";
+  let description = [{
+    Is `value`. `upper` is a bound of it that depends on the sizes of the inputs
+    only; memory is planned with it (slots <= rows * choices, live rows <=
+    rows). A value above its bound is an error of gatecc.
+
+    Constraints: (C1) both are index values.
+
+    Example: `%s = gate.bound %n, %max`.
+  }];
+  let arguments = (ins Index:$value, Index:$upper);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$value `,` $upper attr-dict";
+}
+
+def Gate_TasksOp : Gate_Op<"tasks", [SingleBlock, RecursiveMemoryEffects, NoTerminator]> {
+  let summary = "Runs a body for each index, in any order, on the task pool";
+  let description = [{
+    Runs the body for i = 0..count-1. Bodies write disjoint memory, so the
+    result does not depend on order or thread. Returns when all are done.
+
+    Constraints: (C1) the block takes one index.
+
+    Example: `gate.tasks %n { ^bb0(%i: index): memref.store %v, %m[%i] : memref<?xf32> }`.
+  }];
+  let arguments = (ins Index:$count);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$count attr-dict-with-keyword $body";
+}
+
+def Gate_PlanTensorsOp : Gate_Op<"plan_tensors", [Pure]> {
+  let summary = "The tensors that make up a plan";
+  let description = [{
+    `offsets` [groups+1], `source` [R * choices] (the first S are used),
+    `inverse` [R, choices] and `weights` [R, choices] (in row order; only for a
+    plan made by `route`), as the plan type describes them.
+
+    Constraints: (C1) the types above, i32 and f32.
+
+    Example: `%o, %s, %i, %w = gate.plan_tensors %p : !gate.plan<groups = 8, choices = 2> -> tensor<9xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x2xf32>`.
+  }];
+  let arguments = (ins Gate_Plan:$plan);
+  let results = (outs AnyRankedTensor:$offsets, AnyRankedTensor:$source,
+                      AnyRankedTensor:$inverse, AnyRankedTensor:$weights);
+  let assemblyFormat = "$plan attr-dict `:` type($plan) `->` type(results)";
+  let builders = [OpBuilder<(ins "::mlir::Value":$plan)>];
+}
+
+def Gate_SymbolOp : Gate_Op<"symbol", [Pure]> {
+  let summary = "The value of a symbolic dimension in this run";
+  let description = [{
+    Constraints: (C1) `index` is not negative.
+
+    Example: `%b = gate.symbol %frame[0]`.
+  }];
+  let arguments = (ins AnyType:$frame, I64Attr:$index);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$frame `[` $index `]` attr-dict `:` type($frame)";
+}
+
+def Gate_PortOp : Gate_Op<"port", [Pure]> {
+  let summary = "The caller's buffer of an input or an output";
+  let description = [{
+    Constraints: (C1) one size for each dynamic extent, identity layout.
+
+    Example: `%x = gate.port %frame input 0[%b] : memref<?x64xf32>`.
+  }];
+  let arguments = (ins AnyType:$frame, BoolAttr:$output, I64Attr:$index, Variadic<Index>:$sizes);
+  let results = (outs AnyMemRef:$result);
+  let assemblyFormat = "$frame `output` $output $index `[` $sizes `]` attr-dict `:` type($frame) `->` type($result)";
+}
+
+def Gate_WeightBufferOp : Gate_Op<"weight_buffer", [Pure]> {
+  let summary = "The address of a weight in the library";
+  let description = [{
+    The buffer of a `weight` or `packed_weight`, read-only, 64-byte aligned.
+
+    Constraints: (C1) the symbol is a weight.
+
+    Example: `%w = gate.weight_buffer %frame @w : memref<64x64xf32>`.
+  }];
+  let arguments = (ins AnyType:$frame, FlatSymbolRefAttr:$weight);
+  let results = (outs AnyMemRef:$result);
+  let assemblyFormat = "$frame $weight attr-dict `:` type($frame) `->` type($result)";
+}
+
+def Gate_ArenaOp : Gate_Op<"arena", [Pure]> {
+  let summary = "A piece of the run's memory";
+  let description = [{
+    `offset` bytes from the start of the arena; `sizes` are the dynamic extents.
+
+    Constraints: (C1) one size for each dynamic extent, identity layout.
+
+    Example: `%b = gate.arena %frame + %off[%n] : memref<?x64xf32>`.
+  }];
+  let arguments = (ins AnyType:$frame, Index:$offset, Variadic<Index>:$sizes);
+  let results = (outs AnyMemRef:$result);
+  let assemblyFormat = "$frame `+` $offset `[` $sizes `]` attr-dict `:` type($frame) `->` type($result)";
+}
+
+def Gate_LaunchOp : Gate_Op<"launch", []> {
+  let summary = "Tasks whose body is a function";
+  let description = [{
+    `tasks` after outlining: calls `callee`(captures..., i) for i = 0..count-1.
+
+    Constraints: (C1) `callee` takes the captures and one index.
+
+    Example: `gate.launch %frame @task0 %n(%a, %b) : !llvm.ptr, memref<?xf32>, index`.
+  }];
+  let arguments = (ins AnyType:$frame, FlatSymbolRefAttr:$callee, Index:$count,
+                       Variadic<AnyType>:$captures);
+  let assemblyFormat = "$frame $callee $count `(` $captures `)` attr-dict `:` type($frame) (`,` type($captures)^)?";
+}
+
+#endif // GATECC_DIALECTS_GATE_IR_GATESCHEDULE

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Verifiers of weights and of the values taken from them.
+#include "dialects/Gate/IR/GateOps.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+
+using namespace mlir;
+using namespace gatecc::gate;
+
+#define GET_OP_CLASSES
+#include "dialects/Gate/IR/GateWeights.cpp.inc"
+
+LogicalResult WeightOp::verify() {
+  auto type = cast<RankedTensorType>(getType());
+  if (!type.hasStaticShape()) // C1
+    return emitOpError("expects a static type, got ") << type;
+  if (getFile().has_value() == getValue().has_value()) // C2
+    return emitOpError("expects either a file or a value");
+  if (getValue() && getValue()->getShapedType() != type)
+    return emitOpError("expects a value of type ") << type;
+  if (getFile()) {
+    if (!getStrides() || int64_t(getStrides()->size()) != type.getRank())
+      return emitOpError("expects a stride for each of ") << type.getRank() << " dimensions";
+    if (int64_t(getOffset()) < 0 ||
+        llvm::any_of(*getStrides(), [](int64_t s) { return s < 0; })) // C3
+      return emitOpError("expects an offset and strides that are not negative");
+  }
+  return success();
+}
+
+LogicalResult PackedWeightOp::verify() {
+  auto type = cast<RankedTensorType>(getType());
+  auto module = (*this)->getParentOfType<ModuleOp>();
+  Type common;
+  for (Attribute source : getSources()) { // C1
+    auto reference = dyn_cast<FlatSymbolRefAttr>(source);
+    auto weight = reference ? module.lookupSymbol<WeightOp>(reference.getAttr()) : nullptr;
+    if (!weight || (common && weight.getType() != common))
+      return emitOpError("expects gate.weight sources of one type, got ") << source;
+    common = weight.getType();
+  }
+  auto source = dyn_cast_or_null<RankedTensorType>(common);
+  int64_t lanes = getLanes();
+  if (!source || source.getRank() < 2 || source.getRank() > 3 || lanes < 1)
+    return emitOpError("expects sources of rank 2 or 3 and at least one lane");
+  ArrayRef<int64_t> shape = source.getShape();
+  int64_t n = shape.back();
+  SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1, (n + lanes - 1) / lanes,
+                            shape[shape.size() - 2],
+                            int64_t(getSources().size()) * lanes};
+  if (type.getShape() != ArrayRef(want) ||
+      type.getElementType() != source.getElementType()) // C2
+    return emitOpError("expects the packed type ")
+           << RankedTensorType::get(want, source.getElementType()) << ", got " << type;
+  return success();
+}
+
+LogicalResult WeightValueOp::verifySymbolUses(SymbolTableCollection &tables) {
+  Operation *symbol = tables.lookupNearestSymbolFrom(*this, getWeightAttr());
+  Type type;
+  if (auto weight = dyn_cast_or_null<WeightOp>(symbol))
+    type = weight.getType();
+  else if (auto packed = dyn_cast_or_null<PackedWeightOp>(symbol))
+    type = packed.getType();
+  if (!type) // C1
+    return emitOpError("expects a gate.weight or gate.packed_weight named ")
+           << getWeightAttr();
+  if (type != getResult().getType())
+    return emitOpError("expects the weight's type ") << type << ", got "
+           << getResult().getType();
+  return success();
+}
+
+LogicalResult SiteOp::verify() {
+  if (!llvm::is_contained({"experts", "exit", "skip", "select", "halt"}, getKind())) // C1
+    return emitOpError("expects kind experts, exit, skip, select or halt, got '")
+           << getKind() << "'";
+  if (llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
+    return emitOpError("expects costs that are not negative");
+  return success();
+}

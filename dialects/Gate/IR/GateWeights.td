@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Weights as views of files, and the sites whose decisions are counted.
+#ifndef GATECC_DIALECTS_GATE_IR_GATEWEIGHTS
+#define GATECC_DIALECTS_GATE_IR_GATEWEIGHTS
+
+include "dialects/Gate/IR/GateDialect.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Gate_WeightOp : Gate_Op<"weight", [Symbol]> {
+  let summary = "A constant tensor that stays in its file until the library is written";
+  let description = [{
+    Element i of the tensor is the element at byte
+    `offset` + elementSize * sum_d i_d * strides_d of `file`, little-endian, so
+    a slice or a transposition of a weight is another `weight` on the same bytes.
+    A small tensor that comes from no file is held in `value`.
+
+    Constraints: (C1) the type is static. (C2) either `file` with one
+    stride for each dimension, or `value` of the same type. (C3) `offset` and
+    strides are not negative.
+
+    Example: `gate.weight @w : tensor<8x64x32xf32> {file = "m.onnx", offset = 512 : i64, strides = array<i64: 4096, 1, 128>}`.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
+      OptionalAttr<StrAttr>:$file, DefaultValuedAttr<I64Attr, "0">:$offset,
+      OptionalAttr<DenseI64ArrayAttr>:$strides, OptionalAttr<ElementsAttr>:$value);
+  let assemblyFormat = "$sym_name `:` $type attr-dict";
+  let hasVerifier = 1;
+}
+
+def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
+  let summary = "Weights in the panel layout that a contraction reads";
+  let description = [{
+    Packs W = |sources| weights [G, K, N] (or [K, N], G = 1) into
+    [G, P, K, W * lanes]: element (g, p, k, i * lanes + l) is
+    source_i[g, k, p * lanes + l], or 0 where that column lies beyond N;
+    P = ceil(N / lanes). Evaluated when the library is written.
+
+    Constraints: (C1) every source is a `gate.weight` of one common type.
+    (C2) the type is the one computed above.
+
+    Example: `gate.packed_weight @p : tensor<8x4x64x16xf32> {sources = [@g, @u], lanes = 8 : i64}`.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
+      ArrayAttr:$sources, I64Attr:$lanes);
+  let assemblyFormat = "$sym_name `:` $type attr-dict";
+  let hasVerifier = 1;
+}
+
+def Gate_WeightValueOp : Gate_Op<"weight_value", [Pure,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "The value of a weight";
+  let description = [{
+    Constraints: (C1) the symbol is a `gate.weight` or `gate.packed_weight` of
+    the result's type.
+
+    Example: `%w = gate.weight_value @w : tensor<64x64xf32>`.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$weight);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$weight attr-dict `:` type($result)";
+}
+
+def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
+  let summary = "A place where rows or experts are dispatched";
+  let description = [{
+    One routed layer, or one whole exit network, as it appears in reports and
+    statistics. `cost` is the work of one row that ends in each group, `full_cost`
+    that of a row for which nothing is skipped:
+
+      skipped = 1 - sum_i groups[i] * cost[i] / (rows * full_cost);  0 without rows
+
+    Constraints: (C1) `kind` is experts, exit, skip, select or halt. (C2) one
+    cost for each group, none negative.
+
+    Example: `gate.site @s0 {name = "blk0.moe", kind = "experts", cost = array<f64: 1.0, 1.0>, full_cost = 2.0 : f64, nodes = ["blk0.moe"]}`.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, StrAttr:$kind,
+      DenseF64ArrayAttr:$cost, F64Attr:$full_cost, StrArrayAttr:$nodes,
+      OptionalAttr<StrAttr>:$note);
+  let assemblyFormat = "$sym_name attr-dict";
+  let hasVerifier = 1;
+}
+
+#endif // GATECC_DIALECTS_GATE_IR_GATEWEIGHTS

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Passes from the schedule level to the LLVM dialect, for CPUs.
+#ifndef GATECC_LOWERING_PASSES
+#define GATECC_LOWERING_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+def BuildEntry : Pass<"build-entry", "::mlir::ModuleOp"> {
+  let summary = "Gives @main the interface that the run-time library calls";
+  let description = [{
+    `@main` on tensors becomes `@gatecc_run(%frame) -> i32`: inputs are the
+    caller's buffers (`port`), sizes are `symbol`s, results are computed into
+    the caller's output buffers.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::bufferization::BufferizationDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
+
+def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Gives every buffer a place in the run's arena";
+  let description = [{
+    Each `memref.alloc` of `@gatecc_run` gets an upper bound of its size as a
+    polynomial in the input dimensions; buffers whose lifetimes do not meet
+    share a place. Emits `@gatecc_arena_bytes`, which evaluates the total.
+    Buffers without a bound come from the growable region of the context.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::arith::ArithDialect",
+    "::mlir::memref::MemRefDialect"];
+}
+
+def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {
+  let summary = "Emits the register tiles of packed contractions";
+  let description = [{
+    One function for each kind of contraction (element type, weights, epilogue,
+    gather), called by every site that needs it with row blocks and ranges of
+    panels as tasks. All row counts of a tile keep the same order over K.
+  }];
+  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse, avx2 or avx512">];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect", "::mlir::memref::MemRefDialect", "::mlir::math::MathDialect",
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect"];
+}
+
+def LowerStructured : Pass<"lower-structured", "::mlir::func::FuncOp"> {
+  let summary = "Turns linalg ops on buffers into vector loops and tasks";
+  let description = [{
+    Elementwise ops and row reductions become loops over the innermost axis in
+    vectors with a scalar rest that computes the same bits; a reduction adds in
+    eight lanes, then the lanes in order, then the rest. Long outer loops
+    become tasks.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
+    "::mlir::affine::AffineDialect"];
+}
+
+def OutlineTasks : Pass<"outline-tasks", "::mlir::ModuleOp"> {
+  let summary = "Makes the body of every tasks op a function";
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::func::FuncDialect"];
+}
+
+def ExpandMath : Pass<"expand-math", "::mlir::ModuleOp"> {
+  let summary = "Replaces exp, tanh, erf and their like by one polynomial each";
+  let description = [{
+    The same arithmetic for vectors and scalars, so that a value does not
+    depend on where in a row it stands. Without fused multiply-add in the
+    target, products and sums are separate.
+  }];
+  let options = [Option<"fma", "fma", "bool", "true", "the target has fused multiply-add">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+    "::mlir::vector::VectorDialect"];
+}
+
+def ConvertGateToLLVM : Pass<"convert-gate-to-llvm", "::mlir::ModuleOp"> {
+  let summary = "Converts the kernel level to the LLVM dialect";
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+#endif // GATECC_LOWERING_PASSES

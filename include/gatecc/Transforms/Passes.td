@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Passes from the gate level to the schedule level.
+#ifndef GATECC_TRANSFORMS_PASSES
+#define GATECC_TRANSFORMS_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+def FuseEpilogue : Pass<"fuse-epilogue", "::mlir::func::FuncOp"> {
+  let summary = "Moves elementwise work into the contraction that feeds it";
+  let description = [{
+    An elementwise `linalg.generic` that is the only user of one or more
+    contractions of the same rows becomes their common epilogue, so that bias,
+    activation, gating and residual are applied to accumulators in registers.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect"];
+}
+
+def InlineApply : Pass<"inline-apply", "::mlir::func::FuncOp"> {
+  let summary = "Turns apply into grouped contractions, or into work on gathered rows";
+  let description = [{
+    An `apply` over all groups with stacked parameters becomes its body on all
+    slots at once, with grouped contractions that read rows through the plan.
+    An `apply` on one group becomes an `scf.if` (is there any row?) around
+    gather, body and the scatter of its `merge`s.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+}
+
+def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
+  let summary = "Gives contractions their weights in panels";
+  let description = [{
+    Every `contract` becomes a `packed_contract` on a `packed_weight` of the
+    layout that the tile table has for the target. Plans become the tensors
+    that they are made of.
+  }];
+  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse, avx2 or avx512">];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def LowerPlans : Pass<"lower-plans", "::mlir::func::FuncOp"> {
+  let summary = "Builds plans as tensors and merges with them";
+  let description = [{
+    `route`, `partition`, `combine` and `topk` become calls of the run-time
+    library on tensors; statistics are recorded where a site is named.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect",
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect"];
+}
+
+#endif // GATECC_TRANSFORMS_PASSES

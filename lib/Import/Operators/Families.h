@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The functions that the table of operators names, by family, and what the
+// families share.
+#ifndef GATECC_LIB_IMPORT_OPERATORS_FAMILIES_H
+#define GATECC_LIB_IMPORT_OPERATORS_FAMILIES_H
+
+#include "gatecc/Import/Operators.h"
+#include "lib/Import/Operators/ScalarMath.h"
+
+namespace gatecc {
+
+inline mlir::Type elementOf(mlir::Value value) {
+  return mlir::getElementTypeOrSelf(value.getType());
+}
+inline bool isFloatTensor(mlir::Value value) {
+  return mlir::isa<mlir::FloatType>(elementOf(value));
+}
+/// A single result, or the failure.
+OperatorResults one(mlir::FailureOr<mlir::Value> value);
+/// The axis in [0, rank); reports one that is out of range.
+mlir::FailureOr<int64_t> axisOf(GraphBuilder &builder, int64_t axis, int64_t rank);
+/// f16 and bf16 tensors as f32, others as they are.
+mlir::FailureOr<mlir::Value> widened(GraphBuilder &builder, mlir::Value value);
+/// Reports element types that arith has no ops for, and operands of different
+/// types. All operands must be given.
+mlir::LogicalResult checkNumbers(GraphBuilder &builder, mlir::ValueRange operands);
+mlir::LogicalResult checkFloat(GraphBuilder &builder, mlir::Value operand);
+mlir::LogicalResult checkBool(GraphBuilder &builder, mlir::ValueRange operands);
+/// The sequence of transpositions that brings `axis` last, and its inverse.
+llvm::SmallVector<int64_t> axisLast(int64_t axis, int64_t rank);
+llvm::SmallVector<int64_t> axisBack(int64_t axis, int64_t rank);
+/// The smallest and the largest value of an element type.
+mlir::TypedAttr lowest(mlir::Type type);
+mlir::TypedAttr highest(mlir::Type type);
+/// Sizes times sizes at compile time: the operators on tensors whose elements are
+/// known. No value if `call` is none of those.
+std::optional<llvm::SmallVector<mlir::Value>> foldKnown(GraphBuilder &builder,
+                                                        const OperatorCall &call);
+
+#define GATECC_OPERATOR(NAME) OperatorResults NAME(GraphBuilder &, const OperatorCall &)
+// Elementwise.cpp
+GATECC_OPERATOR(lowerArithmetic);
+GATECC_OPERATOR(lowerExtremum);
+GATECC_OPERATOR(lowerUnary);
+GATECC_OPERATOR(lowerPow);
+GATECC_OPERATOR(lowerMod);
+GATECC_OPERATOR(lowerClip);
+GATECC_OPERATOR(lowerCast);
+GATECC_OPERATOR(lowerCastLike);
+GATECC_OPERATOR(lowerIdentity);
+// Logic.cpp
+GATECC_OPERATOR(lowerCompare);
+GATECC_OPERATOR(lowerLogic);
+GATECC_OPERATOR(lowerWhere);
+GATECC_OPERATOR(lowerIsNaN);
+GATECC_OPERATOR(lowerIsInf);
+// Activations.cpp
+GATECC_OPERATOR(lowerActivation);
+GATECC_OPERATOR(lowerPRelu);
+// Products.cpp
+GATECC_OPERATOR(lowerMatMul);
+GATECC_OPERATOR(lowerGemm);
+// Reductions.cpp
+GATECC_OPERATOR(lowerReduce);
+// Normalization.cpp
+GATECC_OPERATOR(lowerSoftmax);
+GATECC_OPERATOR(lowerLayerNorm);
+GATECC_OPERATOR(lowerRMSNorm);
+// Shape.cpp
+GATECC_OPERATOR(lowerReshape);
+GATECC_OPERATOR(lowerFlatten);
+GATECC_OPERATOR(lowerTranspose);
+GATECC_OPERATOR(lowerSqueeze);
+GATECC_OPERATOR(lowerUnsqueeze);
+GATECC_OPERATOR(lowerConcat);
+GATECC_OPERATOR(lowerSplit);
+GATECC_OPERATOR(lowerSlice);
+GATECC_OPERATOR(lowerExpand);
+// Creation.cpp
+GATECC_OPERATOR(lowerConstant);
+GATECC_OPERATOR(lowerShape);
+GATECC_OPERATOR(lowerSize);
+GATECC_OPERATOR(lowerConstantOfShape);
+GATECC_OPERATOR(lowerRange);
+// Gather.cpp
+GATECC_OPERATOR(lowerGather);
+GATECC_OPERATOR(lowerGatherElements);
+// Selection.cpp
+GATECC_OPERATOR(lowerArgExtremum);
+GATECC_OPERATOR(lowerTopK);
+// Routed.cpp
+GATECC_OPERATOR(lowerMoE);
+#undef GATECC_OPERATOR
+
+} // namespace gatecc
+
+#endif // GATECC_LIB_IMPORT_OPERATORS_FAMILIES_H

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// ArgMax, ArgMin and TopK: ties take the lower index, NaN ranks after every
+// number.
+#include "lib/Import/Operators/Families.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+using namespace mlir;
+using namespace gatecc;
+
+/// One reduction that carries the best value and its index. Its body depends on
+/// elements coming in order (iteration order is part of linalg.generic here).
+OperatorResults gatecc::lowerArgExtremum(GraphBuilder &g, const OperatorCall &call) {
+  Value input = call.operand(0);
+  if (failed(checkNumbers(g, input)))
+    return failure();
+  Extents shape = g.shapeOf(input), left, kept;
+  FailureOr<int64_t> axis = axisOf(g, call.integer("axis", 0), shape.size());
+  if (failed(axis))
+    return failure();
+  if (shape[*axis].isConstant(0))
+    return g.fail("expects an axis with at least one element");
+  bool largest = call.op == "ArgMax", last = call.integer("select_last_index", 0) != 0;
+  Type element = elementOf(input), i64 = g.getBuilder().getI64Type();
+  SmallVector<utils::IteratorType> iterators;
+  SmallVector<AffineExpr> exprs;
+  for (auto [dim, extent] : llvm::enumerate(shape)) {
+    bool reduced = int64_t(dim) == *axis;
+    iterators.push_back(reduced ? utils::IteratorType::reduction
+                                : utils::IteratorType::parallel);
+    kept.push_back(reduced ? Extent(1) : extent);
+    if (!reduced) {
+      left.push_back(extent);
+      exprs.push_back(g.getBuilder().getAffineDimExpr(dim));
+    }
+  }
+  AffineMap result = AffineMap::get(shape.size(), 0, exprs, g.getContext());
+  AffineMap maps[] = {g.getBuilder().getMultiDimIdentityMap(shape.size()), result, result};
+  // The search starts at NaN, which every number beats, with index 0.
+  Value worst = isa<FloatType>(element) ? g.scalar(element, std::nan(""))
+                                        : g.constant(largest ? lowest(element) : highest(element));
+  SmallVector<Value> found = g.generic(
+      input, {g.filled(left, worst), g.filled(left, g.scalar(i64, 0))}, maps, iterators,
+      [&](OpBuilder &at, Location loc, ValueRange x) {
+        Scalars s(at, loc);
+        Value better;
+        if (last)
+          better = largest ? s.lessOrEqual(x[1], x[0]) : s.lessOrEqual(x[0], x[1]);
+        else
+          better = largest ? s.less(x[1], x[0]) : s.less(x[0], x[1]);
+        if (isa<FloatType>(element)) {
+          Value first = s.isNaN(x[1]);
+          if (!last) // A NaN does not replace an earlier NaN.
+            first = arith::AndIOp::create(
+                at, loc, first,
+                arith::CmpFOp::create(at, loc, arith::CmpFPredicate::ORD, x[0], x[0]));
+          better = arith::OrIOp::create(at, loc, better, first);
+        }
+        Value index = linalg::IndexOp::create(at, loc, *axis);
+        index = arith::IndexCastOp::create(at, loc, i64, index);
+        return SmallVector<Value>{s.select(better, x[0], x[1]), s.select(better, index, x[2])};
+      });
+  if (call.integer("keepdims", 1) != 0)
+    return one(g.reshape(found[1], kept));
+  return SmallVector<Value>{found[1]};
+}
+
+OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
+  Value given = call.operand(0);
+  if (failed(checkNumbers(g, given)))
+    return failure();
+  int64_t k = call.integer("k", 0);
+  if (call.version >= 10) {
+    auto known = call.operand(1) ? g.knownConstants(call.operand(1)) : std::nullopt;
+    if (!known || known->size() != 1)
+      return g.fail("expects a constant k");
+    k = known->front();
+  }
+  Extents shape = g.shapeOf(given);
+  int64_t rank = shape.size();
+  FailureOr<int64_t> axis = axisOf(g, call.integer("axis", -1), rank);
+  if (failed(axis))
+    return failure();
+  if (!shape[*axis].isConstant() || k < 1 || k > shape[*axis].getConstant())
+    return g.fail("expects 1 <= k <= the size of the axis, got k = " + Twine(k) + " of " +
+                  g.text(shape[*axis]));
+  Type element = elementOf(given);
+  FailureOr<Value> input = widened(g, given);
+  if (succeeded(input) && isa<IntegerType>(element) && element.getIntOrFloatBitWidth() < 32)
+    input = g.cast(*input, g.getBuilder().getI32Type());
+  if (failed(input))
+    return failure();
+  Value rows = g.transpose(*input, axisLast(*axis, rank));
+  Extents moved = g.shapeOf(rows);
+  Extents outer(moved.begin(), moved.end() - 1);
+  FailureOr<Value> flat = g.reshape(rows, {productOf(outer), moved.back()});
+  if (failed(flat))
+    return failure();
+  Extents flatShape{productOf(outer), Extent(k)};
+  OpBuilder &b = g.getBuilder();
+  auto top = gate::TopKOp::create(
+      b, g.getLoc(), g.typeOf(flatShape, elementOf(*flat)),
+      g.typeOf(flatShape, b.getI64Type()), *flat, b.getI64IntegerAttr(k),
+      b.getBoolAttr(call.integer("largest", 1) != 0));
+  outer.push_back(Extent(k));
+  SmallVector<Value> results;
+  for (Value result : top->getResults()) {
+    g.setShape(result, flatShape);
+    FailureOr<Value> shaped = g.reshape(result, outer);
+    if (failed(shaped))
+      return failure();
+    results.push_back(g.transpose(*shaped, axisBack(*axis, rank)));
+  }
+  FailureOr<Value> values = g.cast(results[0], element);
+  if (failed(values))
+    return failure();
+  return SmallVector<Value>{*values, results[1]};
+}

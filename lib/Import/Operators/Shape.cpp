@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Operators that move elements without computing: Reshape, Transpose, Squeeze,
+// Concat, Split, Slice, Expand, ...
+#include "lib/Import/Operators/Families.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
+
+using namespace mlir;
+using namespace gatecc;
+
+OperatorResults gatecc::lowerReshape(GraphBuilder &g, const OperatorCall &call) {
+  Extents from = g.shapeOf(call.operand(0));
+  std::optional<Extents> wanted = g.knownInts(call.operand(1));
+  if (!wanted)
+    return g.fail("expects a shape that is constant or computed from shapes of inputs");
+  bool allowZero = call.integer("allowzero", 0) != 0;
+  Extents shape;
+  int64_t inferred = -1;
+  for (auto [dim, extent] : llvm::enumerate(*wanted)) {
+    if (extent.isConstant(-1)) {
+      if (inferred >= 0)
+        return g.fail("expects at most one -1 in the shape");
+      inferred = dim;
+      shape.push_back(Extent(1));
+    } else if (extent.isConstant(0) && !allowZero) {
+      if (dim >= from.size())
+        return g.fail("the shape's 0 at position " + Twine(dim) +
+                      " has no dimension to copy in " + g.text(from));
+      shape.push_back(from[dim]);
+    } else if (extent.getCoefficient() < 0) {
+      return g.fail("the shape holds a negative extent, " + g.text(extent));
+    } else {
+      shape.push_back(extent);
+    }
+  }
+  if (inferred >= 0) {
+    std::optional<Extent> rest = productOf(from).dividedBy(productOf(shape));
+    if (!rest)
+      return g.fail("cannot infer the -1 in a reshape of " + g.text(from) + " to " +
+                    g.text(*wanted));
+    shape[inferred] = *rest;
+  }
+  return one(g.reshape(call.operand(0), shape));
+}
+
+OperatorResults gatecc::lowerFlatten(GraphBuilder &g, const OperatorCall &call) {
+  Extents from = g.shapeOf(call.operand(0));
+  int64_t axis = call.integer("axis", 1), rank = from.size();
+  if (axis < -rank || axis > rank)
+    return g.fail("axis " + Twine(axis) + " is out of range");
+  if (axis < 0)
+    axis += rank;
+  return one(g.reshape(call.operand(0), {productOf(ArrayRef(from).take_front(axis)),
+                                         productOf(ArrayRef(from).drop_front(axis))}));
+}
+
+OperatorResults gatecc::lowerTranspose(GraphBuilder &g, const OperatorCall &call) {
+  int64_t rank = g.rankOf(call.operand(0));
+  auto permutation = call.integers("perm");
+  if (!permutation) {
+    permutation = llvm::to_vector(llvm::seq<int64_t>(0, rank));
+    std::reverse(permutation->begin(), permutation->end());
+  }
+  for (int64_t &axis : *permutation) {
+    FailureOr<int64_t> positive = axisOf(g, axis, rank);
+    if (failed(positive))
+      return failure();
+    axis = *positive;
+  }
+  if (int64_t(permutation->size()) != rank || !isPermutationVector(*permutation))
+    return g.fail("perm is no permutation of the " + Twine(rank) + " dimensions");
+  return SmallVector<Value>{g.transpose(call.operand(0), *permutation)};
+}
+
+/// Axes from the attribute or the second input; null if neither is given.
+static FailureOr<std::optional<SmallVector<int64_t>>> givenAxes(GraphBuilder &g,
+                                                                const OperatorCall &call,
+                                                                int64_t rank) {
+  std::optional<SmallVector<int64_t>> axes = call.integers("axes");
+  if (Value operand = call.operand(1)) {
+    axes = g.knownConstants(operand);
+    if (!axes)
+      return g.fail("expects axes that are constant");
+  }
+  if (axes)
+    for (int64_t &axis : *axes) {
+      FailureOr<int64_t> positive = axisOf(g, axis, rank);
+      if (failed(positive))
+        return failure();
+      axis = *positive;
+    }
+  return axes;
+}
+
+OperatorResults gatecc::lowerSqueeze(GraphBuilder &g, const OperatorCall &call) {
+  Extents from = g.shapeOf(call.operand(0)), shape;
+  auto axes = givenAxes(g, call, from.size());
+  if (failed(axes))
+    return failure();
+  for (auto [dim, extent] : llvm::enumerate(from)) {
+    bool dropped = *axes ? llvm::is_contained(**axes, int64_t(dim)) : extent.isOne();
+    if (dropped && !extent.isOne())
+      return g.fail("cannot squeeze axis " + Twine(dim) + " of " + g.text(from));
+    if (!dropped)
+      shape.push_back(extent);
+  }
+  return one(g.reshape(call.operand(0), shape));
+}
+
+OperatorResults gatecc::lowerUnsqueeze(GraphBuilder &g, const OperatorCall &call) {
+  Extents from = g.shapeOf(call.operand(0)), shape;
+  std::optional<SmallVector<int64_t>> count = call.integers("axes");
+  if (call.operand(1))
+    count = g.knownConstants(call.operand(1));
+  if (!count)
+    return g.fail("expects axes that are constant");
+  int64_t rank = from.size() + count->size();
+  auto axes = givenAxes(g, call, rank);
+  if (failed(axes))
+    return failure();
+  DenseSet<int64_t> unique((*axes)->begin(), (*axes)->end());
+  if (unique.size() != count->size())
+    return g.fail("expects axes that differ");
+  const Extent *next = from.begin();
+  for (int64_t dim = 0; dim < rank; ++dim)
+    shape.push_back(unique.contains(dim) ? Extent(1) : *next++);
+  return one(g.reshape(call.operand(0), shape));
+}
+
+OperatorResults gatecc::lowerConcat(GraphBuilder &g, const OperatorCall &call) {
+  FailureOr<int64_t> axis =
+      axisOf(g, call.integer("axis", 1), g.rankOf(call.operand(0)));
+  if (failed(axis))
+    return failure();
+  for (Value operand : call.operands)
+    if (elementOf(operand) != elementOf(call.operand(0)))
+      return g.fail("expects inputs of one element type");
+  return one(g.concat(call.operands, *axis));
+}
+
+OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
+  Value input = call.operand(0);
+  Extents shape = g.shapeOf(input), sizes;
+  FailureOr<int64_t> axis = axisOf(g, call.integer("axis", 0), shape.size());
+  if (failed(axis))
+    return failure();
+  Extent total = shape[*axis];
+  if (Value operand = call.operand(1)) {
+    std::optional<Extents> known = g.knownInts(operand);
+    if (!known)
+      return g.fail("expects sizes that are constant or computed from shapes of inputs");
+    sizes = *known;
+  } else if (auto given = call.integers("split")) {
+    for (int64_t size : *given)
+      sizes.push_back(Extent(size));
+  } else {
+    int64_t parts = call.integer("num_outputs", call.numResults);
+    if (parts < 1)
+      return g.fail("expects at least one output");
+    if (total.isConstant()) { // The last part may be smaller.
+      int64_t size = (total.getConstant() + parts - 1) / parts, left = total.getConstant();
+      for (int64_t part = 0; part < parts; ++part, left -= sizes.back().getConstant())
+        sizes.push_back(Extent(std::min(size, std::max<int64_t>(left, 0))));
+    } else {
+      std::optional<Extent> size = total.dividedBy(Extent(parts));
+      if (!size)
+        return g.fail("cannot split " + g.text(total) + " into " + Twine(parts) +
+                      " equal parts");
+      sizes.assign(parts, *size);
+    }
+  }
+  Extent sum(0);
+  SmallVector<Value> results;
+  for (const Extent &size : sizes) {
+    if (size.getCoefficient() < 0)
+      return g.fail("expects sizes that are not negative");
+    Extents offsets(shape.size(), Extent(0)), part = shape;
+    offsets[*axis] = sum;
+    part[*axis] = size;
+    sum = g.add(sum, size);
+    results.push_back(g.slice(input, offsets, part, SmallVector<int64_t>(shape.size(), 1)));
+  }
+  if (sum != total)
+    return g.fail("the sizes add up to " + g.text(sum) + ", but the axis has " +
+                  g.text(total));
+  return results;
+}
+
+/// A slice that runs backwards along some axes: a read at computed positions.
+static Value reversed(GraphBuilder &g, Value input, ArrayRef<int64_t> offsets,
+                      ArrayRef<Extent> sizes, ArrayRef<int64_t> steps) {
+  unsigned rank = sizes.size();
+  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  AffineMap map = g.getBuilder().getMultiDimIdentityMap(rank);
+  Type element = elementOf(input);
+  return g
+      .generic({}, g.empty(sizes, element), map, iterators,
+               [&](OpBuilder &at, Location loc, ValueRange) {
+                 SmallVector<Value> indices;
+                 for (unsigned dim = 0; dim < rank; ++dim) {
+                   Value i = linalg::IndexOp::create(at, loc, dim);
+                   Value step = arith::ConstantIndexOp::create(at, loc, steps[dim]);
+                   Value begin = arith::ConstantIndexOp::create(at, loc, offsets[dim]);
+                   i = arith::MulIOp::create(at, loc, i, step);
+                   indices.push_back(arith::AddIOp::create(at, loc, i, begin));
+                 }
+                 return SmallVector<Value>{
+                     tensor::ExtractOp::create(at, loc, input, indices)};
+               })
+      .front();
+}
+
+OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
+  Value input = call.operand(0);
+  Extents shape = g.shapeOf(input);
+  int64_t rank = shape.size();
+  Extents starts, ends;
+  SmallVector<int64_t> axes, steps;
+  if (call.version < 10) {
+    auto begin = call.integers("starts"), end = call.integers("ends");
+    if (!begin || !end)
+      return g.fail("expects the attributes starts and ends");
+    starts.assign(begin->begin(), begin->end());
+    ends.assign(end->begin(), end->end());
+    if (auto given = call.integers("axes"))
+      axes = *given;
+  } else {
+    if (!call.operand(1) || !call.operand(2))
+      return g.fail("expects the inputs starts and ends");
+    auto begin = g.knownInts(call.operand(1)), end = g.knownInts(call.operand(2));
+    if (!begin || !end)
+      return g.fail("expects bounds that are constant or computed from shapes of inputs");
+    starts = *begin;
+    ends = *end;
+    for (auto [operand, list] : {std::pair(call.operand(3), &axes), {call.operand(4), &steps}})
+      if (operand) {
+        auto known = g.knownConstants(operand);
+        if (!known)
+          return g.fail("expects axes and steps that are constant");
+        *list = *known;
+      }
+  }
+  if (axes.empty())
+    axes = llvm::to_vector(llvm::seq<int64_t>(0, starts.size()));
+  if (steps.empty())
+    steps.assign(starts.size(), 1);
+  if (starts.size() != ends.size() || axes.size() != starts.size() ||
+      steps.size() != starts.size())
+    return g.fail("expects equally many starts, ends, axes and steps");
+  Extents offsets(rank, Extent(0)), sizes = shape;
+  SmallVector<int64_t> strides(rank, 1);
+  bool backwards = false;
+  for (auto [start, end, given, step] : llvm::zip(starts, ends, axes, steps)) {
+    FailureOr<int64_t> axis = axisOf(g, given, rank);
+    if (failed(axis))
+      return failure();
+    if (step == 0 || step == std::numeric_limits<int64_t>::min())
+      return g.fail("expects steps that are not 0");
+    const Extent &size = shape[*axis];
+    strides[*axis] = step;
+    if (size.isConstant() && start.isConstant() && end.isConstant()) {
+      int64_t n = size.getConstant(), from = start.getConstant(), to = end.getConstant();
+      from = from < 0 ? std::max<int64_t>(from, -n - 1) + n : from;
+      to = to < 0 ? std::max<int64_t>(to, -n - 1) + n : to;
+      int64_t low = step < 0 ? -1 : 0, high = step < 0 ? n - 1 : n;
+      from = std::clamp(from, step < 0 ? int64_t(0) : low, std::max<int64_t>(high, 0));
+      to = std::clamp(to, low, std::max<int64_t>(high, low));
+      int64_t count = step > 0 ? (to - from + step - 1) / step : (from - to - step - 1) / -step;
+      if (step > 0 ? to <= from : to >= from)
+        count = 0;
+      if (n == 0)
+        count = 0;
+      offsets[*axis] = Extent(count ? from : 0);
+      sizes[*axis] = Extent(count);
+      backwards |= step < 0 && count > 0;
+      if (count == 0)
+        strides[*axis] = 1;
+      continue;
+    }
+    if (step < 0)
+      return g.fail("cannot slice backwards along an axis of unknown size");
+    auto bound = [&](const Extent &value) {
+      if (value.isConstant() && value.getConstant() >= std::numeric_limits<int32_t>::max())
+        return size; // the exporters' "to the end"
+      bool negative = value.isConstant() && value.getConstant() < 0;
+      return g.minimum(g.maximum(negative ? g.add(size, value) : value, Extent(0)), size);
+    };
+    Extent from = bound(start), to = bound(end);
+    sizes[*axis] = g.ceilDivide(g.maximum(g.subtract(to, from), Extent(0)), step);
+    offsets[*axis] = from;
+  }
+  if (backwards) {
+    SmallVector<int64_t> begin;
+    for (const Extent &offset : offsets) {
+      if (!offset.isConstant())
+        return g.fail("cannot slice backwards where other bounds are not constant");
+      begin.push_back(offset.getConstant());
+    }
+    return SmallVector<Value>{reversed(g, input, begin, sizes, strides)};
+  }
+  return SmallVector<Value>{g.slice(input, offsets, sizes, strides)};
+}
+
+OperatorResults gatecc::lowerExpand(GraphBuilder &g, const OperatorCall &call) {
+  std::optional<Extents> shape = g.knownInts(call.operand(1));
+  if (!shape)
+    return g.fail("expects a shape that is constant or computed from shapes of inputs");
+  for (const Extent &extent : *shape)
+    if (extent.getCoefficient() < 0)
+      return g.fail("the shape holds a negative extent, " + g.text(extent));
+  Value input = call.operand(0);
+  FailureOr<Extents> result = g.broadcast({g.shapeOf(input), *shape});
+  if (failed(result))
+    return failure();
+  if (*result == g.shapeOf(input))
+    return SmallVector<Value>{input};
+  return one(g.elementwise(
+      input, elementOf(input),
+      [](OpBuilder &, Location, ValueRange x) { return x.front(); }, *result));
+}

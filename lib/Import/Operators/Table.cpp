@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The table of ONNX operators that gatecc supports, and the call through it.
+#include "lib/Import/Operators/Families.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace gatecc;
+
+static constexpr llvm::StringLiteral ms = "com.microsoft";
+
+// Operator, domain, first and last opset, function, fewest and most operands, limits.
+static constexpr Operator operators[] = {
+    {"Abs", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"Add", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
+    {"And", "", 7, anyVersion, lowerLogic, 2, 2, ""},
+    {"ArgMax", "", 1, anyVersion, lowerArgExtremum, 1, 1, "NaN ranks after every number"},
+    {"ArgMin", "", 1, anyVersion, lowerArgExtremum, 1, 1, "NaN ranks after every number"},
+    {"Cast", "", 6, anyVersion, lowerCast, 1, 1,
+     "numbers and bool; float to integer saturates, NaN gives 0"},
+    {"CastLike", "", 15, anyVersion, lowerCastLike, 2, 2, "as Cast"},
+    {"Ceil", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"Celu", "", 12, anyVersion, lowerActivation, 1, 1, ""},
+    {"Clip", "", 6, anyVersion, lowerClip, 1, 3, ""},
+    {"Concat", "", 4, anyVersion, lowerConcat, 1, ~0u, ""},
+    {"Constant", "", 1, anyVersion, lowerConstant, 0, 0, "no sparse or string values"},
+    {"ConstantOfShape", "", 9, anyVersion, lowerConstantOfShape, 1, 1,
+     "the shape must be computable from the input shapes"},
+    {"Cos", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Div", "", 7, anyVersion, lowerArithmetic, 2, 2, "integer x / 0 is 0"},
+    {"Elu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
+    {"Equal", "", 7, anyVersion, lowerCompare, 2, 2, "no strings"},
+    {"Erf", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"Exp", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"Expand", "", 8, anyVersion, lowerExpand, 2, 2,
+     "the shape must be computable from the input shapes"},
+    {"Flatten", "", 1, anyVersion, lowerFlatten, 1, 1, ""},
+    {"Floor", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"Gather", "", 1, anyVersion, lowerGather, 2, 2,
+     "an index out of range is clamped into the range"},
+    {"GatherElements", "", 11, anyVersion, lowerGatherElements, 2, 2,
+     "an index out of range is clamped into the range"},
+    {"Gelu", "", 20, anyVersion, lowerActivation, 1, 1, ""},
+    {"Gemm", "", 7, anyVersion, lowerGemm, 2, 3, ""},
+    {"Greater", "", 7, anyVersion, lowerCompare, 2, 2, ""},
+    {"GreaterOrEqual", "", 12, anyVersion, lowerCompare, 2, 2, ""},
+    {"HardSigmoid", "", 6, anyVersion, lowerActivation, 1, 1, ""},
+    {"HardSwish", "", 14, anyVersion, lowerActivation, 1, 1, ""},
+    {"Identity", "", 1, anyVersion, lowerIdentity, 1, 1, "tensors only"},
+    {"IsInf", "", 10, anyVersion, lowerIsInf, 1, 1, ""},
+    {"IsNaN", "", 9, anyVersion, lowerIsNaN, 1, 1, ""},
+    {"LayerNormalization", "", 1, anyVersion, lowerLayerNorm, 2, 3, ""},
+    {"LeakyRelu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
+    {"Less", "", 7, anyVersion, lowerCompare, 2, 2, ""},
+    {"LessOrEqual", "", 12, anyVersion, lowerCompare, 2, 2, ""},
+    {"Log", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"LogSoftmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
+    {"MatMul", "", 1, anyVersion, lowerMatMul, 2, 2, ""},
+    {"Max", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"Mean", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"Min", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"Mish", "", 18, anyVersion, lowerActivation, 1, 1, ""},
+    {"Mod", "", 10, anyVersion, lowerMod, 2, 2, "integer x mod 0 is 0"},
+    {"Mul", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
+    {"Neg", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"Not", "", 1, anyVersion, lowerLogic, 1, 1, ""},
+    {"Or", "", 7, anyVersion, lowerLogic, 2, 2, ""},
+    {"PRelu", "", 7, anyVersion, lowerPRelu, 2, 2, ""},
+    {"Pow", "", 7, anyVersion, lowerPow, 2, 2, "float base, or constant exponent 2"},
+    {"RMSNormalization", "", 23, anyVersion, lowerRMSNorm, 2, 2, ""},
+    {"Range", "", 11, anyVersion, lowerRange, 3, 3,
+     "operands must be computable from the input shapes"},
+    {"Reciprocal", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"ReduceL1", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceL2", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceLogSum", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceLogSumExp", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceMax", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceMean", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceMin", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceProd", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceSum", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceSumSquare", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"Relu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
+    {"Reshape", "", 5, anyVersion, lowerReshape, 2, 2,
+     "the shape must be computable from the input shapes"},
+    {"Round", "", 11, anyVersion, lowerUnary, 1, 1, ""},
+    {"Selu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
+    {"Shape", "", 1, anyVersion, lowerShape, 1, 1, ""},
+    {"Sigmoid", "", 6, anyVersion, lowerActivation, 1, 1, ""},
+    {"Sign", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"SimplifiedLayerNormalization", "", 1, anyVersion, lowerRMSNorm, 2, 2, ""},
+    {"Sin", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Size", "", 1, anyVersion, lowerSize, 1, 1, ""},
+    {"Slice", "", 1, anyVersion, lowerSlice, 1, 5,
+     "bounds must be computable from the input shapes"},
+    {"Softmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
+    {"Softplus", "", 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"Softsign", "", 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"Split", "", 2, anyVersion, lowerSplit, 1, 2,
+     "sizes must be computable from the input shapes"},
+    {"Sqrt", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"Squeeze", "", 1, anyVersion, lowerSqueeze, 1, 2, "constant axes"},
+    {"Sub", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
+    {"Sum", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"Swish", "", 24, anyVersion, lowerActivation, 1, 1, ""},
+    {"Tanh", "", 6, anyVersion, lowerActivation, 1, 1, ""},
+    {"ThresholdedRelu", "", 10, anyVersion, lowerActivation, 1, 1, ""},
+    {"TopK", "", 1, anyVersion, lowerTopK, 1, 2,
+     "constant k, an axis of known size; NaN ranks after every number"},
+    {"Transpose", "", 1, anyVersion, lowerTranspose, 1, 1, ""},
+    {"Unsqueeze", "", 1, anyVersion, lowerUnsqueeze, 1, 2, "constant axes"},
+    {"Where", "", 9, anyVersion, lowerWhere, 3, 3, ""},
+    {"Xor", "", 7, anyVersion, lowerLogic, 2, 2, ""},
+    {"FastGelu", ms, 1, anyVersion, lowerActivation, 1, 2, ""},
+    {"Gelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"MoE", ms, 1, anyVersion, lowerMoE, 5, 8, "constant experts; no use_sparse_mixer"},
+    {"QuickGelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"SimplifiedLayerNormalization", ms, 1, anyVersion, lowerRMSNorm, 2, 2, ""},
+};
+
+ArrayRef<Operator> gatecc::listOperators() { return operators; }
+
+const Operator *gatecc::findOperator(StringRef op, StringRef domain, int64_t version) {
+  if (domain == "ai.onnx")
+    domain = "";
+  for (const Operator &row : operators)
+    if (row.name == op && row.domain == domain && row.minVersion <= version &&
+        version <= row.maxVersion)
+      return &row;
+  return nullptr;
+}
+
+OperatorResults gatecc::lowerOperator(GraphBuilder &builder, const OperatorCall &call) {
+  builder.setNode(call.nodeName, call.op, call.loc);
+  const Operator *row = findOperator(call.op, call.domain, call.version);
+  if (!row)
+    return builder.fail("is not supported in opset " + Twine(call.version) + " of domain '" +
+                        call.domain + "'; gatecc --list-ops lists the operators that are");
+  if (call.operands.size() < row->minOperands || call.operands.size() > row->maxOperands)
+    return builder.fail("expects " + Twine(row->minOperands) +
+                        (row->maxOperands == row->minOperands ? ""
+                         : row->maxOperands == ~0u            ? " or more"
+                                                   : " to " + Twine(row->maxOperands)) +
+                        " inputs, got " + Twine(call.operands.size()));
+  for (auto [index, operand] : llvm::enumerate(call.operands)) {
+    // MoE's bias between its weights is the one optional input in the middle.
+    bool optional = index >= row->minOperands || (row->function == lowerMoE && index == 3) ||
+                    (row->function == lowerClip && index > 0);
+    if (!operand && !optional)
+      return builder.fail("input " + Twine(index) + " is missing");
+    if (operand && !isa<RankedTensorType>(operand.getType()))
+      return builder.fail("input " + Twine(index) + " is no tensor");
+  }
+  if (std::optional<SmallVector<Value>> folded = foldKnown(builder, call))
+    return *folded;
+  OperatorResults results = row->function(builder, call);
+  if (failed(results))
+    return failure();
+  if (call.numResults > results->size())
+    return builder.fail("has " + Twine(call.numResults) + " outputs, of which gatecc makes " +
+                        Twine(results->size()));
+  return results;
+}
+
+//===-- Attributes ---------------------------------------------------------------===//
+
+int64_t OperatorCall::integer(StringRef name, int64_t absent) const {
+  Attribute attribute = attributes ? attributes.get(name) : Attribute();
+  if (auto value = dyn_cast_or_null<IntegerAttr>(attribute))
+    return value.getType().isInteger(1) ? value.getValue().getZExtValue()
+                                        : value.getValue().getSExtValue();
+  return absent;
+}
+
+double OperatorCall::number(StringRef name, double absent) const {
+  Attribute attribute = attributes ? attributes.get(name) : Attribute();
+  if (auto value = dyn_cast_or_null<FloatAttr>(attribute))
+    return value.getValueAsDouble();
+  if (auto value = dyn_cast_or_null<IntegerAttr>(attribute))
+    return double(value.getValue().getSExtValue());
+  return absent;
+}
+
+StringRef OperatorCall::string(StringRef name, StringRef absent) const {
+  Attribute attribute = attributes ? attributes.get(name) : Attribute();
+  auto value = dyn_cast_or_null<StringAttr>(attribute);
+  return value ? value.getValue() : absent;
+}
+
+std::optional<SmallVector<int64_t>> OperatorCall::integers(StringRef name) const {
+  Attribute attribute = attributes ? attributes.get(name) : Attribute();
+  SmallVector<int64_t> result;
+  if (auto dense = dyn_cast_or_null<DenseI64ArrayAttr>(attribute)) {
+    result.assign(dense.asArrayRef().begin(), dense.asArrayRef().end());
+  } else if (auto list = dyn_cast_or_null<ArrayAttr>(attribute)) {
+    for (Attribute element : list) {
+      auto integer = dyn_cast<IntegerAttr>(element);
+      if (!integer)
+        return std::nullopt;
+      result.push_back(integer.getInt());
+    }
+  } else {
+    return std::nullopt;
+  }
+  return result;
+}
+
+//===-- What the families share ----------------------------------------------------===//
+
+OperatorResults gatecc::one(FailureOr<Value> value) {
+  if (failed(value))
+    return failure();
+  return SmallVector<Value>{*value};
+}
+
+FailureOr<int64_t> gatecc::axisOf(GraphBuilder &g, int64_t axis, int64_t rank) {
+  if (axis < -rank || axis >= rank)
+    return g.fail("axis " + Twine(axis) + " is out of range for a tensor of rank " +
+                  Twine(rank));
+  return axis < 0 ? axis + rank : axis;
+}
+
+FailureOr<Value> gatecc::widened(GraphBuilder &g, Value value) {
+  auto type = dyn_cast<FloatType>(elementOf(value));
+  if (type && type.getWidth() < 32)
+    return g.cast(value, g.getBuilder().getF32Type());
+  return value;
+}
+
+LogicalResult gatecc::checkNumbers(GraphBuilder &g, ValueRange operands) {
+  Type type = elementOf(operands.front());
+  for (Value operand : operands)
+    if (elementOf(operand) != type)
+      return g.fail("expects inputs of one element type");
+  if (auto integer = dyn_cast<IntegerType>(type))
+    if (!integer.isSignless() || integer.getWidth() == 1)
+      return g.fail("does not support this element type in gatecc; cast it first");
+  return success();
+}
+
+LogicalResult gatecc::checkFloat(GraphBuilder &g, Value operand) {
+  if (!isFloatTensor(operand))
+    return g.fail("expects a tensor of floats");
+  return success();
+}
+
+LogicalResult gatecc::checkBool(GraphBuilder &g, ValueRange operands) {
+  for (Value operand : operands)
+    if (!elementOf(operand).isInteger(1))
+      return g.fail("expects tensors of bool");
+  return success();
+}
+
+SmallVector<int64_t> gatecc::axisLast(int64_t axis, int64_t rank) {
+  SmallVector<int64_t> result;
+  for (int64_t dim = 0; dim < rank; ++dim)
+    if (dim != axis)
+      result.push_back(dim);
+  result.push_back(axis);
+  return result;
+}
+
+SmallVector<int64_t> gatecc::axisBack(int64_t axis, int64_t rank) {
+  SmallVector<int64_t> result;
+  for (int64_t dim = 0; dim < rank; ++dim)
+    result.push_back(dim < axis ? dim : dim == axis ? rank - 1 : dim - 1);
+  return result;
+}
+
+TypedAttr gatecc::lowest(Type type) {
+  if (auto isFloat = dyn_cast<FloatType>(type))
+    return FloatAttr::get(type, APFloat::getInf(isFloat.getFloatSemantics(), true));
+  return IntegerAttr::get(type, APInt::getSignedMinValue(type.getIntOrFloatBitWidth()));
+}
+
+TypedAttr gatecc::highest(Type type) {
+  if (auto isFloat = dyn_cast<FloatType>(type))
+    return FloatAttr::get(type, APFloat::getInf(isFloat.getFloatSemantics()));
+  return IntegerAttr::get(type, APInt::getSignedMaxValue(type.getIntOrFloatBitWidth()));
+}

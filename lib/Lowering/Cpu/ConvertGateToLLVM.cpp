@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Converts the kernel level to the LLVM dialect: gate's buffers become
+// addresses in the frame, launches become calls of the task pool with a
+// closure on the stack, runtime calls become calls.
+// The layout of the frame is that of `gatecc_frame` in runtime/program.h.
+#include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Lowering/Passes.h"
+
+#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVM.h"
+#include "mlir/Conversion/IndexToLLVM/IndexToLLVM.h"
+#include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
+#include "mlir/Conversion/LLVMCommon/Pattern.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
+#include "mlir/Conversion/MathToLibm/MathToLibm.h"
+#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/FunctionCallUtils.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/Transforms/Transforms.h"
+#include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
+#include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace gatecc {
+#define GEN_PASS_DEF_CONVERTGATETOLLVM
+#include "gatecc/Lowering/Passes.h.inc"
+} // namespace gatecc
+
+using namespace mlir;
+using namespace gatecc;
+
+namespace {
+
+/// Fields of gatecc_frame, in pointers from its start.
+enum FrameField { Context, Weights, Arena, Symbols, Inputs, Outputs };
+
+Value loadField(OpBuilder &b, Location loc, Value frame, int32_t field) {
+  Type pointer = frame.getType();
+  Value address = LLVM::GEPOp::create(b, loc, pointer, pointer, frame,
+                                      ArrayRef<LLVM::GEPArg>{field});
+  return LLVM::LoadOp::create(b, loc, pointer, address);
+}
+
+/// The frame is the first argument of the function that `op` is in.
+Value getFrame(Operation *op) {
+  if (auto function = op->getParentOfType<LLVM::LLVMFuncOp>())
+    return function.getArgument(0);
+  return op->getParentOfType<func::FuncOp>().getArgument(0);
+}
+
+template <typename Op> struct BufferPattern : ConvertOpToLLVMPattern<Op> {
+  using ConvertOpToLLVMPattern<Op>::ConvertOpToLLVMPattern;
+
+  /// A descriptor of `type` at `address`, identity layout.
+  Value describe(ConversionPatternRewriter &rewriter, Location loc, MemRefType type,
+                 Value address, ValueRange dynamicSizes) const {
+    SmallVector<Value> sizes, strides;
+    Value bytes;
+    this->getMemRefDescriptorSizes(loc, type, dynamicSizes, rewriter, sizes, strides, bytes);
+    return this->createMemRefDescriptor(loc, type, address, address, sizes, strides, rewriter);
+  }
+  Value advance(ConversionPatternRewriter &rewriter, Location loc, Value base,
+                Value bytes) const {
+    return LLVM::GEPOp::create(rewriter, loc, base.getType(), rewriter.getI8Type(), base,
+                               ArrayRef<LLVM::GEPArg>{bytes});
+  }
+};
+
+struct SymbolPattern : BufferPattern<gate::SymbolOp> {
+  using BufferPattern::BufferPattern;
+  LogicalResult matchAndRewrite(gate::SymbolOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Value symbols = loadField(rewriter, op.getLoc(), adaptor.getFrame(), Symbols);
+    Value address = LLVM::GEPOp::create(rewriter, op.getLoc(), symbols.getType(), getIndexType(),
+                                        symbols, ArrayRef<LLVM::GEPArg>{int32_t(op.getIndex())});
+    rewriter.replaceOpWithNewOp<LLVM::LoadOp>(op, getIndexType(), address);
+    return success();
+  }
+};
+
+struct PortPattern : BufferPattern<gate::PortOp> {
+  using BufferPattern::BufferPattern;
+  LogicalResult matchAndRewrite(gate::PortOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Value table = loadField(rewriter, op.getLoc(), adaptor.getFrame(),
+                            op.getOutput() ? Outputs : Inputs);
+    Value address = loadField(rewriter, op.getLoc(), table, int32_t(op.getIndex()));
+    rewriter.replaceOp(op, describe(rewriter, op.getLoc(), cast<MemRefType>(op.getType()),
+                                    address, adaptor.getSizes()));
+    return success();
+  }
+};
+
+struct WeightBufferPattern : BufferPattern<gate::WeightBufferOp> {
+  using BufferPattern::BufferPattern;
+  LogicalResult matchAndRewrite(gate::WeightBufferOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Operation *weight = SymbolTable::lookupNearestSymbolFrom(op, op.getWeightAttr());
+    auto offset = weight ? weight->getAttrOfType<IntegerAttr>("gate.offset") : IntegerAttr();
+    if (!offset)
+      return op.emitError("weight ") << op.getWeightAttr() << " has no place in the library";
+    Value base = loadField(rewriter, op.getLoc(), adaptor.getFrame(), Weights);
+    Value bytes = createIndexAttrConstant(rewriter, op.getLoc(), getIndexType(), offset.getInt());
+    rewriter.replaceOp(op, describe(rewriter, op.getLoc(), cast<MemRefType>(op.getType()),
+                                    advance(rewriter, op.getLoc(), base, bytes), {}));
+    return success();
+  }
+};
+
+struct ArenaPattern : BufferPattern<gate::ArenaOp> {
+  using BufferPattern::BufferPattern;
+  LogicalResult matchAndRewrite(gate::ArenaOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Value base = loadField(rewriter, op.getLoc(), adaptor.getFrame(), Arena);
+    Value address = advance(rewriter, op.getLoc(), base, adaptor.getOffset());
+    rewriter.replaceOp(op, describe(rewriter, op.getLoc(), cast<MemRefType>(op.getType()),
+                                    address, adaptor.getSizes()));
+    return success();
+  }
+};
+
+struct BoundPattern : ConvertOpToLLVMPattern<gate::BoundOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(gate::BoundOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOp(op, adaptor.getValue());
+    return success();
+  }
+};
+
+struct RuntimeCallPattern : ConvertOpToLLVMPattern<gate::RuntimeCallOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(gate::RuntimeCallOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Type pointer = LLVM::LLVMPointerType::get(getContext());
+    SmallVector<Value> arguments;
+    auto append = [&](Value original, Value converted) {
+      while (llvm::is_contained(op.getNulls(), int64_t(arguments.size())))
+        arguments.push_back(LLVM::ZeroOp::create(rewriter, loc, pointer));
+      auto type = dyn_cast<MemRefType>(original.getType());
+      if (!type) {
+        arguments.push_back(converted);
+        return;
+      }
+      MemRefDescriptor descriptor(converted);
+      arguments.push_back(
+          descriptor.bufferPtr(rewriter, loc, *getTypeConverter(), type));
+    };
+    for (auto [original, converted] : llvm::zip(op.getArguments(), adaptor.getArguments()))
+      append(original, converted);
+    for (auto [original, converted] : llvm::zip(op.getInits(), adaptor.getInits()))
+      append(original, converted);
+    while (llvm::is_contained(op.getNulls(), int64_t(arguments.size())))
+      arguments.push_back(LLVM::ZeroOp::create(rewriter, loc, pointer));
+    if (op.getFrame())
+      arguments.insert(arguments.begin(), getFrame(op));
+    SmallVector<Type> types(llvm::map_range(arguments, [](Value v) { return v.getType(); }));
+    Type result = op.getScalar() ? Type(rewriter.getI64Type())
+                                 : LLVM::LLVMVoidType::get(getContext());
+    auto module = op->getParentOfType<ModuleOp>();
+    FailureOr<LLVM::LLVMFuncOp> callee =
+        LLVM::lookupOrCreateFn(rewriter, module, op.getCallee(), types, result);
+    if (failed(callee))
+      return op.emitError("conflicting uses of ") << op.getCallee();
+    auto call = LLVM::CallOp::create(rewriter, loc, *callee, arguments);
+    rewriter.replaceOp(op, call.getResults());
+    return success();
+  }
+};
+
+struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(gate::LaunchOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto module = op->getParentOfType<ModuleOp>();
+    Type pointer = LLVM::LLVMPointerType::get(getContext());
+    Type i64 = rewriter.getI64Type(), none = LLVM::LLVMVoidType::get(getContext());
+    // What the function takes: descriptors unpacked, then the index.
+    SmallVector<Value> values = getTypeConverter()->promoteOperands(
+        loc, op.getCaptures(), adaptor.getCaptures(), rewriter);
+    SmallVector<Type> types(llvm::map_range(values, [](Value v) { return v.getType(); }));
+    auto closureType = LLVM::LLVMStructType::getLiteral(getContext(), types);
+
+    std::string name = (op.getCallee() + "_entry").str();
+    {
+      OpBuilder::InsertionGuard guard(rewriter);
+      rewriter.setInsertionPointToEnd(module.getBody());
+      auto entry = LLVM::LLVMFuncOp::create(
+          rewriter, loc, name, LLVM::LLVMFunctionType::get(none, {pointer, i64}),
+          LLVM::Linkage::Internal);
+      Block *block = entry.addEntryBlock(rewriter);
+      rewriter.setInsertionPointToStart(block);
+      SmallVector<Value> arguments;
+      for (auto [i, type] : llvm::enumerate(types)) {
+        Value address = LLVM::GEPOp::create(rewriter, loc, pointer, closureType,
+                                            block->getArgument(0),
+                                            ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
+        arguments.push_back(LLVM::LoadOp::create(rewriter, loc, type, address));
+      }
+      arguments.push_back(block->getArgument(1));
+      LLVM::CallOp::create(rewriter, loc, TypeRange{}, op.getCallee(), arguments);
+      LLVM::ReturnOp::create(rewriter, loc, ValueRange{});
+    }
+
+    Value closure;
+    {
+      // In the entry block: a launch in a loop must not grow the stack.
+      OpBuilder::InsertionGuard guard(rewriter);
+      Operation *function = op->getParentOfType<LLVM::LLVMFuncOp>();
+      if (!function)
+        function = op->getParentOfType<func::FuncOp>();
+      rewriter.setInsertionPointToStart(&function->getRegion(0).front());
+      Value one = LLVM::ConstantOp::create(rewriter, loc, i64, rewriter.getI64IntegerAttr(1));
+      closure = LLVM::AllocaOp::create(rewriter, loc, pointer, closureType, one);
+    }
+    for (auto [i, value] : llvm::enumerate(values)) {
+      Value address = LLVM::GEPOp::create(rewriter, loc, pointer, closureType, closure,
+                                          ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
+      LLVM::StoreOp::create(rewriter, loc, value, address);
+    }
+    Value entry = LLVM::AddressOfOp::create(rewriter, loc, pointer, name);
+    FailureOr<LLVM::LLVMFuncOp> parallelFor = LLVM::lookupOrCreateFn(
+        rewriter, module, "gatecc_parallel_for", {pointer, i64, pointer, pointer}, none);
+    if (failed(parallelFor))
+      return failure();
+    LLVM::CallOp::create(rewriter, loc, *parallelFor,
+                         ValueRange{adaptor.getFrame(), adaptor.getCount(), entry, closure});
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+struct ConvertGateToLLVMPass
+    : public gatecc::impl::ConvertGateToLLVMBase<ConvertGateToLLVMPass> {
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<LLVM::LLVMDialect, cf::ControlFlowDialect>();
+  }
+
+  void runOnOperation() override {
+    MLIRContext *context = &getContext();
+    {
+      // What has no LLVM form of its own is first broken up on its own level.
+      RewritePatternSet patterns(context);
+      memref::populateExpandStridedMetadataPatterns(patterns);
+      populateAffineToStdConversionPatterns(patterns);
+      arith::populateCeilFloorDivExpandOpsPatterns(patterns);
+      vector::populateVectorMaskOpLoweringPatterns(patterns);
+      vector::populateVectorBroadcastLoweringPatterns(patterns);
+      if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+        return signalPassFailure();
+    }
+    LowerToLLVMOptions options(context);
+    LLVMTypeConverter converter(context, options);
+    RewritePatternSet patterns(context);
+    patterns.add<SymbolPattern, PortPattern, WeightBufferPattern, ArenaPattern, BoundPattern,
+                 RuntimeCallPattern, LaunchPattern>(converter);
+    populateSCFToControlFlowConversionPatterns(patterns);
+    cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
+    arith::populateArithToLLVMConversionPatterns(converter, patterns);
+    index::populateIndexToLLVMConversionPatterns(converter, patterns);
+    populateMathToLLVMConversionPatterns(converter, patterns);
+    populateMathToLibmConversionPatterns(patterns);
+    populateFinalizeMemRefToLLVMConversionPatterns(converter, patterns);
+    populateVectorToLLVMConversionPatterns(converter, patterns);
+    populateFuncToLLVMConversionPatterns(converter, patterns);
+    ub::populateUBToLLVMConversionPatterns(converter, patterns);
+    LLVMConversionTarget target(*context);
+    target.addLegalOp<ModuleOp, gate::WeightOp, gate::PackedWeightOp, gate::SiteOp>();
+    if (failed(applyPartialConversion(getOperation(), target, std::move(patterns))))
+      return signalPassFailure();
+    // Weights and sites have done their part; the program description has them.
+    for (Operation &op : llvm::make_early_inc_range(getOperation().getOps()))
+      if (isa<gate::WeightOp, gate::PackedWeightOp, gate::SiteOp>(op))
+        op.erase();
+  }
+};
+
+} // namespace

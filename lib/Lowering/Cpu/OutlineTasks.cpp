@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Makes the body of every tasks op a function.
+//   before: gate.tasks %n { ^bb0(%i: index): ... %a ... }
+//   after:  gate.launch %frame @task_0 %n(%a);  func @task_0(%a, %i)
+// Constants are copied into the function, all else from above is captured.
+#include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Lowering/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Transforms/RegionUtils.h"
+
+namespace gatecc {
+#define GEN_PASS_DEF_OUTLINETASKS
+#include "gatecc/Lowering/Passes.h.inc"
+} // namespace gatecc
+
+using namespace mlir;
+using namespace gatecc;
+
+namespace {
+
+struct OutlineTasksPass : public gatecc::impl::OutlineTasksBase<OutlineTasksPass> {
+  void runOnOperation() override {
+    SmallVector<gate::TasksOp> ops;
+    getOperation()->walk([&](gate::TasksOp tasks) { ops.push_back(tasks); });
+    IRRewriter rewriter(&getContext());
+    for (auto [number, tasks] : llvm::enumerate(ops))
+      if (failed(outline(tasks, ("task_" + Twine(number)).str(), rewriter)))
+        return signalPassFailure();
+  }
+
+private:
+  LogicalResult outline(gate::TasksOp tasks, StringRef name, RewriterBase &rewriter);
+};
+
+LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks, StringRef name,
+                                        RewriterBase &rewriter) {
+  auto parent = tasks->getParentOfType<func::FuncOp>();
+  if (!parent || parent.getName() != "gatecc_run")
+    return tasks.emitError("expects to stand in @gatecc_run");
+  Location loc = tasks.getLoc();
+  llvm::SetVector<Value> used;
+  getUsedValuesDefinedAbove(tasks.getBody(), used);
+  SmallVector<Value> captures;
+  SmallVector<Operation *> constants;
+  for (Value value : used) {
+    Operation *op = value.getDefiningOp();
+    if (op && op->hasTrait<OpTrait::ConstantLike>())
+      constants.push_back(op);
+    else
+      captures.push_back(value);
+  }
+  SmallVector<Type> types(llvm::map_range(captures, [](Value v) { return v.getType(); }));
+  types.push_back(rewriter.getIndexType());
+  rewriter.setInsertionPointToEnd(getOperation().getBody());
+  auto function =
+      func::FuncOp::create(rewriter, loc, name, rewriter.getFunctionType(types, {}));
+  function.setPrivate();
+  Block *entry = function.addEntryBlock();
+  IRMapping mapping;
+  mapping.map(captures, entry->getArguments().drop_back());
+  mapping.map(tasks.getBody().getArgument(0), entry->getArguments().back());
+  rewriter.setInsertionPointToStart(entry);
+  for (Operation *constant : constants)
+    rewriter.clone(*constant, mapping);
+  for (Operation &op : tasks.getBody().front())
+    rewriter.clone(op, mapping);
+  func::ReturnOp::create(rewriter, loc);
+
+  rewriter.setInsertionPoint(tasks);
+  gate::LaunchOp::create(rewriter, loc, parent.getArgument(0), name, tasks.getCount(), captures);
+  rewriter.eraseOp(tasks);
+  return success();
+}
+
+} // namespace

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Gives every buffer a place in the run's arena.
+//   before: %b = memref.alloc(%n) : memref<?x64xf32>
+//   after:  %b = gate.arena %frame + %offset[%n] : memref<?x64xf32>
+// A buffer's size is bounded by a polynomial in the input dimensions
+// (`gate.bound` says what a run-time size cannot exceed). Places are reused by
+// buffers of later lifetimes whose bound is, coefficient by coefficient, no
+// larger. A size without a bound takes memory from the context as it runs.
+#include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Lowering/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
+
+namespace gatecc {
+#define GEN_PASS_DEF_PLANMEMORY
+#include "gatecc/Lowering/Passes.h.inc"
+} // namespace gatecc
+
+using namespace mlir;
+using namespace gatecc;
+
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+/// A sum of products of symbols with non-negative coefficients.
+struct Polynomial {
+  std::map<SmallVector<int64_t>, int64_t> terms;
+
+  static Polynomial constant(int64_t value) {
+    Polynomial p;
+    if (value)
+      p.terms[{}] = value;
+    return p;
+  }
+  Polynomial operator+(const Polynomial &other) const {
+    Polynomial sum = *this;
+    for (auto &[factors, coefficient] : other.terms)
+      sum.terms[factors] += coefficient;
+    return sum;
+  }
+  Polynomial operator*(const Polynomial &other) const {
+    Polynomial product;
+    for (auto &[a, ca] : terms)
+      for (auto &[b, cb] : other.terms) {
+        SmallVector<int64_t> factors(a);
+        factors.append(b.begin(), b.end());
+        llvm::sort(factors);
+        product.terms[factors] += ca * cb;
+      }
+    return product;
+  }
+  /// No larger for all non-negative values of the symbols.
+  bool fitsIn(const Polynomial &other) const {
+    for (auto &[factors, coefficient] : terms) {
+      auto it = other.terms.find(factors);
+      if (it == other.terms.end() || it->second < coefficient)
+        return false;
+    }
+    return true;
+  }
+};
+
+/// An upper bound of the index `value`; none if it is not known.
+std::optional<Polynomial> getBound(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return std::nullopt;
+  if (auto constant = dyn_cast<arith::ConstantIndexOp>(op))
+    return constant.value() >= 0 ? std::optional(Polynomial::constant(constant.value()))
+                                 : std::nullopt;
+  if (auto symbol = dyn_cast<gate::SymbolOp>(op)) {
+    Polynomial p;
+    p.terms[{int64_t(symbol.getIndex())}] = 1;
+    return p;
+  }
+  if (auto bound = dyn_cast<gate::BoundOp>(op))
+    return getBound(bound.getUpper());
+  if (auto dim = dyn_cast<memref::DimOp>(op)) {
+    auto alloc = dim.getSource().getDefiningOp<memref::AllocOp>();
+    std::optional<int64_t> index = dim.getConstantIndex();
+    if (!alloc || !index)
+      return std::nullopt;
+    MemRefType type = alloc.getType();
+    if (!type.isDynamicDim(*index))
+      return Polynomial::constant(type.getDimSize(*index));
+    return getBound(alloc.getDynamicSizes()[type.getDynamicDimIndex(*index)]);
+  }
+  if (isa<arith::AddIOp, arith::MulIOp>(op)) {
+    std::optional<Polynomial> a = getBound(op->getOperand(0)), b = getBound(op->getOperand(1));
+    if (!a || !b)
+      return std::nullopt;
+    return isa<arith::AddIOp>(op) ? *a + *b : *a * *b;
+  }
+  // Sizes are not negative: a quotient by at least 1 is no larger than its dividend,
+  // a minimum no larger than either side.
+  if (isa<arith::DivSIOp, arith::DivUIOp, arith::CeilDivSIOp, arith::FloorDivSIOp>(op)) {
+    auto divisor = op->getOperand(1).getDefiningOp<arith::ConstantIndexOp>();
+    return divisor && divisor.value() >= 1 ? getBound(op->getOperand(0)) : std::nullopt;
+  }
+  if (isa<arith::MinSIOp, arith::MinUIOp>(op)) {
+    std::optional<Polynomial> a = getBound(op->getOperand(0));
+    return a ? a : getBound(op->getOperand(1));
+  }
+  if (isa<arith::MaxSIOp, arith::MaxUIOp>(op)) {
+    std::optional<Polynomial> a = getBound(op->getOperand(0)), b = getBound(op->getOperand(1));
+    if (!a || !b)
+      return std::nullopt;
+    return *a + *b;
+  }
+  return std::nullopt;
+}
+
+struct Buffer {
+  memref::AllocOp alloc;
+  Polynomial bytes;
+  int64_t begin, end; // first and last position at which it is live
+  unsigned place;
+};
+
+struct PlanMemoryPass : public gatecc::impl::PlanMemoryBase<PlanMemoryPass> {
+  void runOnOperation() override {
+    auto run = getOperation().lookupSymbol<func::FuncOp>("gatecc_run");
+    if (!run) {
+      getOperation().emitError("expects a function @gatecc_run");
+      return signalPassFailure();
+    }
+    SmallVector<Buffer> buffers = collect(run);
+    SmallVector<Polynomial> places = assign(buffers);
+    rewrite(run, buffers, places);
+    emitArenaBytes(run, places);
+  }
+
+private:
+  SmallVector<Buffer> collect(func::FuncOp run);
+  SmallVector<Polynomial> assign(SmallVectorImpl<Buffer> &buffers);
+  void rewrite(func::FuncOp run, ArrayRef<Buffer> buffers, ArrayRef<Polynomial> places);
+  void emitArenaBytes(func::FuncOp run, ArrayRef<Polynomial> places);
+};
+
+/// The value of `polynomial`, rounded up to the alignment.
+Value materialize(OpBuilder &builder, Location loc, const Polynomial &polynomial,
+                  function_ref<Value(int64_t)> symbol) {
+  auto constant = [&](int64_t value) {
+    return arith::ConstantIndexOp::create(builder, loc, value).getResult();
+  };
+  Value sum = constant(kAlignment - 1);
+  for (auto &[factors, coefficient] : polynomial.terms) {
+    Value product = constant(coefficient);
+    for (int64_t factor : factors)
+      product = arith::MulIOp::create(builder, loc, product, symbol(factor));
+    sum = arith::AddIOp::create(builder, loc, sum, product);
+  }
+  return arith::AndIOp::create(builder, loc, sum, constant(-kAlignment));
+}
+
+SmallVector<Buffer> PlanMemoryPass::collect(func::FuncOp run) {
+  DenseMap<Operation *, std::pair<int64_t, int64_t>> positions; // first, last
+  int64_t next = 0;
+  std::function<void(Operation *)> number = [&](Operation *op) {
+    int64_t first = next++;
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        for (Operation &nested : block)
+          number(&nested);
+    positions[op] = {first, next++};
+  };
+  number(run);
+
+  BufferViewFlowAnalysis views(run);
+  SmallVector<Buffer> buffers;
+  run.walk([&](memref::AllocOp alloc) {
+    Polynomial bytes = Polynomial::constant(
+        std::max<int64_t>(1, alloc.getType().getElementTypeBitWidth() / 8));
+    for (int64_t extent : alloc.getType().getShape())
+      if (!ShapedType::isDynamic(extent))
+        bytes = bytes * Polynomial::constant(extent);
+    for (Value size : alloc.getDynamicSizes()) {
+      std::optional<Polynomial> bound = getBound(size);
+      if (!bound)
+        return;
+      bytes = bytes * *bound;
+    }
+    Buffer buffer{alloc, bytes, positions[alloc].first, positions[alloc].second, 0};
+    for (Value view : views.resolve(alloc.getResult()))
+      for (Operation *user : view.getUsers()) {
+        // Inside a loop that does not hold the buffer, it lives to the loop's end.
+        Operation *last = user;
+        for (Operation *parent = user->getParentOp(); parent && !parent->isProperAncestor(alloc);
+             parent = parent->getParentOp())
+          if (isa<LoopLikeOpInterface, gate::TasksOp>(parent))
+            last = parent;
+        buffer.end = std::max(buffer.end, positions[last].second);
+      }
+    buffers.push_back(buffer);
+  });
+  return buffers;
+}
+
+SmallVector<Polynomial> PlanMemoryPass::assign(SmallVectorImpl<Buffer> &buffers) {
+  SmallVector<Polynomial> places;
+  SmallVector<int64_t> freeFrom; // the position after which a place is free
+  for (Buffer &buffer : buffers) {
+    unsigned chosen = places.size();
+    for (unsigned i = 0; i < places.size(); ++i)
+      if (freeFrom[i] < buffer.begin && buffer.bytes.fitsIn(places[i]) &&
+          (chosen == places.size() || places[i].fitsIn(places[chosen])))
+        chosen = i;
+    if (chosen == places.size()) {
+      places.push_back(buffer.bytes);
+      freeFrom.push_back(0);
+    }
+    buffer.place = chosen;
+    freeFrom[chosen] = buffer.end;
+  }
+  return places;
+}
+
+void PlanMemoryPass::rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
+                             ArrayRef<Polynomial> places) {
+  Location loc = run.getLoc();
+  Value frame = run.getArgument(0);
+  IRRewriter rewriter(&getContext());
+  rewriter.setInsertionPointToStart(&run.front());
+  SmallVector<Value> offsets;
+  Value offset = arith::ConstantIndexOp::create(rewriter, loc, 0);
+  auto symbol = [&](int64_t index) -> Value {
+    return gate::SymbolOp::create(rewriter, loc, rewriter.getIndexType(), frame, index);
+  };
+  for (const Polynomial &place : places) {
+    offsets.push_back(offset);
+    offset = arith::AddIOp::create(rewriter, loc, offset,
+                                   materialize(rewriter, loc, place, symbol));
+  }
+  for (Buffer buffer : buffers) {
+    rewriter.setInsertionPoint(buffer.alloc);
+    rewriter.replaceOpWithNewOp<gate::ArenaOp>(buffer.alloc, buffer.alloc.getType(), frame,
+                                               offsets[buffer.place],
+                                               buffer.alloc.getDynamicSizes());
+  }
+}
+
+void PlanMemoryPass::emitArenaBytes(func::FuncOp run, ArrayRef<Polynomial> places) {
+  Location loc = run.getLoc();
+  OpBuilder builder(&getContext());
+  builder.setInsertionPointAfter(run);
+  Type i64 = builder.getI64Type();
+  auto function = func::FuncOp::create(
+      builder, loc, "gatecc_arena_bytes",
+      builder.getFunctionType({LLVM::LLVMPointerType::get(&getContext())}, {i64}));
+  Block *entry = function.addEntryBlock();
+  builder.setInsertionPointToStart(entry);
+  auto symbol = [&](int64_t index) -> Value {
+    Value address = LLVM::GEPOp::create(builder, loc, entry->getArgument(0).getType(), i64,
+                                        entry->getArgument(0),
+                                        ArrayRef<LLVM::GEPArg>{int32_t(index)});
+    Value value = LLVM::LoadOp::create(builder, loc, i64, address);
+    return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value);
+  };
+  Value total = arith::ConstantIndexOp::create(builder, loc, 0);
+  for (const Polynomial &place : places)
+    total = arith::AddIOp::create(builder, loc, total,
+                                  materialize(builder, loc, place, symbol));
+  Value result = arith::IndexCastOp::create(builder, loc, i64, total);
+  func::ReturnOp::create(builder, loc, result);
+}
+
+} // namespace

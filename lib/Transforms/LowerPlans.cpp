@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Builds plans as tensors, with calls of the run-time library.
+//   before: route, partition, combine, topk, plan_tensors
+//   after:  runtime_call (route, sort_slots, combine, topk), linalg.generic
+// Cost: one counting sort for each plan, O(S + G).
+#include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Transforms/Passes.h"
+#include "lib/Transforms/PlanSizes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/PatternMatch.h"
+
+namespace gatecc {
+#define GEN_PASS_DEF_LOWERPLANS
+#include "gatecc/Transforms/Passes.h.inc"
+} // namespace gatecc
+
+using namespace mlir;
+using namespace gatecc;
+
+namespace {
+
+/// Emits the pieces of one plan before its deciding op.
+class PlanBuilder {
+public:
+  PlanBuilder(RewriterBase &rewriter, Operation *op)
+      : rewriter(rewriter), op(op), loc(op->getLoc()) {
+    rewriter.setInsertionPoint(op);
+  }
+
+  LogicalResult lowerRoute(gate::RouteOp route);
+  LogicalResult lowerPartition(gate::PartitionOp partition);
+  LogicalResult lowerCombine(gate::CombineOp combine);
+  LogicalResult lowerTopK(gate::TopKOp topk);
+
+private:
+  Value index(int64_t value) { return arith::ConstantIndexOp::create(rewriter, loc, value); }
+  Value int32(int64_t value) {
+    return arith::ConstantIntOp::create(rewriter, loc, rewriter.getI32Type(), value);
+  }
+  Value empty(ArrayRef<OpFoldResult> sizes, Type element) {
+    return tensor::EmptyOp::create(rewriter, loc, sizes, element);
+  }
+  Value rowsOf(Value tensor) { return tensor::DimOp::create(rewriter, loc, tensor, 0); }
+  /// Sorts slots by group and gives the plan's readers its tensors.
+  void replacePlan(Value plan, Value ids, Value weights, Value rows);
+  void recordSite(FlatSymbolRefAttr site, Value offsets, Value rows, int64_t groups,
+                  int64_t exit);
+
+  RewriterBase &rewriter;
+  Operation *op;
+  Location loc;
+};
+
+void PlanBuilder::replacePlan(Value plan, Value ids, Value weights, Value rows) {
+  auto type = cast<gate::PlanType>(plan.getType());
+  int64_t groups = type.getGroups(), choices = type.getChoices();
+  Type i32 = rewriter.getI32Type();
+  Value slots = choices == 1
+                    ? rows
+                    : arith::MulIOp::create(rewriter, loc, rows, index(choices)).getResult();
+  Value offsets = empty(OpFoldResult(rewriter.getIndexAttr(groups + 1)), i32);
+  Value source = empty(OpFoldResult(slots), i32);
+  Value inverse = empty({OpFoldResult(rows), rewriter.getIndexAttr(choices)}, i32);
+  // The library can also order weights by slot; combine reads them by row.
+  auto sort = createRuntimeCall(rewriter, loc, "gatecc_sort_slots",
+                                {ids, rows, index(choices), index(groups)},
+                                {offsets, source, inverse}, {1, 7});
+  for (Operation *user : llvm::make_early_inc_range(plan.getUsers())) {
+    auto tensors = dyn_cast<gate::PlanTensorsOp>(user);
+    if (!tensors)
+      continue;
+    Value values[] = {sort.getTensors()[0], sort.getTensors()[1], sort.getTensors()[2],
+                      weights};
+    for (auto [result, value] : llvm::zip(tensors->getResults(), values))
+      if (!result.use_empty())
+        rewriter.replaceAllUsesWith(result, value);
+    rewriter.eraseOp(tensors);
+  }
+  FlatSymbolRefAttr site;
+  int64_t exit = -1;
+  if (auto route = dyn_cast<gate::RouteOp>(op)) {
+    site = route.getSiteAttr();
+  } else {
+    auto partition = cast<gate::PartitionOp>(op);
+    site = partition.getSiteAttr();
+    exit = partition.getExit();
+  }
+  if (site)
+    recordSite(site, sort.getTensors()[0], rows, groups, exit);
+}
+
+void PlanBuilder::recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
+                             int64_t groups, int64_t exit) {
+  // Sites are numbered, and their groups laid out, in the order of the module.
+  int64_t number = 0, first = 0;
+  StringRef kind;
+  for (auto other : op->getParentOfType<ModuleOp>().getOps<gate::SiteOp>()) {
+    if (other.getSymName() == site.getValue()) {
+      kind = other.getKind();
+      break;
+    }
+    ++number;
+    first += other.getCost().size();
+  }
+  if (kind == "exit")
+    createRuntimeCall(rewriter, loc, "gatecc_record_exit",
+                      {index(number), index(first), index(exit), offsets, rows}, {})
+        .setFrame(true);
+  else
+    createRuntimeCall(rewriter, loc, "gatecc_record_plan",
+                      {index(number), index(first), offsets, index(groups), rows}, {})
+        .setFrame(true);
+}
+
+LogicalResult PlanBuilder::lowerRoute(gate::RouteOp route) {
+  auto logits = cast<RankedTensorType>(route.getLogits().getType());
+  if (!logits.getElementType().isF32())
+    return route.emitError("routing by logits of ") << logits.getElementType()
+                                                    << " is not supported yet";
+  gate::PlanType plan = route.getPlan().getType();
+  Value rows = rowsOf(route.getLogits());
+  OpFoldResult shape[] = {OpFoldResult(rows), rewriter.getIndexAttr(plan.getChoices())};
+  Value ids = empty(shape, rewriter.getI32Type());
+  Value weights = empty(shape, rewriter.getF32Type());
+  Value scale = arith::ConstantOp::create(rewriter, loc, route.getScaleAttr());
+  auto call = createRuntimeCall(
+      rewriter, loc, "gatecc_route_f32",
+      {route.getLogits(), rows, index(plan.getGroups()), index(plan.getChoices()),
+       int32(int64_t(route.getScore())), int32(route.getNormalize()), scale,
+       int32(route.getDropNonpositive()), int32(route.getTiesHigh())},
+      {ids, weights});
+  replacePlan(route.getPlan(), call.getTensors()[0], call.getTensors()[1], rows);
+  rewriter.eraseOp(route);
+  return success();
+}
+
+LogicalResult PlanBuilder::lowerPartition(gate::PartitionOp partition) {
+  auto selector = cast<RankedTensorType>(partition.getSelector().getType());
+  Value rows = rowsOf(partition.getSelector());
+  Value ids = empty({OpFoldResult(rows), rewriter.getIndexAttr(1)}, rewriter.getI32Type());
+  MLIRContext *context = rewriter.getContext();
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(2, context);
+  AffineMap input = selector.getRank() == 2
+                        ? identity
+                        : AffineMap::get(2, 0, getAffineDimExpr(0, context));
+  auto generic = linalg::GenericOp::create(
+      rewriter, loc, ids.getType(), partition.getSelector(), ids,
+      ArrayRef<AffineMap>{input, identity},
+      SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+      [](OpBuilder &b, Location loc, ValueRange arguments) {
+        Value id = arguments[0];
+        if (id.getType().isInteger(1)) {
+          auto constant = [&](int64_t value) {
+            return arith::ConstantIntOp::create(b, loc, b.getI32Type(), value).getResult();
+          };
+          id = arith::SelectOp::create(b, loc, id, constant(0), constant(1));
+        }
+        linalg::YieldOp::create(b, loc, id);
+      });
+  replacePlan(partition.getPlan(), generic.getResult(0), Value(), rows);
+  rewriter.eraseOp(partition);
+  return success();
+}
+
+LogicalResult PlanBuilder::lowerCombine(gate::CombineOp combine) {
+  auto result = cast<RankedTensorType>(combine.getResult().getType());
+  if (!result.getElementType().isF32())
+    return combine.emitError("combining slots of ") << result.getElementType()
+                                                    << " is not supported yet";
+  PlanSizes plan(rewriter, loc, combine.getPlan());
+  Value weights = plan.weights();
+  SmallVector<OpFoldResult> sizes{OpFoldResult(combine.getRows()),
+                                  rewriter.getIndexAttr(result.getDimSize(1))};
+  Value init = empty(sizes, result.getElementType());
+  SmallVector<Value> arguments{combine.getSlots(), index(result.getDimSize(1)), plan.inverse()};
+  SmallVector<int64_t> nulls;
+  if (weights)
+    arguments.push_back(weights);
+  else
+    nulls.push_back(3);
+  arguments.append({combine.getRows(), index(combine.getPlan().getType().getChoices())});
+  auto call = createRuntimeCall(rewriter, loc, "gatecc_combine_f32", arguments, init, nulls);
+  call.setFrame(true);
+  rewriter.replaceOp(combine, call.getTensors()[0]);
+  return success();
+}
+
+LogicalResult PlanBuilder::lowerTopK(gate::TopKOp topk) {
+  auto input = cast<RankedTensorType>(topk.getInput().getType());
+  Type element = input.getElementType();
+  StringRef callee = element.isF32()         ? "gatecc_topk_f32"
+                     : element.isF64()       ? "gatecc_topk_f64"
+                     : element.isInteger(64) ? "gatecc_topk_i64"
+                     : element.isInteger(32) ? "gatecc_topk_i32"
+                                             : "";
+  if (callee.empty())
+    return topk.emitError("top-k of ") << element << " is not supported yet";
+  Value rows = rowsOf(topk.getInput());
+  Value columns = tensor::DimOp::create(rewriter, loc, topk.getInput(), 1);
+  OpFoldResult shape[] = {input.isDynamicDim(0)
+                              ? OpFoldResult(rows)
+                              : OpFoldResult(rewriter.getIndexAttr(input.getDimSize(0))),
+                          rewriter.getIndexAttr(topk.getK())};
+  auto call = createRuntimeCall(
+      rewriter, loc, callee,
+      {topk.getInput(), rows, columns, index(topk.getK()), int32(topk.getLargest())},
+      {empty(shape, element), empty(shape, rewriter.getI64Type())});
+  rewriter.replaceOp(topk, call.getTensors());
+  return success();
+}
+
+struct LowerPlansPass : public gatecc::impl::LowerPlansBase<LowerPlansPass> {
+  void runOnOperation() override {
+    IRRewriter rewriter(&getContext());
+    // Readers of plans first, so that they ask for the plan's tensors.
+    auto lower = [&](auto method, auto tag) {
+      using Op = decltype(tag);
+      SmallVector<Op> ops;
+      getOperation()->walk([&](Op op) { ops.push_back(op); });
+      for (Op op : ops)
+        if (failed((PlanBuilder(rewriter, op).*method)(op)))
+          return failure();
+      return success();
+    };
+    if (failed(lower(&PlanBuilder::lowerCombine, gate::CombineOp())) ||
+        failed(lower(&PlanBuilder::lowerRoute, gate::RouteOp())) ||
+        failed(lower(&PlanBuilder::lowerPartition, gate::PartitionOp())) ||
+        failed(lower(&PlanBuilder::lowerTopK, gate::TopKOp())))
+      signalPassFailure();
+  }
+};
+
+} // namespace
