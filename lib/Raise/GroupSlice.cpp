@@ -163,7 +163,7 @@ private:
     if (!usesSlice && !usesBehind)
       return;
     if (isNeededHereOnly && usesBehind && isProduct(op))
-      slice.widened.push_back(describe(op) + " stays outside: it reads " + describe(behind) +
+      slice.widened.push_back(describe(op) + " is not in this group: it reads " + describe(behind) +
                               ", which needs results of the group for other rows too");
     if (!usesBehind && !isNeededHereOnly && canMove(op) && operandsFit(op)) {
       Base base = baseOf(op);
