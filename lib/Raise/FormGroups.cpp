@@ -32,7 +32,8 @@ using Key = std::vector<std::pair<void *, bool>>;
 Key keyOf(Demand &demand, const Term &term) {
   Key key;
   for (Literal literal : demand.basis(term))
-    key.push_back({demand.atom(literal.atom).getAsOpaquePointer(), literal.negated});
+    key.push_back(
+        {demand.atom(literal.atom).getAsOpaquePointer(), literal.negated});
   return key;
 }
 
@@ -90,8 +91,8 @@ private:
     return std::nullopt;
   }
 
-  std::optional<Group> form(Block &block, Demand &demand, const Term &term, bool isStrict,
-                            std::map<Key, unsigned> &tries) {
+  std::optional<Group> form(Block &block, Demand &demand, const Term &term,
+                            bool isStrict, std::map<Key, unsigned> &tries) {
     Key key = keyOf(demand, term);
     if (key.empty() || tries[key] == kMaxGroups)
       return std::nullopt;
@@ -102,7 +103,8 @@ private:
     NamedAttrList formed = describeSlice(demand, slice);
     auto group = buildGroup(block, demand, slice);
     if (group) {
-      group->partition->setAttr(kFormedAttr, formed.getDictionary(&getContext()));
+      group->partition->setAttr(kFormedAttr,
+                                formed.getDictionary(&getContext()));
       removeDeadOps(block);
     }
     return group;
@@ -138,7 +140,8 @@ private:
     SmallVector<StringRef> widened(slice.widened.begin(), slice.widened.end());
     Literal first = demand.basis(slice.term)[0];
     NamedAttrList formed;
-    formed.append("name", builder.getStringAttr(nodeName(demand.atom(first.atom))));
+    formed.append("name",
+                  builder.getStringAttr(nodeName(demand.atom(first.atom))));
     formed.append("nodes", builder.getStrArrayAttr(nodes));
     formed.append("notes", builder.getStrArrayAttr(widened));
     return formed;
