@@ -185,8 +185,9 @@ std::optional<NpyArray> gatecc::parseNpy(StringRef file, std::string &error) {
 void NpyArray::adoptType(DLDataType wanted) {
   bool isHalf = wanted.bits == 16 &&
                 (wanted.code == kDLFloat || wanted.code == kDLBfloat);
-  if (isHalf && type.code == kDLUInt && type.bits == 16)
-    type = wanted;
+  if (!isHalf || type.code != kDLUInt || type.bits != 16)
+    return;
+  type = wanted;
   isOpaque = false;
 }
 

@@ -49,7 +49,7 @@ static SmallVector<Candidate> readCandidates(ModuleOp module) {
 
 /// Why a site was formed, and what else is to be said about it.
 static std::string noteOf(gate::SiteOp site, ArrayRef<Candidate> candidates) {
-  std::string note = site.getNote().str();
+  std::string note = site.getNote().value_or("").str();
   for (const Candidate &candidate : candidates)
     if (candidate.isTaken && candidate.site == site.getName() &&
         !candidate.reason.empty())
@@ -99,11 +99,7 @@ static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
           });
           json.attribute("full_cost", site.getFullCost().convertToDouble());
           json.attribute("effect", effectOf(site.getKind()));
-<<<<<<< HEAD
-          json.attribute("note", llvm::json::fixUTF8(site.getNote().value_or("")));
-=======
           json.attribute("note", llvm::json::fixUTF8(noteOf(site, candidates)));
->>>>>>> target
         });
     });
     json.attributeArray("refused", [&] {
@@ -133,18 +129,8 @@ static void writeText(ModuleOp module, llvm::raw_ostream &os) {
     os << "\n  nodes: ";
     llvm::interleaveComma(readNames(site.getNodes()), os);
     os << "\n  " << effectOf(site.getKind()) << "\n";
-<<<<<<< HEAD
-    if (site.getNote())
-      os << "  " << *site.getNote() << "\n";
-  }
-  for (const Refusal &refusal : refusals) {
-    os << "not skipped: ";
-    llvm::interleaveComma(refusal.nodes, os);
-    os << "\n  " << refusal.reason << "\n";
-=======
     if (std::string note = noteOf(site, candidates); !note.empty())
       os << "  " << note << "\n";
->>>>>>> target
   }
   for (const Candidate &candidate : candidates)
     if (!candidate.isTaken) {

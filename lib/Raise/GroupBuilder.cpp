@@ -111,7 +111,8 @@ static Value buildFill(OpBuilder &builder, Location loc, RankedTensorType type,
 }
 
 /// The predicate of the rows for which all literals of the term hold.
-static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term) {
+static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term,
+                            OpFoldResult rows) {
   Value predicate;
   bool isUniform = llvm::all_of(term, [&](Literal literal) {
     Type type = demand.atom(literal.atom).getType();
@@ -121,14 +122,14 @@ static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term
   for (Literal literal : term) {
     Value bits = demand.atom(literal.atom);
     Location loc = bits.getLoc();
-    OpFoldResult rows = rowExtent(builder, bits);
     auto type = cast<RankedTensorType>(bits.getType());
     if (!isUniform && type.getRank() > 1) {
       ReassociationIndices all = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
       bits = tensor::CollapseShapeOp::create(builder, loc, bits, ArrayRef{all});
       type = cast<RankedTensorType>(bits.getType());
     }
-    SmallVector<OpFoldResult> sizes{rows};
+    SmallVector<OpFoldResult> sizes{
+        type.isDynamicDim(0) ? rows : OpFoldResult(builder.getIndexAttr(type.getDimSize(0)))};
     sizes.append(type.getRank() - 1, builder.getIndexAttr(1));
     AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
     if (literal.negated) {
@@ -377,8 +378,11 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const Group
   builder.setInsertionPointAfter(last);
 
   Location loc = demand.atom(basis[0].atom).getLoc();
-  OpFoldResult rows = rowExtent(builder, demand.atom(basis[0].atom));
-  Value predicate = buildPredicate(builder, demand, basis);
+  // The results' own extent, where there is one, is the program's name for it.
+  auto resultExtents = extents(builder, results.front());
+  OpFoldResult rows = resultExtents ? resultExtents->front()
+                                    : rowExtent(builder, demand.atom(basis[0].atom));
+  Value predicate = buildPredicate(builder, demand, basis, rows);
   auto plan = gate::PlanType::get(builder.getContext(), 2, 1);
   auto partition = gate::PartitionOp::create(builder, loc, plan, predicate, FlatSymbolRefAttr());
 
