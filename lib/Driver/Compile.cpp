@@ -269,7 +269,7 @@ int Compilation::writeBinary() {
       return cannotWrite(command.output, error);
     if (mlir::failed(writeWeights(
             modules(), embedded ? WeightContainer::Object : WeightContainer::File,
-            weights->path(), program.weightsHash)))
+            weights->path(), command.output, program.weightsHash)))
       return failed("the evaluation of the weights");
     if (!embedded) {
       StringRef name = llvm::sys::path::filename(command.output);

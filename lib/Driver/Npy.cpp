@@ -185,8 +185,9 @@ std::optional<NpyArray> gatecc::parseNpy(StringRef file, std::string &error) {
 void NpyArray::adoptType(DLDataType wanted) {
   bool isHalf = wanted.bits == 16 &&
                 (wanted.code == kDLFloat || wanted.code == kDLBfloat);
-  if (isHalf && type.code == kDLUInt && type.bits == 16)
-    type = wanted;
+  if (!isHalf || type.code != kDLUInt || type.bits != 16)
+    return;
+  type = wanted;
   isOpaque = false;
 }
 
@@ -215,11 +216,10 @@ std::string gatecc::formatNpy(DLDataType type, ArrayRef<int64_t> shape,
 }
 
 std::string gatecc::typeName(DLDataType type) {
-  const char *name = type.code == kDLInt      ? "int"
-                     : type.code == kDLUInt   ? "uint"
-                     : type.code == kDLFloat  ? "float"
-                     : type.code == kDLBfloat ? "bfloat"
-                     : type.code == kDLBool   ? "bool"
+  const char *name = type.code == kDLInt      ? "i"
+                     : type.code == kDLUInt   ? "u"
+                     : type.code == kDLFloat  ? "f"
+                     : type.code == kDLBfloat ? "bf"
                                               : "type";
-  return type.code == kDLBool ? name : name + std::to_string(type.bits);
+  return type.code == kDLBool ? "bool" : name + std::to_string(type.bits);
 }

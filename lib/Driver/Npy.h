@@ -33,7 +33,7 @@ std::optional<NpyArray> parseNpy(llvm::StringRef file, std::string &error);
 std::string formatNpy(DLDataType type, llvm::ArrayRef<int64_t> shape,
                       llvm::StringRef data);
 
-/// "float32", "bfloat16", "bool", ...
+/// "f32", "bf16", "i64", "u8", "bool": as in the JSON form.
 std::string typeName(DLDataType type);
 
 } // namespace gatecc

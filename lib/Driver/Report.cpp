@@ -10,10 +10,11 @@ using namespace mlir;
 using namespace gatecc;
 
 namespace {
-/// A place that was looked at and left as it was.
-struct Refusal {
+/// A place that raising has looked at.
+struct Candidate {
+  std::string site, kind, reason;
   SmallVector<std::string> nodes;
-  std::string reason;
+  bool isTaken = false;
 };
 } // namespace
 
@@ -26,19 +27,34 @@ static SmallVector<std::string> readNames(ArrayAttr names) {
   return list;
 }
 
-static SmallVector<Refusal> readRefusals(ModuleOp module) {
-  SmallVector<Refusal> refusals;
-  auto list = module->getAttrOfType<ArrayAttr>("gatecc.refused");
+static SmallVector<Candidate> readCandidates(ModuleOp module) {
+  SmallVector<Candidate> candidates;
+  auto list = module->getAttrOfType<ArrayAttr>("gatecc.report");
   if (!list)
-    return refusals;
-  for (auto entry : list.getAsRange<DictionaryAttr>()) {
-    Refusal refusal;
-    refusal.nodes = readNames(entry.getAs<ArrayAttr>("nodes"));
-    if (auto reason = entry.getAs<StringAttr>("reason"))
-      refusal.reason = reason.str();
-    refusals.push_back(std::move(refusal));
+    return candidates;
+  for (Attribute attribute : list) {
+    auto entry = dyn_cast<DictionaryAttr>(attribute);
+    if (!entry)
+      continue;
+    auto text = [&](StringRef name) {
+      auto value = entry.getAs<StringAttr>(name);
+      return value ? value.str() : std::string();
+    };
+    candidates.push_back({text("site"), text("kind"), text("reason"),
+                          readNames(entry.getAs<ArrayAttr>("nodes")),
+                          text("decision") == "taken"});
   }
-  return refusals;
+  return candidates;
+}
+
+/// Why a site was formed, and what else is to be said about it.
+static std::string noteOf(gate::SiteOp site, ArrayRef<Candidate> candidates) {
+  std::string note = site.getNote().value_or("").str();
+  for (const Candidate &candidate : candidates)
+    if (candidate.isTaken && candidate.site == site.getName() &&
+        !candidate.reason.empty())
+      note += (note.empty() ? "" : "; ") + candidate.reason;
+  return note;
 }
 
 /// What is skipped at a site of this kind.
@@ -57,6 +73,7 @@ static StringRef effectOf(StringRef kind) {
 
 static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
   llvm::json::OStream json(os, 1);
+  SmallVector<Candidate> candidates = readCandidates(module);
   auto writeNodes = [&](ArrayRef<std::string> nodes) {
     json.attributeArray("nodes", [&] {
       for (const std::string &node : nodes)
@@ -82,15 +99,17 @@ static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
           });
           json.attribute("full_cost", site.getFullCost().convertToDouble());
           json.attribute("effect", effectOf(site.getKind()));
-          json.attribute("note", llvm::json::fixUTF8(site.getNote()));
+          json.attribute("note", llvm::json::fixUTF8(noteOf(site, candidates)));
         });
     });
     json.attributeArray("refused", [&] {
-      for (const Refusal &refusal : readRefusals(module))
-        json.object([&] {
-          writeNodes(refusal.nodes);
-          json.attribute("reason", llvm::json::fixUTF8(refusal.reason));
-        });
+      for (const Candidate &candidate : candidates)
+        if (!candidate.isTaken)
+          json.object([&] {
+            json.attribute("kind", candidate.kind);
+            writeNodes(candidate.nodes);
+            json.attribute("reason", llvm::json::fixUTF8(candidate.reason));
+          });
     });
   });
   os << "\n";
@@ -98,7 +117,7 @@ static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
 
 static void writeText(ModuleOp module, llvm::raw_ostream &os) {
   auto sites = llvm::to_vector(module.getOps<gate::SiteOp>());
-  SmallVector<Refusal> refusals = readRefusals(module);
+  SmallVector<Candidate> candidates = readCandidates(module);
   os << sites.size() << (sites.size() == 1 ? " site" : " sites")
      << " where rows are dispatched\n";
   for (gate::SiteOp site : sites) {
@@ -110,14 +129,15 @@ static void writeText(ModuleOp module, llvm::raw_ostream &os) {
     os << "\n  nodes: ";
     llvm::interleaveComma(readNames(site.getNodes()), os);
     os << "\n  " << effectOf(site.getKind()) << "\n";
-    if (!site.getNote().empty())
-      os << "  " << site.getNote() << "\n";
+    if (std::string note = noteOf(site, candidates); !note.empty())
+      os << "  " << note << "\n";
   }
-  for (const Refusal &refusal : refusals) {
-    os << "not skipped: ";
-    llvm::interleaveComma(refusal.nodes, os);
-    os << "\n  " << refusal.reason << "\n";
-  }
+  for (const Candidate &candidate : candidates)
+    if (!candidate.isTaken) {
+      os << "not skipped: ";
+      llvm::interleaveComma(candidate.nodes, os);
+      os << "\n  " << candidate.reason << "\n";
+    }
 }
 
 void gatecc::writeReport(ModuleOp module, bool asJson, llvm::raw_ostream &os) {

@@ -8,9 +8,9 @@
 
 namespace gatecc {
 
-/// Describes a module at the level Gate: its gate.site ops, and the attribute
-/// `gatecc.refused` of the module, if raising left one: an array of
-/// {nodes = [names], reason = "..."}.
+/// Describes a module at the level Gate: its gate.site ops, and what raising
+/// has left in the attribute `gatecc.report` of the module: an array of
+/// {site, kind, nodes = [names], decision = "taken"|"refused", reason}.
 void writeReport(mlir::ModuleOp module, bool asJson, llvm::raw_ostream &os);
 
 } // namespace gatecc

@@ -4,6 +4,7 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "dialects/Onnx/IR/OnnxOps.h"
+#include "gatecc/Import/Passes.h"
 #include "gatecc/Lowering/Passes.h"
 #include "gatecc/Pipelines/Stages.h"
 #include "gatecc/Raise/Passes.h"
@@ -22,6 +23,7 @@ void gatecc::registerAllDialects(DialectRegistry &registry) {
 }
 
 void gatecc::registerAllPasses() {
+  registerGateccImportPasses();
   registerGateccRaisePasses();
   registerGateccTransformsPasses();
   registerGateccLoweringPasses();

@@ -3,9 +3,14 @@
 #include "gatecc/Pipelines/Pipelines.h"
 
 #include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Import/Json.h"
+#include "gatecc/Import/Onnx.h"
+#include "gatecc/Import/Operators.h"
+#include "gatecc/Import/Passes.h"
 #include "gatecc/InitAll.h"
 #include "gatecc/Lowering/Passes.h"
 #include "gatecc/Pipelines/Stages.h"
+#include "gatecc/Raise/Passes.h"
 #include "gatecc/Target/Cpu.h"
 #include "gatecc/Transforms/Passes.h"
 
@@ -22,7 +27,8 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"fuse-elementwise", "fuse-epilogue"};
+static const StringRef kDisablable[] = {"form-groups", "fuse-elementwise",
+                                         "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -38,6 +44,56 @@ ArrayRef<StringRef> gatecc::disablablePasses() { return kDisablable; }
 static void addCleanup(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+}
+
+LogicalResult gatecc::importModel(MLIRContext &context, StringRef path,
+                                  OwningOpRef<ModuleOp> &module) {
+  module = path.ends_with(".json") ? importJson(context, path) : importOnnx(context, path);
+  return success(bool(module));
+}
+
+void gatecc::listOperators(llvm::raw_ostream &os) {
+  for (const Operator &op : listOperators()) {
+    os << (op.domain.empty() ? "ai.onnx" : op.domain) << '.' << op.name << ' ' << op.minVersion;
+    if (op.maxVersion != anyVersion)
+      os << '-' << op.maxVersion;
+    else
+      os << '+';
+    if (!op.note.empty())
+      os << "  " << op.note;
+    os << '\n';
+  }
+}
+
+LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
+                                  const CompileOptions &options, const CpuTarget *cpu) {
+  StageOptions stage;
+  stage.disabled = options.disabled;
+  if (cpu)
+    stage.isa = cpu->vectorBits() >= 512   ? "avx512"
+                : cpu->vectorBits() >= 256 ? "avx2"
+                                           : "sse";
+  if (options.tiesOrtCpu)
+    module->setAttr("gatecc.ties", StringAttr::get(module.getContext(), "ort-cpu"));
+  PassManager pm(module.getContext());
+  auto passes = [&](Level level) { return from < level && level <= upTo; };
+  if (passes(Level::Gate))
+    buildImportToGate(pm, stage);
+  if (passes(Level::Schedule))
+    buildGateToSchedule(pm, stage);
+  if (passes(Level::Kernel))
+    buildScheduleToKernel(pm, stage);
+  if (passes(Level::Llvm))
+    buildKernelToLlvm(pm, stage);
+  return pm.run(module);
+}
+
+void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
+  pm.addPass(createConvertOnnxToGate());
+  addCleanup(pm);
+  if (!options.isDisabled("form-groups"))
+    pm.addPass(createFormGroups());
+  addCleanup(pm);
 }
 
 void gatecc::buildGateToSchedule(OpPassManager &pm, const StageOptions &options) {
@@ -95,6 +151,7 @@ void gatecc::registerStagePipelines() {
           build(pm, stage);
         });
   };
+  add("import-to-gate", "From the import level to the gate level", buildImportToGate);
   add("gate-to-schedule", "From the gate level to the schedule level", buildGateToSchedule);
   add("schedule-to-kernel", "From the schedule level to the kernel level",
       buildScheduleToKernel);

@@ -43,9 +43,7 @@ Demand::Demand(Block &block) : block(block) {
     Term &term = terms[&op];
     Term kept;
     for (Literal literal : term)
-      if (dependsOn(atom(literal.atom), &op))
-        insert(dropped[&op], literal);
-      else
+      if (!dependsOn(atom(literal.atom), &op))
         kept.push_back(literal);
     term = kept;
     demandOperands(&op);
@@ -55,11 +53,6 @@ Demand::Demand(Block &block) : block(block) {
 const Term &Demand::of(Operation *op) const {
   auto found = terms.find(op);
   return found == terms.end() ? always : found->second;
-}
-
-bool Demand::wasDropped(Operation *op, Literal literal) const {
-  auto found = dropped.find(op);
-  return found != dropped.end() && contains(found->second, literal);
 }
 
 unsigned Demand::atomOf(Value value) {

@@ -66,7 +66,8 @@ private:
   }
 
   /// Forms the group with the weakest condition that is worth it; deeper ones
-  /// are then found inside it.
+  /// are then found inside it. Conditions that would only gather rows for a
+  /// deeper group come last.
   std::optional<Group> formNext(Block &block, std::set<Key> &handled) {
     Demand demand(block);
     SmallVector<Term> terms;
@@ -79,23 +80,47 @@ private:
     for (auto [index, term] : llvm::enumerate(terms))
       order.push_back({term.size(), index});
     llvm::sort(order);
-    for (auto [size, index] : order) {
-      const Term &term = terms[index];
-      Key key = keyOf(demand, term);
-      if (key.empty() || handled.count(key))
-        continue;
-      GroupSlice slice = findSlice(block, demand, term);
-      if (!slice.hasProduct && slice.cost < minCost)
-        continue;
-      handled.insert(key);
-      NamedAttrList formed = describeSlice(demand, slice);
-      if (auto group = buildGroup(block, demand, slice)) {
-        group->partition->setAttr(kFormedAttr, formed.getDictionary(&getContext()));
-        removeDeadOps(block);
-        return group;
-      }
-    }
+    for (bool isStrict : {true, false})
+      for (auto [size, index] : order)
+        if (auto group = form(block, demand, terms[index], isStrict, handled))
+          return group;
     return std::nullopt;
+  }
+
+  std::optional<Group> form(Block &block, Demand &demand, const Term &term, bool isStrict,
+                            std::set<Key> &handled) {
+    Key key = keyOf(demand, term);
+    if (key.empty() || handled.count(key))
+      return std::nullopt;
+    GroupSlice slice = findSlice(block, demand, term);
+    if (!isWorthIt(demand, slice, isStrict))
+      return std::nullopt;
+    handled.insert(key);
+    NamedAttrList formed = describeSlice(demand, slice);
+    auto group = buildGroup(block, demand, slice);
+    if (group) {
+      group->partition->setAttr(kFormedAttr, formed.getDictionary(&getContext()));
+      removeDeadOps(block);
+    }
+    return group;
+  }
+
+  /// Whether the group holds a product, or much else, that is in no group yet;
+  /// if strict, one that still fewer rows need does not count.
+  bool isWorthIt(Demand &demand, const GroupSlice &slice, bool isStrict) {
+    double cost = 0;
+    Term basis = demand.basis(slice.term);
+    for (Operation *op : slice.ops) {
+      auto apply = dyn_cast<gate::ApplyOp>(op);
+      if (slice.bases.contains(op) ||
+          (apply && apply.getPlan().getDefiningOp()->hasAttr(kFormedAttr)) ||
+          (isStrict && demand.basis(demand.of(op)) != basis))
+        continue;
+      if (isProduct(op))
+        return true;
+      cost += rowCost(op);
+    }
+    return cost >= minCost;
   }
 
   /// What the site will be called after, and the nodes that it may skip.

@@ -111,7 +111,8 @@ static Value buildFill(OpBuilder &builder, Location loc, RankedTensorType type,
 }
 
 /// The predicate of the rows for which all literals of the term hold.
-static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term) {
+static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term,
+                            OpFoldResult rows) {
   Value predicate;
   bool isUniform = llvm::all_of(term, [&](Literal literal) {
     Type type = demand.atom(literal.atom).getType();
@@ -121,14 +122,14 @@ static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term
   for (Literal literal : term) {
     Value bits = demand.atom(literal.atom);
     Location loc = bits.getLoc();
-    OpFoldResult rows = rowExtent(builder, bits);
     auto type = cast<RankedTensorType>(bits.getType());
     if (!isUniform && type.getRank() > 1) {
       ReassociationIndices all = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
       bits = tensor::CollapseShapeOp::create(builder, loc, bits, ArrayRef{all});
       type = cast<RankedTensorType>(bits.getType());
     }
-    SmallVector<OpFoldResult> sizes{rows};
+    SmallVector<OpFoldResult> sizes{
+        type.isDynamicDim(0) ? rows : OpFoldResult(builder.getIndexAttr(type.getDimSize(0)))};
     sizes.append(type.getRank() - 1, builder.getIndexAttr(1));
     AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
     if (literal.negated) {
@@ -361,9 +362,14 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const Group
   if (results.empty())
     return std::nullopt;
 
-  // Everything is built behind the last op of the slice; what uses the slice
-  // and stands before that moves behind it.
+  // Everything is built behind the last op of the slice and the conditions;
+  // what uses the slice and stands before that moves behind it.
+  Term basis = demand.basis(slice.term);
   Operation *last = slice.ops.back();
+  for (Literal literal : basis)
+    if (Operation *op = demand.atom(literal.atom).getDefiningOp())
+      if (op->getBlock() == &block && last->isBeforeInBlock(op))
+        last = op;
   Operation *next = last->getNextNode();
   for (Operation *op : slice.behind)
     if (op->isBeforeInBlock(last))
@@ -371,10 +377,12 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const Group
   OpBuilder builder(block.getParentOp()->getContext());
   builder.setInsertionPointAfter(last);
 
-  Term basis = demand.basis(slice.term);
   Location loc = demand.atom(basis[0].atom).getLoc();
-  OpFoldResult rows = rowExtent(builder, demand.atom(basis[0].atom));
-  Value predicate = buildPredicate(builder, demand, basis);
+  // The results' own extent, where there is one, is the program's name for it.
+  auto resultExtents = extents(builder, results.front());
+  OpFoldResult rows = resultExtents ? resultExtents->front()
+                                    : rowExtent(builder, demand.atom(basis[0].atom));
+  Value predicate = buildPredicate(builder, demand, basis, rows);
   auto plan = gate::PlanType::get(builder.getContext(), 2, 1);
   auto partition = gate::PartitionOp::create(builder, loc, plan, predicate, FlatSymbolRefAttr());
 

@@ -50,8 +50,10 @@ private:
       return {};
     switch (match->kind) {
     case Elementary::Select: {
-      auto taken = demand.evaluate(match->operands[0], known);
-      return taken ? operand(op, *match, *taken ? 1 : 2) : Base();
+      if (auto taken = demand.evaluate(match->operands[0], known))
+        return operand(op, *match, *taken ? 1 : 2);
+      Base left = operand(op, *match, 1);
+      return left.isSame(operand(op, *match, 2)) ? left : Base();
     }
     case Elementary::Copy:
       return operand(op, *match, 0);
@@ -156,8 +158,6 @@ private:
                             !banned.contains(op);
     if (isNeededHereOnly && !usesBehind && operandsFit(op)) {
       slice.ops.insert(op);
-      slice.cost += rowCost(op);
-      slice.hasProduct |= isProduct(op);
       return;
     }
     if (!usesSlice && !usesBehind)
@@ -179,20 +179,24 @@ private:
   Base baseOf(Operation *op) {
     if (!matchElementary(op) && !rowCondition(op->getResult(0)))
       return {};
-    // Rows outside the group that need this op: its own term holds and the
-    // group's does not. If that leaves one literal, the literal is false.
-    Term known = demand.of(op);
-    Term missing;
-    Term wanted = demand.basis(slice.term);
-    for (Literal literal : wanted)
-      if (!contains(known, literal))
-        missing.push_back(literal);
-    if (missing.size() == 1) {
-      known.insert(llvm::lower_bound(known, !missing[0]), !missing[0]);
-      demand.close(known);
-    }
+    // Rows outside the group that need this op: its own term holds, and a
+    // literal of the group's that is not among its own is false.
     auto inside = [&](Value value) { return value == op->getResult(0) || isInside(value); };
-    return Cofactor(demand, known, inside).get(op->getResult(0));
+    std::optional<Base> common;
+    for (Literal literal : demand.basis(slice.term)) {
+      Term known = demand.of(op);
+      if (contains(known, literal))
+        continue;
+      auto place = llvm::lower_bound(known, !literal);
+      if (place == known.end() || !(*place == !literal))
+        known.insert(place, !literal);
+      demand.close(known);
+      Base base = Cofactor(demand, known, inside).get(op->getResult(0));
+      if (common && !common->isSame(base))
+        return {};
+      common = base;
+    }
+    return common.value_or(Base());
   }
 
   Block &block;

@@ -23,6 +23,12 @@ struct Base {
   bool bit = false;
   mlir::Operation *generic = nullptr;
   int64_t input = -1;
+
+  /// Whether both are known and the same value.
+  bool isSame(const Base &other) const {
+    return kind != None && kind == other.kind && value == other.value && bit == other.bit &&
+           generic == other.generic && input == other.input;
+  }
 };
 
 struct GroupSlice {
@@ -33,9 +39,6 @@ struct GroupSlice {
   llvm::DenseMap<mlir::Operation *, Base> bases;
   /// Ops outside that use the group's results, directly or not.
   llvm::SetVector<mlir::Operation *> behind;
-  /// Of the ops that only the group's rows need.
-  double cost = 0;
-  bool hasProduct = false;
   /// Why ops that only the group's rows need were left outside.
   llvm::SmallVector<std::string> widened;
 };

@@ -28,6 +28,26 @@ static bool hasProductBehind(Value value, Block &block) {
   return false;
 }
 
+/// Why rows without `literal` need `op` too.
+static std::string otherNeed(Operation *op, Literal literal, Operation *select,
+                             Demand &demand) {
+  if (demand.dependsOn(demand.atom(literal.atom), op))
+    return "its condition depends on " + describe(op);
+  for (OpOperand &use : op->getUses()) {
+    Operation *user = op->getBlock()->findAncestorOpInBlock(*use.getOwner());
+    if (user->hasTrait<OpTrait::IsTerminator>())
+      return describe(op) + " is a result";
+    if (user == select)
+      continue;
+    auto uses = user == use.getOwner() ? rowUses(user) : std::nullopt;
+    if (!contains(demand.of(user), literal))
+      return describe(op) + " is also needed by " + describe(user) + " for other rows";
+    if (!uses || (*uses)[use.getOperandNumber()].kind == RowUse::Whole)
+      return describe(user) + " reads all rows of " + describe(op);
+  }
+  return describe(op) + " is needed on both sides";
+}
+
 /// Walks from a branch to what it needs, as long as only rows with `literal`
 /// need it, and says what ends the walk; "" if nothing heavy is lost by that.
 static std::string obstacle(Value branch, Literal literal, Operation *select, Demand &demand,
@@ -55,18 +75,7 @@ static std::string obstacle(Value branch, Literal literal, Operation *select, De
     }
     if (!isHeavy || !reason.empty())
       continue;
-    if (demand.wasDropped(op, literal)) {
-      reason = "its condition depends on " + describe(op);
-      continue;
-    }
-    for (Operation *user : value.getUsers())
-      if (!seen.contains(user)) {
-        bool isResult = user->hasTrait<OpTrait::IsTerminator>();
-        reason = describe(op) + (isResult ? " is a result of the model"
-                                          : " is also needed by " + describe(user)) +
-                 " for other rows";
-        break;
-      }
+    reason = otherNeed(op, literal, select, demand);
   }
   return reason;
 }

@@ -50,6 +50,8 @@ public:
                       bool isSize = true);
   /// The one SSA value of an extent, made beside the values that it consists of.
   mlir::Value materialize(const Extent &extent);
+  /// Is the extent certain to be >= 0?
+  bool isKnownSize(const Extent &extent) const { return isSize(extent); }
   /// An attribute for a constant, else the SSA value.
   mlir::OpFoldResult fold(const Extent &extent);
   llvm::SmallVector<mlir::OpFoldResult> fold(llvm::ArrayRef<Extent> extents);

@@ -23,11 +23,12 @@ struct StageOptions {
   bool isDisabled(llvm::StringRef pass) const { return llvm::is_contained(disabled, pass); }
 };
 
+void buildImportToGate(mlir::OpPassManager &pm, const StageOptions &options);
 void buildGateToSchedule(mlir::OpPassManager &pm, const StageOptions &options);
 void buildScheduleToKernel(mlir::OpPassManager &pm, const StageOptions &options);
 void buildKernelToLlvm(mlir::OpPassManager &pm, const StageOptions &options);
 
-/// Makes them available to gate-opt under the names gate-to-schedule,
+/// Makes them available to gate-opt under the names import-to-gate, gate-to-schedule,
 /// schedule-to-kernel and kernel-to-llvm.
 void registerStagePipelines();
 

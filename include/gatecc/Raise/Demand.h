@@ -62,10 +62,6 @@ public:
   /// Whether `value` depends on `op`, through any data path in the block.
   bool dependsOn(mlir::Value value, mlir::Operation *op);
 
-  /// Whether a literal was dropped from the term of `op`, because its
-  /// condition depends on the op.
-  bool wasDropped(mlir::Operation *op, Literal literal) const;
-
 private:
   std::optional<bool> evaluate(mlir::Value condition, const Term &known,
                                llvm::DenseMap<unsigned, std::optional<bool>> &seen);
@@ -80,7 +76,6 @@ private:
   llvm::SmallVector<mlir::Value> atoms;
   llvm::DenseMap<mlir::Value, unsigned> atomNumbers;
   llvm::DenseMap<mlir::Operation *, Term> terms;
-  llvm::DenseMap<mlir::Operation *, Term> dropped;
   llvm::DenseMap<mlir::Value, llvm::DenseSet<mlir::Operation *>> slices;
   Term always;
 };

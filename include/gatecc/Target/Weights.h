@@ -25,12 +25,13 @@ enum class WeightContainer {
   File    // the weight file of runtime/program.h
 };
 
-/// Evaluates all placed weights into a new file at `path`: the sources are
-/// mapped and read once, nothing is held in memory. `hash` is XXH64 of the data.
-/// Errors (also a full disk) are diagnostics; a file that was begun is removed.
+/// Evaluates all placed weights into a new file at `path`, which is a part of
+/// `result` (for messages): the sources are mapped and read once, nothing is
+/// held in memory. `hash` is XXH64 of the data. Errors, also a full disk, are
+/// diagnostics.
 mlir::LogicalResult writeWeights(llvm::ArrayRef<mlir::ModuleOp> modules,
                                  WeightContainer container, llvm::StringRef path,
-                                 uint64_t &hash);
+                                 llvm::StringRef result, uint64_t &hash);
 
 /// The bytes of the placed weights, for tests: writes into `data`, which holds
 /// placedBytes() zeros.

@@ -387,7 +387,11 @@ FlatSymbolRefAttr GraphBuilder::site(StringRef kind, ArrayRef<double> cost,
       builder.getStringAttr(kind), builder.getDenseF64ArrayAttr(cost),
       builder.getF64FloatAttr(fullCost), builder.getStrArrayAttr({name}),
       builder.getStringAttr(""));
-  symbolTable.insert(op, module.getBody()->begin());
+  // In the order of the network, before the first function.
+  Block::iterator where = module.getBody()->begin();
+  while (where != module.getBody()->end() && isa<gate::WeightOp, gate::SiteOp>(*where))
+    ++where;
+  symbolTable.insert(op, where);
   return FlatSymbolRefAttr::get(op.getSymNameAttr());
 }
 

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -60,7 +61,7 @@ OperatorResults gatecc::lowerTranspose(GraphBuilder &g, const OperatorCall &call
   int64_t rank = g.rankOf(call.operand(0));
   auto permutation = call.integers("perm");
   if (!permutation) {
-    permutation.emplace(llvm::seq<int64_t>(0, rank));
+    permutation = llvm::to_vector(llvm::seq<int64_t>(0, rank));
     std::reverse(permutation->begin(), permutation->end());
   }
   for (int64_t &axis : *permutation) {

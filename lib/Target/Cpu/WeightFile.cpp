@@ -95,7 +95,7 @@ static void fillObject(uint8_t *file, uint64_t dataBytes, uint64_t tailOffset) {
 
 LogicalResult gatecc::writeWeights(ArrayRef<ModuleOp> modules,
                                    WeightContainer container, StringRef path,
-                                   uint64_t &hash) {
+                                   StringRef result, uint64_t &hash) {
   FailureOr<uint64_t> bytes = placedBytes(modules);
   if (failed(bytes))
     return failure();
@@ -103,10 +103,14 @@ LogicalResult gatecc::writeWeights(ArrayRef<ModuleOp> modules,
   uint64_t tail = GATECC_WEIGHTS_START + llvm::alignTo(*bytes, 64);
   uint64_t size = isObject ? tail + sizeof(ObjectTail) : GATECC_WEIGHTS_START + *bytes;
   std::string error;
+  auto cannotWrite = [&] {
+    return emitError(UnknownLoc::get(modules.front()->getContext()))
+           << "cannot write '" << result << "': " << *bytes
+           << " bytes of weights: " << error;
+  };
   std::unique_ptr<MappedOutput> out = MappedOutput::create(path, size, error);
   if (!out)
-    return emitError(UnknownLoc::get(modules.front()->getContext()))
-           << "cannot write " << size << " bytes of weights: " << error;
+    return cannotWrite();
   MutableArrayRef<uint8_t> data(out->data() + GATECC_WEIGHTS_START, *bytes);
   if (failed(evaluateWeights(modules, data)))
     return failure();
@@ -123,7 +127,6 @@ LogicalResult gatecc::writeWeights(ArrayRef<ModuleOp> modules,
     std::memcpy(out->data(), &header, sizeof(header));
   }
   if (!out->commit(error))
-    return emitError(UnknownLoc::get(modules.front()->getContext()))
-           << "cannot write the weights: " << error;
+    return cannotWrite();
   return success();
 }
