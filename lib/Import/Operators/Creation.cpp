@@ -77,7 +77,7 @@ OperatorResults gatecc::lowerConstantOfShape(GraphBuilder &g, const OperatorCall
       return g.fail("expects a value of one element");
     value = cast<TypedAttr>(*given.getValues<Attribute>().begin());
   }
-  if (isa<IntegerType>(value.getType()) && shape->size() == 1 && (*shape)[0].isConstant() &&
+  if (value.getType().isSignlessInteger() && shape->size() == 1 && (*shape)[0].isConstant() &&
       (*shape)[0].getConstant() <= 64) // A known tensor, as shapes are made of them.
     return SmallVector<Value>{g.knownTensor(
         Extents((*shape)[0].getConstant(), Extent(cast<IntegerAttr>(value).getInt())),
@@ -98,6 +98,10 @@ OperatorResults gatecc::lowerRange(GraphBuilder &g, const OperatorCall &call) {
   }
   if (!bounds[0].isConstant() || !bounds[2].isConstant() || bounds[2].isConstant(0))
     return g.fail("expects a constant start and a constant delta that is not 0");
+  constexpr int64_t limit = int64_t(1) << 53;
+  for (const Extent &bound : bounds)
+    if (std::abs(bound.getCoefficient()) > limit)
+      return g.fail("expects numbers of at most 2^53");
   Type element = elementOf(call.operand(0));
   int64_t start = bounds[0].getConstant(), delta = bounds[2].getConstant();
   Extent count(0);

@@ -230,3 +230,12 @@ OperatorResults gatecc::lowerCastLike(GraphBuilder &g, const OperatorCall &call)
 OperatorResults gatecc::lowerIdentity(GraphBuilder &g, const OperatorCall &call) {
   return SmallVector<Value>{call.operand(0)};
 }
+
+OperatorResults gatecc::lowerDropout(GraphBuilder &g, const OperatorCall &call) {
+  if (Value training = call.operand(2)) {
+    auto known = g.knownConstants(training);
+    if (!known || known->size() != 1 || known->front() != 0)
+      return g.fail("expects training_mode to be false; export the model for inference");
+  }
+  return SmallVector<Value>{call.operand(0)};
+}

@@ -48,6 +48,7 @@ GATECC_OPERATOR(lowerClip);
 GATECC_OPERATOR(lowerCast);
 GATECC_OPERATOR(lowerCastLike);
 GATECC_OPERATOR(lowerIdentity);
+GATECC_OPERATOR(lowerDropout);
 // Logic.cpp
 GATECC_OPERATOR(lowerCompare);
 GATECC_OPERATOR(lowerLogic);

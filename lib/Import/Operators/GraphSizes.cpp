@@ -287,7 +287,7 @@ std::optional<Extents> GraphBuilder::knownInts(Value value) {
   if (found != known.end())
     return found->second;
   auto type = dyn_cast<RankedTensorType>(value.getType());
-  if (!type || type.getRank() > 1 || !type.getElementType().isInteger())
+  if (!type || type.getRank() > 1 || !type.getElementType().isSignlessInteger())
     return std::nullopt;
   DenseElementsAttr attribute = constantValue(value);
   if (!attribute || attribute.getNumElements() > maxKnownElements)

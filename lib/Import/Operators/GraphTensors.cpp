@@ -163,6 +163,8 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
     return fail("cannot reshape " + text(from) + " to " + text(shape) +
                 ": they are not known to hold equally many elements");
   Type element = elementOf(input);
+  if (productOf(shape).isConstant(0))
+    return empty(shape, element);
   if (llvm::all_of(shape, [](const Extent &e) { return e.isConstant(); })) {
     SmallVector<int64_t> sizes;
     for (const Extent &extent : shape)

@@ -173,19 +173,23 @@ OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
     }
   }
   Extent sum(0);
-  SmallVector<Value> results;
   for (const Extent &size : sizes) {
     if (size.getCoefficient() < 0)
       return g.fail("expects sizes that are not negative");
+    sum = g.add(sum, size);
+  }
+  if (sum != total)
+    return g.fail("the sizes add up to " + g.text(sum) + ", but the axis has " +
+                  g.text(total));
+  SmallVector<Value> results;
+  sum = Extent(0);
+  for (const Extent &size : sizes) {
     Extents offsets(shape.size(), Extent(0)), part = shape;
     offsets[*axis] = sum;
     part[*axis] = size;
     sum = g.add(sum, size);
     results.push_back(g.slice(input, offsets, part, SmallVector<int64_t>(shape.size(), 1)));
   }
-  if (sum != total)
-    return g.fail("the sizes add up to " + g.text(sum) + ", but the axis has " +
-                  g.text(total));
   return results;
 }
 
@@ -253,7 +257,7 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
   Extents offsets(rank, Extent(0)), sizes = shape;
   SmallVector<int64_t> strides(rank, 1);
   bool backwards = false;
-  for (auto [start, end, given, step] : llvm::zip(starts, ends, axes, steps)) {
+  for (auto &&[start, end, given, step] : llvm::zip(starts, ends, axes, steps)) {
     FailureOr<int64_t> axis = axisOf(g, given, rank);
     if (failed(axis))
       return failure();
@@ -263,6 +267,8 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
     strides[*axis] = step;
     if (size.isConstant() && start.isConstant() && end.isConstant()) {
       int64_t n = size.getConstant(), from = start.getConstant(), to = end.getConstant();
+      step = std::clamp(step, -n - 1, n + 1); // Longer steps take one element, too.
+      strides[*axis] = step;
       from = from < 0 ? std::max<int64_t>(from, -n - 1) + n : from;
       to = to < 0 ? std::max<int64_t>(to, -n - 1) + n : to;
       int64_t low = step < 0 ? -1 : 0, high = step < 0 ? n - 1 : n;

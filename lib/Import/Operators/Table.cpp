@@ -28,6 +28,7 @@ static constexpr Operator operators[] = {
      "the shape must be computable from the input shapes"},
     {"Cos", "", 7, anyVersion, lowerUnary, 1, 1, ""},
     {"Div", "", 7, anyVersion, lowerArithmetic, 2, 2, "integer x / 0 is 0"},
+    {"Dropout", "", 7, anyVersion, lowerDropout, 1, 3, "inference only"},
     {"Elu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Equal", "", 7, anyVersion, lowerCompare, 2, 2, "no strings"},
     {"Erf", "", 9, anyVersion, lowerUnary, 1, 1, ""},
@@ -119,6 +120,9 @@ static constexpr Operator operators[] = {
     {"SimplifiedLayerNormalization", ms, 1, anyVersion, lowerRMSNorm, 2, 2, ""},
 };
 
+/// More elements than any machine's memory holds; sizes in bytes stay in an int64.
+static constexpr int64_t maxElements = int64_t(1) << 48;
+
 ArrayRef<Operator> gatecc::listOperators() { return operators; }
 
 const Operator *gatecc::findOperator(StringRef op, StringRef domain, int64_t version) {
@@ -145,7 +149,7 @@ OperatorResults gatecc::lowerOperator(GraphBuilder &builder, const OperatorCall 
                         " inputs, got " + Twine(call.operands.size()));
   for (auto [index, operand] : llvm::enumerate(call.operands)) {
     // MoE's bias between its weights is the one optional input in the middle.
-    bool optional = index >= row->minOperands || (row->function == lowerMoE && index == 3) ||
+    bool optional = (index >= row->minOperands && row->maxOperands != ~0u) || (row->function == lowerMoE && index == 3) ||
                     (row->function == lowerClip && index > 0);
     if (!operand && !optional)
       return builder.fail("input " + Twine(index) + " is missing");
@@ -160,6 +164,10 @@ OperatorResults gatecc::lowerOperator(GraphBuilder &builder, const OperatorCall 
   if (call.numResults > results->size())
     return builder.fail("has " + Twine(call.numResults) + " outputs, of which gatecc makes " +
                         Twine(results->size()));
+  for (Value result : *results)
+    if (result && productOf(builder.shapeOf(result)).getCoefficient() > maxElements)
+      return builder.fail("makes a tensor of shape " + builder.text(builder.shapeOf(result)) +
+                          ", more than memory can hold");
   return results;
 }
 
