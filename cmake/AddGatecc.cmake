@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
 # The ways gatecc's libraries, tools and dialects are built: one function per kind of target.
 
 separate_arguments(GATECC_LLVM_DEFINITIONS NATIVE_COMMAND "${LLVM_DEFINITIONS}")

@@ -2,6 +2,8 @@
 // Builder and verifier of contract.
 #include "dialects/Gate/IR/GateOps.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Builders.h"
 
 using namespace mlir;
@@ -32,7 +34,7 @@ LogicalResult ContractOp::verify() {
   bool grouped = bool(getPlan());
   if (rows.getRank() != 2 || !isa<FloatType>(rows.getElementType())) // C1
     return emitOpError("expects float rows of rank 2, got ") << rows;
-  if (getWeights().empty())
+  if (getWeights().empty()) // C2
     return emitOpError("expects at least one weight");
   auto weight = cast<RankedTensorType>(getWeights().front().getType());
   for (Value other : getWeights()) // C2
@@ -89,6 +91,11 @@ LogicalResult ContractOp::verify() {
       return emitOpError("expects epilogue argument ") << index << " to be " << want
              << ", got " << argument.getType();
   }
+  for (Operation &op : block.without_terminator())
+    if (!isa<arith::ArithDialect, math::MathDialect>(op.getDialect()) ||
+        llvm::any_of(op.getResultTypes(), llvm::IsaPred<ShapedType>))
+      return emitOpError("expects scalar arith and math ops in the epilogue, got ")
+             << op.getName();
   auto yield = dyn_cast<YieldOp>(block.back());
   if (!yield || yield.getNumOperands() != 1 ||
       yield.getOperand(0).getType() != result.getElementType())

@@ -3,6 +3,7 @@
 #include "dialects/Gate/IR/GateOps.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 
 using namespace mlir;
 using namespace gatecc::gate;
@@ -78,5 +79,88 @@ LogicalResult RuntimeCallOp::verify() {
   });
   if (tensors != getTensors().size() || (tensors && tensors != getInits().size())) // C1
     return emitOpError("expects a result for each destination tensor");
+  for (Value operand : getOperands()) // C2
+    if (auto type = dyn_cast<MemRefType>(operand.getType()))
+      if (!type.areTrailingDimsContiguous(type.getRank()))
+        return emitOpError("expects contiguous buffers, got ") << type;
+  return success();
+}
+
+LogicalResult TasksOp::verify() {
+  Block &block = getBody().front();
+  if (block.getNumArguments() != 1 || !block.getArgument(0).getType().isIndex()) // C1
+    return emitOpError("expects a body that takes one index");
+  return success();
+}
+
+LogicalResult PlanTensorsOp::verify() {
+  PlanType plan = getPlan().getType();
+  auto matches = [](Value value, ArrayRef<int64_t> shape, auto isElement) {
+    auto type = cast<RankedTensorType>(value.getType());
+    return type.getShape() == shape && isElement(type.getElementType());
+  };
+  auto isI32 = [](Type type) { return type.isInteger(32); };
+  auto isF32 = [](Type type) { return type.isF32(); };
+  int64_t dynamic = ShapedType::kDynamic;
+  if (!matches(getOffsets(), {plan.getGroups() + 1}, isI32) ||
+      !matches(getSource(), {dynamic}, isI32) ||
+      !matches(getInverse(), {dynamic, plan.getChoices()}, isI32) ||
+      !matches(getWeights(), {dynamic, plan.getChoices()}, isF32)) // C1
+    return emitOpError("expects the tensors of ") << plan << ", got " << getResultTypes();
+  return success();
+}
+
+LogicalResult SymbolOp::verify() {
+  if (int64_t(getIndex()) < 0) // C1
+    return emitOpError("expects an index that is not negative, got ")
+           << int64_t(getIndex());
+  return success();
+}
+
+/// One size for each dynamic extent of a buffer that begins at a bare pointer.
+static LogicalResult verifyBuffer(Operation *op, Type type, OperandRange sizes) {
+  auto buffer = dyn_cast<MemRefType>(type);
+  if (!buffer || !buffer.getLayout().isIdentity() ||
+      buffer.getNumDynamicDims() != int64_t(sizes.size()))
+    return op->emitOpError("expects a ranked buffer without layout and one size for each "
+                           "dynamic extent, got ")
+           << type << " and " << sizes.size() << " sizes";
+  return success();
+}
+
+LogicalResult PortOp::verify() { // C1
+  return verifyBuffer(*this, getResult().getType(), getSizes());
+}
+
+LogicalResult ArenaOp::verify() { // C1
+  return verifyBuffer(*this, getResult().getType(), getSizes());
+}
+
+LogicalResult WeightBufferOp::verifySymbolUses(SymbolTableCollection &tables) {
+  Operation *symbol = tables.lookupNearestSymbolFrom(*this, getWeightAttr());
+  Type type;
+  if (auto weight = dyn_cast_or_null<WeightOp>(symbol))
+    type = weight.getType();
+  else if (auto packed = dyn_cast_or_null<PackedWeightOp>(symbol))
+    type = packed.getType();
+  auto want = dyn_cast_or_null<RankedTensorType>(type);
+  auto have = dyn_cast<MemRefType>(getResult().getType());
+  if (!want || !have || want.getShape() != have.getShape() ||
+      want.getElementType() != have.getElementType()) // C1
+    return emitOpError("expects a gate.weight or gate.packed_weight of the result's "
+                       "shape and element type, got ")
+           << getWeightAttr();
+  return success();
+}
+
+LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &tables) {
+  auto callee = dyn_cast_or_null<FunctionOpInterface>(
+      tables.lookupNearestSymbolFrom(*this, getCalleeAttr()));
+  SmallVector<Type> types(getCaptures().getTypes());
+  types.push_back(IndexType::get(getContext()));
+  if (!callee || callee.getArgumentTypes() != ArrayRef<Type>(types) ||
+      callee.getNumResults() != 0) // C1
+    return emitOpError("expects a function of the captures and an index, got ")
+           << getCalleeAttr();
   return success();
 }

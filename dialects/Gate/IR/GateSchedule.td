@@ -8,6 +8,7 @@ include "dialects/Gate/IR/GateDialect.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
 
 def Gate_Buffer : AnyTypeOf<[AnyRankedTensor, AnyMemRef]>;
 
@@ -111,6 +112,7 @@ def Gate_TasksOp : Gate_Op<"tasks", [SingleBlock, RecursiveMemoryEffects, NoTerm
   let arguments = (ins Index:$count);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$count attr-dict-with-keyword $body";
+  let hasVerifier = 1;
 }
 
 def Gate_PlanTensorsOp : Gate_Op<"plan_tensors", [Pure]> {
@@ -128,41 +130,52 @@ def Gate_PlanTensorsOp : Gate_Op<"plan_tensors", [Pure]> {
   let results = (outs AnyRankedTensor:$offsets, AnyRankedTensor:$source,
                       AnyRankedTensor:$inverse, AnyRankedTensor:$weights);
   let assemblyFormat = "$plan attr-dict `:` type($plan) `->` type(results)";
+  let hasVerifier = 1;
   let builders = [OpBuilder<(ins "::mlir::Value":$plan)>];
 }
 
 def Gate_SymbolOp : Gate_Op<"symbol", [Pure]> {
   let summary = "The value of a symbolic dimension in this run";
   let description = [{
+    The extent that `gate.dims` of @main names, as the inputs of this run have
+    it; `index` counts the names in the order of their first use.
+
     Constraints: (C1) `index` is not negative.
 
-    Example: `%b = gate.symbol %frame[0]`.
+    Example: `%b = gate.symbol %frame[0] : !llvm.ptr`.
   }];
   let arguments = (ins AnyType:$frame, I64Attr:$index);
   let results = (outs Index:$result);
   let assemblyFormat = "$frame `[` $index `]` attr-dict `:` type($frame)";
+  let hasVerifier = 1;
 }
 
 def Gate_PortOp : Gate_Op<"port", [Pure]> {
   let summary = "The caller's buffer of an input or an output";
   let description = [{
+    The buffer that the caller passed as input, or as output, number `index`;
+    `sizes` are the dynamic extents.
+
     Constraints: (C1) one size for each dynamic extent, identity layout.
 
-    Example: `%x = gate.port %frame input 0[%b] : memref<?x64xf32>`.
+    Example: `%x = gate.port %frame output false 0[%b] : !llvm.ptr -> memref<?x64xf32>`.
   }];
   let arguments = (ins AnyType:$frame, BoolAttr:$output, I64Attr:$index, Variadic<Index>:$sizes);
   let results = (outs AnyMemRef:$result);
   let assemblyFormat = "$frame `output` $output $index `[` $sizes `]` attr-dict `:` type($frame) `->` type($result)";
+  let hasVerifier = 1;
 }
 
-def Gate_WeightBufferOp : Gate_Op<"weight_buffer", [Pure]> {
+def Gate_WeightBufferOp : Gate_Op<"weight_buffer", [Pure,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "The address of a weight in the library";
   let description = [{
     The buffer of a `weight` or `packed_weight`, read-only, 64-byte aligned.
 
-    Constraints: (C1) the symbol is a weight.
+    Constraints: (C1) the symbol is a `gate.weight` or `gate.packed_weight` of
+    the result's shape and element type.
 
-    Example: `%w = gate.weight_buffer %frame @w : memref<64x64xf32>`.
+    Example: `%w = gate.weight_buffer %frame @w : !llvm.ptr -> memref<64x64xf32>`.
   }];
   let arguments = (ins AnyType:$frame, FlatSymbolRefAttr:$weight);
   let results = (outs AnyMemRef:$result);
@@ -176,21 +189,23 @@ def Gate_ArenaOp : Gate_Op<"arena", [Pure]> {
 
     Constraints: (C1) one size for each dynamic extent, identity layout.
 
-    Example: `%b = gate.arena %frame + %off[%n] : memref<?x64xf32>`.
+    Example: `%b = gate.arena %frame + %off[%n] : !llvm.ptr -> memref<?x64xf32>`.
   }];
   let arguments = (ins AnyType:$frame, Index:$offset, Variadic<Index>:$sizes);
   let results = (outs AnyMemRef:$result);
   let assemblyFormat = "$frame `+` $offset `[` $sizes `]` attr-dict `:` type($frame) `->` type($result)";
+  let hasVerifier = 1;
 }
 
-def Gate_LaunchOp : Gate_Op<"launch", []> {
+def Gate_LaunchOp : Gate_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Tasks whose body is a function";
   let description = [{
     `tasks` after outlining: calls `callee`(captures..., i) for i = 0..count-1.
 
-    Constraints: (C1) `callee` takes the captures and one index.
+    Constraints: (C1) `callee` is a function that takes the captures and one
+    index and returns nothing.
 
-    Example: `gate.launch %frame @task0 %n(%a, %b) : !llvm.ptr, memref<?xf32>, index`.
+    Example: `gate.launch %frame @task_0 %n(%a, %b) : !llvm.ptr, memref<?xf32>, index`.
   }];
   let arguments = (ins AnyType:$frame, FlatSymbolRefAttr:$callee, Index:$count,
                        Variadic<AnyType>:$captures);

@@ -76,7 +76,7 @@ LogicalResult SiteOp::verify() {
   if (!llvm::is_contained({"experts", "exit", "skip", "select", "halt"}, getKind())) // C1
     return emitOpError("expects kind experts, exit, skip, select or halt, got '")
            << getKind() << "'";
-  if (llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
-    return emitOpError("expects costs that are not negative");
+  if (getCost().empty() || llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
+    return emitOpError("expects a cost for each group, none negative");
   return success();
 }

@@ -51,6 +51,8 @@ def Gate_WeightValueOp : Gate_Op<"weight_value", [Pure,
     DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "The value of a weight";
   let description = [{
+    Is the tensor that the symbol names.
+
     Constraints: (C1) the symbol is a `gate.weight` or `gate.packed_weight` of
     the result's type.
 
@@ -70,14 +72,14 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
 
       skipped = 1 - sum_i groups[i] * cost[i] / (rows * full_cost);  0 without rows
 
-    Constraints: (C1) `kind` is experts, exit, skip, select or halt. (C2) one
-    cost for each group, none negative.
+    Constraints: (C1) `kind` is experts, exit, skip, select or halt. (C2)
+    there is a cost, and none is negative.
 
     Example: `gate.site @s0 {name = "blk0.moe", kind = "experts", cost = array<f64: 1.0, 1.0>, full_cost = 2.0 : f64, nodes = ["blk0.moe"]}`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, StrAttr:$kind,
       DenseF64ArrayAttr:$cost, F64Attr:$full_cost, StrArrayAttr:$nodes,
-      DefaultValuedAttr<StrAttr, "">:$note);
+      OptionalAttr<StrAttr>:$note);
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
 }

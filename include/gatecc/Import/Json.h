@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Import of gatecc's JSON form of networks, which docs/json-format.md describes.
+// Import of gatecc's JSON form of networks, which docs/json-format.md
+// describes.
 #ifndef GATECC_IMPORT_JSON_H
 #define GATECC_IMPORT_JSON_H
 
@@ -9,9 +10,10 @@
 
 namespace gatecc {
 
-/// Reads a network into a module of the gate level. Returns null and reports the
-/// reason as a diagnostic, with the line and the JSON pointer of the value at
-/// fault, if the file or its safetensors file cannot be read or breaks a rule.
+/// Reads a network into a module of the gate level. Returns null and reports
+/// the reason as a diagnostic, with the line and the JSON pointer of the value
+/// at fault, if the file or its safetensors file cannot be read or breaks a
+/// rule.
 mlir::OwningOpRef<mlir::ModuleOp> importJson(mlir::MLIRContext &context,
                                              llvm::StringRef path);
 

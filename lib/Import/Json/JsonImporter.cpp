@@ -21,29 +21,47 @@ using namespace gatecc;
 /// The version of the ONNX operators that the JSON form speaks.
 static constexpr int64_t opset = 21;
 
+/// Where each line of the text begins.
+static std::vector<size_t> findLines(StringRef text) {
+  std::vector<size_t> starts{0};
+  for (size_t at = text.find('\n'); at != StringRef::npos;
+       at = text.find('\n', at + 1))
+    starts.push_back(at + 1);
+  return starts;
+}
+
 JsonImporter::JsonImporter(MLIRContext *context, StringRef path, StringRef text,
                            const JsonValue &root)
     : context(context), path(path), text(text), root(root),
       fileLoc(FileLineColLoc::get(context, path, 0, 0)), builder(context),
-      dataFiles(path) {}
+      dataFiles(path), lineStarts(findLines(text)) {}
 
-//===-- Errors and the shape of the document --------------------------------===//
+//===-- Errors and the shape of the document
+//--------------------------------===//
 
-static Location textLocation(MLIRContext *context, StringRef path, StringRef text,
-                             size_t offset) {
-  StringRef before = text.take_front(offset);
-  unsigned line = 1 + before.count('\n');
-  unsigned column = 1 + before.size() -
-                    (before.contains('\n') ? before.rfind('\n') + 1 : 0);
-  return FileLineColLoc::get(context, path, line, column);
+/// The line, from 1, of a byte.
+static unsigned findLine(ArrayRef<size_t> lineStarts, size_t offset) {
+  return llvm::upper_bound(lineStarts, offset) - lineStarts.begin();
+}
+
+static Location textLocation(MLIRContext *context, StringRef path,
+                             ArrayRef<size_t> lineStarts, size_t offset) {
+  unsigned line = findLine(lineStarts, offset);
+  return FileLineColLoc::get(context, path, line,
+                             1 + offset - lineStarts[line - 1]);
 }
 
 Location JsonImporter::locOf(const JsonValue &value) {
-  return textLocation(context, path, text, value.offset);
+  return textLocation(context, path, lineStarts, value.offset);
+}
+
+unsigned JsonImporter::lineOf(size_t offset) {
+  return findLine(lineStarts, offset);
 }
 
 /// "/nodes/3/inputs/1: ", or nothing for the document itself.
-static std::string pointerPrefix(const JsonValue &root, const JsonValue &value) {
+static std::string pointerPrefix(const JsonValue &root,
+                                 const JsonValue &value) {
   std::string pointer = jsonPointer(root, &value);
   return pointer.empty() ? pointer : pointer + ": ";
 }
@@ -79,12 +97,15 @@ LogicalResult JsonImporter::located(const JsonValue &value,
   return result;
 }
 
-LogicalResult JsonImporter::checkKeys(const JsonValue &object, ArrayRef<StringRef> keys) {
+LogicalResult JsonImporter::checkKeys(const JsonValue &object,
+                                      ArrayRef<StringRef> keys) {
   if (object.kind != JsonValue::Object)
-    return fail(object, Twine("should be an object, but is ") + object.describe());
+    return fail(object,
+                Twine("should be an object, but is ") + object.describe());
   for (auto [index, key] : llvm::enumerate(object.keys))
     if (!llvm::is_contained(keys, StringRef(key)))
-      return fail(object.items[index], "the key '" + key + "' has no meaning here; known are " +
+      return fail(object.items[index], "the key '" + key +
+                                           "' has no meaning here; known are " +
                                            llvm::join(keys, ", "));
   return success();
 }
@@ -112,12 +133,14 @@ const JsonValue *JsonImporter::require(const JsonValue &object, const char *key,
 
 FailureOr<JsonImporter::Node> JsonImporter::readNode(const JsonValue &json,
                                                      bool needsName) {
-  if (failed(checkKeys(json, {"op", "name", "inputs", "outputs", "attributes", "body"})))
+  if (failed(checkKeys(
+          json, {"op", "name", "inputs", "outputs", "attributes", "body"})))
     return failure();
   const JsonValue *op = require(json, "op", JsonValue::String);
   const JsonValue *inputs = require(json, "inputs", JsonValue::Array);
   const JsonValue *outputs = require(json, "outputs", JsonValue::Array);
-  const JsonValue *name = json.get("name"), *attributes = json.get("attributes");
+  const JsonValue *name = json.get("name"),
+                  *attributes = json.get("attributes");
   if (!op || !inputs || !outputs)
     return failure();
   if (needsName || name) {
@@ -127,41 +150,46 @@ FailureOr<JsonImporter::Node> JsonImporter::readNode(const JsonValue &json,
     if (name->text.empty())
       return fail(*name, "is empty");
     if (needsName && !nodeNames.insert(name->text).second)
-      return fail(*name, "node '" + name->text + "' has the name of another node");
+      return fail(*name,
+                  "node '" + name->text + "' has the name of another node");
   }
   if (attributes && attributes->kind != JsonValue::Object)
     return fail(*attributes,
                 Twine("should be an object, but is ") + attributes->describe());
   for (const JsonValue &output : outputs->items)
-    if (output.kind != JsonValue::String || StringRef(output.text).starts_with("@"))
-      return fail(output, "should be the name of a value; no name begins with '@'");
+    if (output.kind != JsonValue::String ||
+        StringRef(output.text).starts_with("@"))
+      return fail(output,
+                  "should be the name of a value; no name begins with '@'");
   if (json.get("body") && op->text != "gate.apply")
     return fail(*json.get("body"), "only gate.apply has a body");
   std::string label = name ? name->text : op->text;
   Location loc = NameLoc::get(builder.getStringAttr(label), locOf(json));
-  return Node{&json, op->text, name ? StringRef(name->text) : StringRef(op->text),
-              loc,   inputs,   outputs, attributes};
+  return Node{
+      &json,     op->text, name ? StringRef(name->text) : StringRef(op->text),
+      loc,       inputs,   outputs,
+      attributes};
 }
 
 static bool isGateOp(StringRef op) {
-  return llvm::is_contained({"gate.topk", "gate.route", "gate.partition", "gate.apply",
-                             "gate.combine", "gate.merge"},
+  return llvm::is_contained({"gate.topk", "gate.route", "gate.partition",
+                             "gate.apply", "gate.combine", "gate.merge"},
                             op);
 }
 
 /// Collects the operators that gatecc lacks, so that one run reports all.
-LogicalResult JsonImporter::checkOperators(const JsonValue &nodes,
-                                           std::vector<std::string> &unsupported) {
+LogicalResult
+JsonImporter::checkOperators(const JsonValue &nodes,
+                             std::vector<std::string> &unsupported) {
   for (const JsonValue &json : nodes.items) {
     const JsonValue *op = json.get("op"), *body = json.get("body");
     if (op && op->kind == JsonValue::String && !isGateOp(op->text) &&
         !findOperator(op->text, "", opset)) {
       const JsonValue *name = json.get("name");
-      unsupported.push_back(
-          (Twine(jsonPointer(root, op)) + " '" + op->text + "' (node '" +
-           (name ? name->text : "") + "', line " +
-           Twine(1 + text.take_front(op->offset).count('\n')) + ")")
-              .str());
+      unsupported.push_back((Twine(jsonPointer(root, op)) + " '" + op->text +
+                             "' (node '" + (name ? name->text : "") +
+                             "', line " + Twine(lineOf(op->offset)) + ")")
+                                .str());
     }
     if (body)
       if (const JsonValue *inner = body->get("nodes"))
@@ -171,12 +199,13 @@ LogicalResult JsonImporter::checkOperators(const JsonValue &nodes,
   return success();
 }
 
-//===-- The document -----------------------------------------------------------===//
+//===-- The document
+//-----------------------------------------------------------===//
 
 OwningOpRef<ModuleOp> JsonImporter::run() {
   module = ModuleOp::create(fileLoc);
-  if (failed(checkKeys(root, {"$schema", "gatecc", "name", "weights", "inputs", "outputs",
-                              "nodes"})))
+  if (failed(checkKeys(root, {"$schema", "gatecc", "name", "weights", "inputs",
+                              "outputs", "nodes"})))
     return {};
   const JsonValue *version = require(root, "gatecc", JsonValue::Int);
   const JsonValue *name = require(root, "name", JsonValue::String);
@@ -207,11 +236,13 @@ OwningOpRef<ModuleOp> JsonImporter::run() {
   Operation *op = module.get();
   op->setAttr("gatecc.name", builder.getStringAttr(name->text));
   op->setAttr("gatecc.source", builder.getStringAttr(path));
-  auto function = func::FuncOp::create(fileLoc, "main", builder.getFunctionType({}, {}));
+  auto function =
+      func::FuncOp::create(fileLoc, "main", builder.getFunctionType({}, {}));
   module->push_back(function);
   entry = function.addEntryBlock();
   builder.setInsertionPointToEnd(entry);
   graph.emplace(*module, builder);
+  indexApplies(*nodes);
   if (failed(openWeights()) || failed(importInputs(*inputs)) ||
       failed(importNodes(*nodes, values, /*inBody=*/false)) ||
       failed(importOutputs(*outputs)))
@@ -228,7 +259,8 @@ OwningOpRef<ModuleOp> JsonImporter::run() {
 
 static bool isIdentifier(StringRef name) {
   return !name.empty() && !llvm::isDigit(name[0]) &&
-         llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+         llvm::all_of(name,
+                      [](char c) { return llvm::isAlnum(c) || c == '_'; });
 }
 
 LogicalResult JsonImporter::importInputs(const JsonValue &inputs) {
@@ -257,16 +289,20 @@ LogicalResult JsonImporter::importInputs(const JsonValue &inputs) {
       if (extent.kind == JsonValue::Int && extent.integer >= 0) {
         sizes.push_back(extent.integer);
         dims.push_back(builder.getI64IntegerAttr(extent.integer));
-      } else if (extent.kind == JsonValue::String && isIdentifier(extent.text)) {
+      } else if (extent.kind == JsonValue::String &&
+                 isIdentifier(extent.text)) {
         sizes.push_back(ShapedType::kDynamic);
         dims.push_back(builder.getStringAttr(extent.text));
       } else {
-        return fail(extent, "should be a size, or the name of one (letters, digits, _)");
+        return fail(
+            extent,
+            "should be a size, or the name of one (letters, digits, _)");
       }
     }
     if (!fitsMemory(sizes, *element))
       return fail(*shape, "has more elements than memory can hold");
-    Location loc = NameLoc::get(builder.getStringAttr(name->text), locOf(input));
+    Location loc =
+        NameLoc::get(builder.getStringAttr(name->text), locOf(input));
     Value argument =
         entry->addArgument(RankedTensorType::get(sizes, *element), loc);
     if (!values.try_emplace(name->text, argument).second)
@@ -304,7 +340,8 @@ LogicalResult JsonImporter::importOutputs(const JsonValue &outputs) {
     if (it == values.end())
       return fail(output, "no node makes a value '" + output.text + "'");
     if (!isa<RankedTensorType>(it->second.getType()))
-      return fail(output, "'" + output.text + "' is a plan; outputs can only be tensors");
+      return fail(output, "'" + output.text +
+                              "' is a plan; outputs can only be tensors");
     if (!names.insert(output.text).second)
       return fail(output, "output '" + output.text + "' is listed twice");
     if (StringRef(output.text).contains('\0'))
@@ -313,10 +350,11 @@ LogicalResult JsonImporter::importOutputs(const JsonValue &outputs) {
     for (const Extent &extent : graph->shapeOf(it->second)) {
       Attribute dim = graph->dimAttribute(extent);
       if (!dim)
-        return fail(output, "output '" + output.text + "' has the size " +
-                                graph->text(extent) +
-                                ", which is not a product of input sizes; gatecc does "
-                                "not support such outputs");
+        return fail(output,
+                    "output '" + output.text + "' has the size " +
+                        graph->text(extent) +
+                        ", which is not a product of input sizes; gatecc does "
+                        "not support such outputs");
       dims.push_back(dim);
     }
     results.push_back(it->second);
@@ -349,14 +387,22 @@ LogicalResult JsonImporter::openWeights() {
   return success();
 }
 
+void JsonImporter::indexApplies(const JsonValue &nodes) {
+  for (const JsonValue &node : nodes.items) {
+    const JsonValue *op = node.get("op"), *inputs = node.get("inputs");
+    if (op && op->text == "gate.apply" && inputs && inputs->items.size() == 2)
+      applies[inputs->items[1].text].push_back(&node);
+  }
+}
+
 LogicalResult JsonImporter::importNodes(const JsonValue &nodes, Scope &scope,
                                         bool inBody) {
   for (const JsonValue &json : nodes.items) {
     FailureOr<Node> node = readNode(json, /*needsName=*/!inBody);
     if (failed(node))
       return failure();
-    auto import = llvm::StringSwitch<LogicalResult (JsonImporter::*)(const Node &, Scope &)>(
-                      node->op)
+    auto import = llvm::StringSwitch<LogicalResult (JsonImporter::*)(
+        const Node &, Scope &)>(node->op)
                       .Case("gate.topk", &JsonImporter::importTopK)
                       .Case("gate.route", &JsonImporter::importRoute)
                       .Case("gate.partition", &JsonImporter::importPartition)
@@ -373,8 +419,8 @@ LogicalResult JsonImporter::importNodes(const JsonValue &nodes, Scope &scope,
   return success();
 }
 
-LogicalResult JsonImporter::define(const Node &node, unsigned output, Value value,
-                                   Scope &scope) {
+LogicalResult JsonImporter::define(const Node &node, unsigned output,
+                                   Value value, Scope &scope) {
   const JsonValue &name = node.outputs->items[output];
   if (name.text.empty())
     return success();
@@ -413,7 +459,8 @@ LogicalResult JsonImporter::importOperator(const Node &node, Scope &scope) {
       })))
     return failure();
   for (size_t i = 0; i < node.outputs->items.size(); ++i)
-    if (failed(define(node, i, i < results->size() ? (*results)[i] : Value(), scope)))
+    if (failed(define(node, i, i < results->size() ? (*results)[i] : Value(),
+                      scope)))
       return failure();
   return success();
 }
@@ -437,7 +484,8 @@ OwningOpRef<ModuleOp> gatecc::importJson(MLIRContext &context, StringRef path) {
   std::string error;
   size_t offset = 0;
   if (!parseJson(text.data(), text.size(), root, error, offset)) {
-    emitError(textLocation(&context, path, text, offset)) << "not JSON: " << error;
+    emitError(textLocation(&context, path, findLines(text), offset))
+        << "not JSON: " << error;
     return {};
   }
   return JsonImporter(&context, path, text, root).run();

@@ -15,8 +15,8 @@ namespace gatecc {
 
 class JsonImporter {
 public:
-  JsonImporter(mlir::MLIRContext *context, llvm::StringRef path, llvm::StringRef text,
-               const JsonValue &root);
+  JsonImporter(mlir::MLIRContext *context, llvm::StringRef path,
+               llvm::StringRef text, const JsonValue &root);
   mlir::OwningOpRef<mlir::ModuleOp> run();
 
 private:
@@ -38,9 +38,11 @@ private:
     const JsonValue *inputs, *outputs, *attributes; // attributes may be null
   };
 
-  //===-- Errors and the shape of the document ------------------------------===//
+  //===-- Errors and the shape of the document
+  //------------------------------===//
 
   mlir::Location locOf(const JsonValue &value);
+  unsigned lineOf(size_t offset);
   mlir::LogicalResult fail(const JsonValue &value, const llvm::Twine &reason);
   mlir::LogicalResult fail(const Node &node, const JsonValue &value,
                            const llvm::Twine &reason);
@@ -58,28 +60,36 @@ private:
   mlir::LogicalResult located(const JsonValue &value,
                               llvm::function_ref<mlir::LogicalResult()> build);
 
-  //===-- The document ---------------------------------------------------------===//
+  //===-- The document
+  //---------------------------------------------------------===//
 
   mlir::LogicalResult importInputs(const JsonValue &inputs);
   mlir::LogicalResult importOutputs(const JsonValue &outputs);
   mlir::LogicalResult openWeights();
-  mlir::LogicalResult importNodes(const JsonValue &nodes, Scope &scope, bool inBody);
+  /// Notes which gate.apply nodes work on which plan.
+  void indexApplies(const JsonValue &nodes);
+  mlir::LogicalResult importNodes(const JsonValue &nodes, Scope &scope,
+                                  bool inBody);
   mlir::LogicalResult importOperator(const Node &node, Scope &scope);
-  mlir::LogicalResult define(const Node &node, unsigned output, mlir::Value value,
-                             Scope &scope);
+  mlir::LogicalResult define(const Node &node, unsigned output,
+                             mlir::Value value, Scope &scope);
 
-  //===-- Operands, constants, attributes --------------------------------------===//
+  //===-- Operands, constants, attributes
+  //--------------------------------------===//
 
   /// The value of an operand; null where an optional one is absent.
-  mlir::FailureOr<mlir::Value> readOperand(const JsonValue &operand, Scope &scope);
+  mlir::FailureOr<mlir::Value> readOperand(const JsonValue &operand,
+                                           Scope &scope);
   mlir::FailureOr<mlir::Value> readWeight(const JsonValue &operand);
   mlir::FailureOr<mlir::Value> readConstant(const JsonValue &operand);
-  mlir::LogicalResult readElements(const JsonValue &value, mlir::Type element,
-                                   unsigned depth, llvm::ArrayRef<int64_t> shape,
-                                   llvm::SmallVectorImpl<mlir::Attribute> &elements);
+  mlir::LogicalResult
+  readElements(const JsonValue &value, mlir::Type element, unsigned depth,
+               llvm::ArrayRef<int64_t> shape,
+               llvm::SmallVectorImpl<mlir::Attribute> &elements);
   mlir::FailureOr<mlir::DictionaryAttr> readAttributes(const Node &node);
 
-  //===-- Ops of gate ------------------------------------------------------------===//
+  //===-- Ops of gate
+  //------------------------------------------------------------===//
 
   mlir::LogicalResult importTopK(const Node &node, Scope &scope);
   mlir::LogicalResult importRoute(const Node &node, Scope &scope);
@@ -87,7 +97,8 @@ private:
   mlir::LogicalResult importApply(const Node &node, Scope &scope);
   mlir::LogicalResult importCombine(const Node &node, Scope &scope);
   mlir::LogicalResult importMerge(const Node &node, Scope &scope);
-  mlir::LogicalResult checkCounts(const Node &node, size_t inputs, size_t outputs,
+  mlir::LogicalResult checkCounts(const Node &node, size_t inputs,
+                                  size_t outputs,
                                   llvm::ArrayRef<llvm::StringRef> attributes);
   mlir::FailureOr<mlir::Value> tensorOperand(const Node &node, unsigned index,
                                              Scope &scope);
@@ -95,15 +106,17 @@ private:
                                            Scope &scope);
   mlir::FailureOr<int64_t> integerAttribute(const Node &node, const char *name,
                                             std::optional<int64_t> absent);
-  mlir::FailureOr<bool> boolAttribute(const Node &node, const char *name, bool absent);
+  mlir::FailureOr<bool> boolAttribute(const Node &node, const char *name,
+                                      bool absent);
   mlir::FailureOr<std::pair<int64_t, int64_t>>
-  rangeAttribute(const Node &node, int64_t groups, std::pair<int64_t, int64_t> absent);
+  rangeAttribute(const Node &node, int64_t groups,
+                 std::pair<int64_t, int64_t> absent);
   /// The site of a decision whose plan is its first output: groups that no
   /// apply works on cost nothing.
   mlir::FlatSymbolRefAttr importSite(const Node &node, llvm::StringRef kind,
                                      int64_t groups);
-  mlir::LogicalResult definePlan(const Node &node, mlir::Value plan, const Extent &rows,
-                                 Scope &scope);
+  mlir::LogicalResult definePlan(const Node &node, mlir::Value plan,
+                                 const Extent &rows, Scope &scope);
 
   mlir::MLIRContext *context;
   llvm::StringRef path, text;
@@ -119,6 +132,8 @@ private:
   Scope values;
   llvm::DenseMap<mlir::Value, Plan> plans;
   llvm::StringSet<> nodeNames;
+  std::vector<size_t> lineStarts;
+  llvm::StringMap<llvm::SmallVector<const JsonValue *, 1>> applies; // by plan
 };
 
 /// The type of a dtype of the JSON form, or of safetensors if so; null if none.

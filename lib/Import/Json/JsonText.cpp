@@ -100,7 +100,8 @@ public:
     path.pop_back();
     return true;
   }
-  bool parse_error(std::size_t, const std::string &, const json::exception &e) override {
+  bool parse_error(std::size_t, const std::string &,
+                   const json::exception &e) override {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
     std::string text = e.what();
     size_t colon = text.find(": ");
@@ -164,18 +165,19 @@ const JsonValue *JsonValue::get(const char *key) const {
 }
 
 const char *JsonValue::describe() const {
-  static const char *const names[] = {"null",     "true or false", "an integer", "a number",
-                                      "a string", "an array",      "an object"};
+  static const char *const names[] = {"null",     "true or false", "an integer",
+                                      "a number", "a string",      "an array",
+                                      "an object"};
   return names[kind];
 }
 
-bool gatecc::parseJson(const char *text, size_t size, JsonValue &root, std::string &error,
-                       size_t &offset) {
+bool gatecc::parseJson(const char *text, size_t size, JsonValue &root,
+                       std::string &error, size_t &offset) {
   const char *place = text;
   TreeBuilder builder(root, place, text, error, offset);
   try {
-    if (json::sax_parse(PlaceIterator(text, &place), PlaceIterator(text + size, nullptr),
-                        &builder))
+    if (json::sax_parse(PlaceIterator(text, &place),
+                        PlaceIterator(text + size, nullptr), &builder))
       return true;
   } catch (const std::exception &e) {
     error = e.what();
@@ -186,7 +188,8 @@ bool gatecc::parseJson(const char *text, size_t size, JsonValue &root, std::stri
   return false;
 }
 
-static bool findPointer(const JsonValue &root, const JsonValue *value, std::string &path) {
+static bool findPointer(const JsonValue &root, const JsonValue *value,
+                        std::string &path) {
   if (&root == value)
     return true;
   for (size_t i = 0; i < root.items.size(); ++i) {

@@ -16,7 +16,8 @@ struct JsonValue {
 
   Kind kind = Null;
   bool boolean = false;
-  size_t offset = 0; // in the text, of about its first (a container) or last byte
+  size_t offset =
+      0; // in the text, of about its first (a container) or last byte
   int64_t integer = 0;
   double number = 0; // of an Int, too
   std::string text;
@@ -31,8 +32,8 @@ struct JsonValue {
 
 /// Parses text of at most 4 million values, nested at most 64 deep. On failure
 /// `error` says what is wrong at byte `offset`.
-bool parseJson(const char *text, size_t size, JsonValue &root, std::string &error,
-               size_t &offset);
+bool parseJson(const char *text, size_t size, JsonValue &root,
+               std::string &error, size_t &offset);
 
 /// The JSON pointer (RFC 6901) of `value`, which is in the tree of `root`.
 std::string jsonPointer(const JsonValue &root, const JsonValue *value);

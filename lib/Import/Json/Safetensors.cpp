@@ -12,8 +12,9 @@ using namespace gatecc;
 /// As in the format's own library.
 static constexpr uint64_t maxHeaderBytes = 100'000'000;
 
-static Error readEntry(StringRef name, const JsonValue &entry, uint64_t dataBegin,
-                       uint64_t dataSize, SafeTensor &tensor) {
+static Error readEntry(StringRef name, const JsonValue &entry,
+                       uint64_t dataBegin, uint64_t dataSize,
+                       SafeTensor &tensor) {
   auto fail = [&](const Twine &reason) {
     return sourceError("has a header whose tensor '" + name + "' " + reason);
   };
@@ -37,8 +38,8 @@ static Error readEntry(StringRef name, const JsonValue &entry, uint64_t dataBegi
     return fail("has data_offsets that are not two integers");
   int64_t begin = offsets->items[0].integer, end = offsets->items[1].integer;
   if (begin < 0 || end < begin || static_cast<uint64_t>(end) > dataSize)
-    return fail("lies at bytes " + Twine(begin) + " to " + Twine(end) + " of the " +
-                Twine(dataSize) + " that follow the header");
+    return fail("lies at bytes " + Twine(begin) + " to " + Twine(end) +
+                " of the " + Twine(dataSize) + " that follow the header");
   tensor.offset = dataBegin + begin;
   tensor.size = end - begin;
   return Error::success();
@@ -55,8 +56,9 @@ Expected<Safetensors> gatecc::readSafetensors(StringRef path) {
     return sourceError("is too short for a safetensors file");
   uint64_t length = support::endian::read64le(bytes.data());
   if (length > maxHeaderBytes || length > bytes.size() - 8)
-    return sourceError("is cut off, or no safetensors file: its header should take " +
-                       Twine(length) + " bytes");
+    return sourceError(
+        "is cut off, or no safetensors file: its header should take " +
+        Twine(length) + " bytes");
   JsonValue header;
   std::string error;
   size_t offset = 0;
@@ -67,9 +69,9 @@ Expected<Safetensors> gatecc::readSafetensors(StringRef path) {
   for (size_t i = 0; i < header.keys.size(); ++i) {
     if (header.keys[i] == "__metadata__")
       continue;
-    if (Error failed = readEntry(header.keys[i], header.items[i], 8 + length,
-                                 bytes.size() - 8 - length,
-                                 file.tensors[header.keys[i]]))
+    if (Error failed =
+            readEntry(header.keys[i], header.items[i], 8 + length,
+                      bytes.size() - 8 - length, file.tensors[header.keys[i]]))
       return std::move(failed);
   }
   return file;

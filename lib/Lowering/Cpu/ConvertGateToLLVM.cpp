@@ -256,6 +256,8 @@ struct ConvertGateToLLVMPass
       populateAffineToStdConversionPatterns(patterns);
       arith::populateCeilFloorDivExpandOpsPatterns(patterns);
       vector::populateVectorMaskOpLoweringPatterns(patterns);
+      vector::populateVectorMaskMaterializationPatterns(patterns,
+                                                        /*force32BitVectorIndices=*/true);
       vector::populateVectorBroadcastLoweringPatterns(patterns);
       if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
         return signalPassFailure();

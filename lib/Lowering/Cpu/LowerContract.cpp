@@ -19,6 +19,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/Transforms/RegionUtils.h"
 
 namespace gatecc {
 #define GEN_PASS_DEF_LOWERCONTRACT
@@ -360,6 +361,17 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   site.erase();
 }
 
+/// Canonicalization moves constants out of epilogues; a kernel needs them inside.
+void sinkConstants(PackedContractOp site) {
+  Block &body = site.getEpilogue().front();
+  OpBuilder builder = OpBuilder::atBlockBegin(&body);
+  llvm::SetVector<Value> used;
+  getUsedValuesDefinedAbove(site.getEpilogue(), used);
+  for (Value value : used)
+    if (Operation *op = value.getDefiningOp(); op && op->hasTrait<OpTrait::ConstantLike>())
+      replaceAllUsesInRegionWith(value, builder.clone(*op)->getResult(0), site.getEpilogue());
+}
+
 struct LowerContractPass : public gatecc::impl::LowerContractBase<LowerContractPass> {
   using LowerContractBase::LowerContractBase;
 
@@ -368,8 +380,12 @@ struct LowerContractPass : public gatecc::impl::LowerContractBase<LowerContractP
     getOperation()->walk([&](PackedContractOp op) { sites.push_back(op); });
     std::map<std::string, func::FuncOp> kernels;
     for (PackedContractOp site : sites) {
-      if (!isVectorizableBody(site.getEpilogue().front())) {
-        site.emitError("an epilogue with other than elementwise arithmetic is not supported");
+      sinkConstants(site);
+      llvm::SetVector<Value> captured;
+      getUsedValuesDefinedAbove(site.getEpilogue(), captured);
+      if (!captured.empty() || !isVectorizableBody(site.getEpilogue().front())) {
+        site.emitError("an epilogue with other than elementwise arithmetic on its own "
+                        "arguments is not supported");
         return signalPassFailure();
       }
       KernelEmitter emitter(site, parseIsa(isa), getOperation());

@@ -8,18 +8,13 @@ using namespace onnxtest;
 
 namespace {
 
-class OnnxBadInput : public ImportTest {
+class OnnxBadInput : public OnnxImportTest {
 protected:
   void SetUp() override {
-    ImportTest::SetUp();
+    OnnxImportTest::SetUp();
     graph.inputs = {value("x", {"B", "4"})};
     graph.outputs = {value("y", {"B", "4"})};
     graph.nodes = {node("Relu", {"x"}, {"y"}, "act")};
-  }
-  /// Importing fails, for this reason.
-  void expectError(const std::string &bytes, const std::string &reason) {
-    EXPECT_FALSE(importBytes(bytes));
-    EXPECT_HAS(diagnostics, reason);
   }
   void expectGraphError(const std::string &reason) {
     expectError(model(graph), reason);

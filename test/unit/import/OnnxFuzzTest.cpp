@@ -9,7 +9,7 @@ using namespace onnxtest;
 
 namespace {
 
-using OnnxFuzz = ImportTest;
+using OnnxFuzz = OnnxImportTest;
 
 /// A file with every kind of thing in it.
 std::string wholeModel() {

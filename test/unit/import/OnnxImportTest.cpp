@@ -6,7 +6,7 @@ using namespace onnxtest;
 
 namespace {
 
-using OnnxImport = ImportTest;
+using OnnxImport = OnnxImportTest;
 
 Graph relu() {
   Graph graph;

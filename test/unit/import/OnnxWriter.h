@@ -3,16 +3,8 @@
 #ifndef GATECC_TEST_UNIT_IMPORT_ONNXWRITER_H
 #define GATECC_TEST_UNIT_IMPORT_ONNXWRITER_H
 
+#include "ImportTest.h"
 #include "gatecc/Import/Onnx.h"
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/MLIRContext.h"
-#include "mlir/IR/Verifier.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Path.h"
-#include "llvm/Support/raw_ostream.h"
-#include <gtest/gtest.h>
-#include <string>
-#include <vector>
 
 namespace onnxtest {
 
@@ -45,11 +37,6 @@ public:
   }
   std::string text;
 };
-
-template <typename T> std::string rawBytes(const std::vector<T> &values) {
-  return std::string(reinterpret_cast<const char *>(values.data()),
-                     values.size() * sizeof(T));
-}
 
 enum DataType { Float = 1, Int64 = 7, String = 8, Bool = 9, Float8 = 17 };
 
@@ -164,63 +151,10 @@ inline std::string model(const Graph &graph,
   return m.text;
 }
 
-/// A folder that lasts as long as a test, and what importing files in it gives.
-class ImportTest : public ::testing::Test {
+class OnnxImportTest : public ImportTest {
 protected:
-  void SetUp() override {
-    ASSERT_FALSE(llvm::sys::fs::createUniqueDirectory("gatecc-import", folder));
-  }
-  void TearDown() override { llvm::sys::fs::remove_directories(folder); }
-
-  std::string pathOf(const std::string &name) {
-    llvm::SmallString<128> path = folder;
-    llvm::sys::path::append(path, name);
-    return std::string(path);
-  }
-  std::string write(const std::string &name, const std::string &content) {
-    std::error_code code;
-    llvm::raw_fd_ostream stream(pathOf(name), code);
-    EXPECT_FALSE(code);
-    stream << content;
-    return pathOf(name);
-  }
-  /// Imports a file; afterwards `diagnostics` holds what was reported.
-  mlir::OwningOpRef<mlir::ModuleOp> importFile(const std::string &path) {
-    diagnostics.clear();
-    mlir::ScopedDiagnosticHandler handler(
-        &context, [&](mlir::Diagnostic &diagnostic) {
-          llvm::raw_string_ostream(diagnostics) << diagnostic << "\n";
-          return mlir::success();
-        });
-    mlir::OwningOpRef<mlir::ModuleOp> module =
-        gatecc::importOnnx(context, path);
-    if (module)
-      EXPECT_TRUE(succeeded(mlir::verify(*module))) << diagnostics;
-    else
-      EXPECT_NE(diagnostics, "");
-    return module;
-  }
-  mlir::OwningOpRef<mlir::ModuleOp> importBytes(const std::string &content) {
-    return importFile(write("model.onnx", content));
-  }
-  /// The module as text, or what was reported.
-  std::string show(const std::string &content) {
-    mlir::OwningOpRef<mlir::ModuleOp> module = importBytes(content);
-    if (!module)
-      return diagnostics;
-    std::string text;
-    llvm::raw_string_ostream(text) << *module;
-    return text;
-  }
-
-  mlir::MLIRContext context{mlir::MLIRContext::Threading::DISABLED};
-  llvm::SmallString<128> folder;
-  std::string diagnostics;
+  OnnxImportTest() : ImportTest(gatecc::importOnnx, "model.onnx") {}
 };
-
-/// Is `part` in the text?
-#define EXPECT_HAS(text, part)                                                 \
-  EXPECT_NE((text).find(part), std::string::npos) << "in: " << (text)
 
 } // namespace onnxtest
 

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The passes between one level and the next, for the driver and for gate-opt.
+#ifndef GATECC_PIPELINES_STAGES_H
+#define GATECC_PIPELINES_STAGES_H
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringRef.h"
+#include <string>
+#include <vector>
+
+namespace mlir {
+class OpPassManager;
+}
+
+namespace gatecc {
+
+struct StageOptions {
+  /// The instruction set of the tile table: sse, avx2 or avx512.
+  std::string isa = "avx2";
+  /// Optimisations that must not run.
+  std::vector<std::string> disabled;
+
+  bool isDisabled(llvm::StringRef pass) const { return llvm::is_contained(disabled, pass); }
+};
+
+void buildImportToGate(mlir::OpPassManager &pm, const StageOptions &options);
+void buildGateToSchedule(mlir::OpPassManager &pm, const StageOptions &options);
+void buildScheduleToKernel(mlir::OpPassManager &pm, const StageOptions &options);
+void buildKernelToLlvm(mlir::OpPassManager &pm, const StageOptions &options);
+
+/// Makes them available to gate-opt under the names import-to-gate, gate-to-schedule,
+/// schedule-to-kernel and kernel-to-llvm.
+void registerStagePipelines();
+
+} // namespace gatecc
+
+#endif // GATECC_PIPELINES_STAGES_H

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The commands of gatecc: each returns an ExitCode.
+#ifndef GATECC_LIB_DRIVER_COMMANDS_H
+#define GATECC_LIB_DRIVER_COMMANDS_H
+
+#include "gatecc/Driver/Driver.h"
+#include "lib/Driver/Options.h"
+
+namespace gatecc {
+int compileModel(const CompileCommand &command);
+int runLibrary(const RunCommand &command);
+int inspectLibrary(const InspectCommand &command);
+
+/// Tells the user that gatecc, and not the input, is at fault.
+void printInternalError(llvm::StringRef what);
+} // namespace gatecc
+
+#endif // GATECC_LIB_DRIVER_COMMANDS_H

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The command that compiles: levels, versions for CPUs, weights, link, output.
+#include "lib/Driver/Commands.h"
+
+#include "gatecc/InitAll.h"
+#include "gatecc/Target/Link.h"
+#include "gatecc/Target/Object.h"
+#include "gatecc/Target/OutputFile.h"
+#include "gatecc/Target/Weights.h"
+#include "lib/Driver/Diagnostics.h"
+#include "lib/Driver/Report.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+#include <chrono>
+
+using namespace mlir;
+using namespace gatecc;
+
+/// Where text of a level says what it is, for reading it again.
+static const char *const kLevel = "gatecc.level";
+/// From here on the weights are in a file beside the library.
+static constexpr uint64_t kMaxEmbedded = uint64_t(2) << 30;
+
+namespace {
+class Compilation {
+public:
+  Compilation(const CompileCommand &command)
+      : command(command), context(registry()), printer(context) {}
+  int run();
+
+private:
+  static const DialectRegistry &registry();
+  int readModel();
+  int readText();
+  int lower(ModuleOp module, Level upTo, const CpuTarget *cpu);
+  int writeReportFile();
+  int writeText();
+  int writeBinary();
+  int translate(llvm::LLVMContext &llvmContext,
+                std::vector<std::unique_ptr<llvm::Module>> &modules);
+  int emitAndLink(bool embedded, TemporaryFile *weights);
+  SmallVector<ModuleOp> modules();
+
+  /// The status for something that returned failure: the input's fault if it
+  /// said why, and ours if it did not.
+  int failed(const llvm::Twine &stage) {
+    if (printer.errors())
+      return kExitInput;
+    printInternalError(stage.str() + " has failed without a reason");
+    return kExitInternal;
+  }
+  int failedInternally(const llvm::Twine &what) {
+    printInternalError(what.str());
+    return kExitInternal;
+  }
+  int cannotWrite(StringRef path, const llvm::Twine &why) {
+    llvm::errs() << "gatecc: error: cannot write '" << path << "': " << why << "\n";
+    return kExitInput;
+  }
+  /// With -v, says what took how long.
+  void tell(const llvm::Twine &stage) {
+    auto now = std::chrono::steady_clock::now();
+    if (command.options.verbose)
+      llvm::errs() << llvm::formatv(
+          "gatecc: {0}: {1:f1} ms\n", stage.str(),
+          std::chrono::duration<double, std::milli>(now - last).count());
+    last = now;
+  }
+
+  const CompileCommand &command;
+  MLIRContext context;
+  DiagnosticPrinter printer;
+  OwningOpRef<ModuleOp> source;
+  Level level = Level::Import;
+  std::vector<OwningOpRef<ModuleOp>> versions; // one for each CPU
+  Level versionLevel = Level::Gate;
+  ProgramDescription program;
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
+} // namespace
+
+const DialectRegistry &Compilation::registry() {
+  static const DialectRegistry *all = [] {
+    auto *made = new DialectRegistry;
+    registerAllDialects(*made);
+    registerLLVMTranslations(*made);
+    return made;
+  }();
+  return *all;
+}
+
+SmallVector<ModuleOp> Compilation::modules() {
+  SmallVector<ModuleOp> list;
+  for (OwningOpRef<ModuleOp> &module : versions)
+    list.push_back(*module);
+  return list;
+}
+
+/// Reads text that an earlier --compile-to has written.
+int Compilation::readText() {
+  source = parseSourceFile<ModuleOp>(command.model, &context);
+  if (!source)
+    return failed("parsing '" + command.model + "'");
+  level = Level::Gate;
+  if (Attribute attribute = (*source)->getAttr(kLevel)) {
+    auto name = dyn_cast<StringAttr>(attribute);
+    std::optional<Level> parsed = name ? parseLevel(name) : std::nullopt;
+    if (!parsed || *parsed >= Level::Object) {
+      source->emitError() << "gatecc.level is " << attribute
+                          << ", which is no level of text";
+      return kExitInput;
+    }
+    level = *parsed;
+  }
+  if (level > command.upTo) {
+    llvm::errs() << "gatecc: error: '" << command.model << "' is at the level "
+                 << levelName(level) << " already\n";
+    return kExitInput;
+  }
+  return kExitSuccess;
+}
+
+int Compilation::readModel() {
+  if (StringRef(command.model).ends_with(".mlir"))
+    return readText();
+  if (mlir::failed(importModel(context, command.model, source)) || !source)
+    return failed("import");
+  return kExitSuccess;
+}
+
+int Compilation::lower(ModuleOp module, Level upTo, const CpuTarget *cpu) {
+  Level from = cpu ? versionLevel : level;
+  if (from >= upTo)
+    return kExitSuccess;
+  if (mlir::succeeded(runPipeline(module, from, upTo, command.options, cpu))) {
+    module->setAttr(kLevel, StringAttr::get(&context, levelName(upTo)));
+    return kExitSuccess;
+  }
+  // Broken IR is our mistake, whatever the verifier has said about it.
+  printer.setSilent(true);
+  bool isValid = mlir::succeeded(verify(module));
+  printer.setSilent(false);
+  std::string stage = ("lowering to the level " + levelName(upTo)).str();
+  if (!isValid)
+    return failedInternally(stage + " has made invalid IR");
+  return failed(stage);
+}
+
+int Compilation::writeReportFile() {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  StringRef file = command.reportFile;
+  writeReport(*source, file.ends_with(".json"), stream);
+  if (file.empty()) {
+    llvm::errs() << text;
+    return kExitSuccess;
+  }
+  std::string error;
+  if (!writeOutput(file, text, error))
+    return cannotWrite(file, error);
+  return kExitSuccess;
+}
+
+int Compilation::translate(llvm::LLVMContext &llvmContext,
+                           std::vector<std::unique_ptr<llvm::Module>> &out) {
+  for (auto [index, module] : llvm::enumerate(versions)) {
+    out.push_back(translateVersion(*module, program.versions[index], llvmContext));
+    if (!out.back())
+      return failedInternally("the translation to LLVM IR has failed");
+  }
+  return kExitSuccess;
+}
+
+int Compilation::writeText() {
+  std::string text, error;
+  llvm::raw_string_ostream stream(text);
+  if (command.upTo == Level::Llvm) {
+    auto llvmContext = createLLVMContext(context);
+    std::vector<std::unique_ptr<llvm::Module>> translated;
+    if (int status = translate(*llvmContext, translated))
+      return status;
+    for (auto [index, module] : llvm::enumerate(translated)) {
+      if (index)
+        stream << "; -----\n";
+      module->print(stream, nullptr);
+    }
+  } else if (command.upTo <= Level::Gate) {
+    (*source)->setAttr(kLevel, StringAttr::get(&context, levelName(command.upTo)));
+    (*source)->removeAttr(kProgramRecord);
+    stream << *source << "\n";
+  } else {
+    for (auto [index, module] : llvm::enumerate(versions)) {
+      if (index)
+        stream << "// -----\n";
+      stream << *module << "\n";
+    }
+  }
+  if (!writeOutput(command.output, text, error))
+    return cannotWrite(command.output.empty() ? "standard output" : command.output, error);
+  return kExitSuccess;
+}
+
+int Compilation::emitAndLink(bool embedded, TemporaryFile *weights) {
+  auto llvmContext = createLLVMContext(context);
+  std::vector<std::unique_ptr<llvm::Module>> translated;
+  if (int status = translate(*llvmContext, translated))
+    return status;
+  tell("translation to LLVM IR");
+  std::vector<ObjectBuffer> objects;
+  auto keep = [&](FailureOr<ObjectBuffer> object) {
+    if (mlir::succeeded(object))
+      objects.push_back(std::move(*object));
+    return mlir::succeeded(object);
+  };
+  for (auto [index, module] : llvm::enumerate(translated)) {
+    const CpuTarget &cpu = program.versions[index].cpu;
+    if (!keep(emitVersion(std::move(module), cpu, context)))
+      return failedInternally("code generation for " + cpu.name + " has failed");
+    tell("code for " + cpu.name);
+  }
+  if (!keep(emitDescription(program, *llvmContext, context)))
+    return failedInternally("code generation for the description has failed");
+  tell("the description");
+
+  std::string error;
+  std::unique_ptr<TemporaryFile> library = TemporaryFile::create(command.output, error);
+  if (!library)
+    return cannotWrite(command.output, error);
+  LinkError linkError;
+  LinkKind kind = command.upTo == Level::Object ? LinkKind::Relocatable
+                                                : LinkKind::Library;
+  if (!linkObjects(objects, embedded && weights ? weights->path() : "",
+                   library->path(), kind, linkError)) {
+    if (linkError.isFileSystem)
+      return cannotWrite(command.output, linkError.message);
+    return failedInternally("the linker: " + linkError.message);
+  }
+  tell("link");
+  if (weights && !embedded) {
+    SmallString<128> path(llvm::sys::path::parent_path(command.output));
+    llvm::sys::path::append(path, program.weightsFile);
+    if (!weights->moveTo(path, error))
+      return cannotWrite(path, error);
+  }
+  if (!library->moveTo(command.output, error))
+    return cannotWrite(command.output, error);
+  return kExitSuccess;
+}
+
+int Compilation::writeBinary() {
+  if (isSpecialFile(command.output))
+    return cannotWrite(command.output, "it exists and is not an ordinary file");
+  FailureOr<uint64_t> bytes = placedBytes(modules());
+  if (mlir::failed(bytes))
+    return failed("the layout of the weights");
+  program.weightBytes = *bytes;
+  bool embedded = command.upTo == Level::Object ||
+                  command.weights == WeightsPlace::Embed ||
+                  (command.weights == WeightsPlace::Automatic && *bytes < kMaxEmbedded);
+  std::unique_ptr<TemporaryFile> weights;
+  if (*bytes) {
+    std::string error;
+    weights = TemporaryFile::create(command.output, error);
+    if (!weights)
+      return cannotWrite(command.output, error);
+    if (mlir::failed(writeWeights(
+            modules(), embedded ? WeightContainer::Object : WeightContainer::File,
+            weights->path(), command.output, program.weightsHash)))
+      return failed("the evaluation of the weights");
+    if (!embedded) {
+      StringRef name = llvm::sys::path::filename(command.output);
+      name.consume_back(".so");
+      program.weightsFile = name.str() + ".weights";
+    }
+    tell(llvm::Twine(*bytes) + " bytes of weights");
+  }
+  return emitAndLink(embedded, weights.get());
+}
+
+int Compilation::run() {
+  if (int status = readModel())
+    return status;
+  tell("import");
+  if (command.upTo == Level::Import)
+    return writeText();
+
+  if (int status = lower(*source, Level::Gate, nullptr))
+    return status;
+  level = std::max(level, Level::Gate);
+  tell("the level gate");
+  // At this level @main says it; the record serves the later ones.
+  if (level == Level::Gate)
+    (*source)->removeAttr(kProgramRecord);
+  FailureOr<ProgramDescription> described = describeProgram(*source);
+  if (mlir::failed(described))
+    return failed("the description of the network");
+  program = std::move(*described);
+  if (command.report)
+    if (int status = writeReportFile())
+      return status;
+  if (command.upTo == Level::Gate)
+    return writeText();
+
+  versionLevel = level;
+  for (auto [index, cpu] : llvm::enumerate(command.cpus)) {
+    versions.push_back(source->clone());
+    std::string suffix = "_" + std::to_string(index);
+    program.versions.push_back({cpu, "gatecc_run" + suffix, "gatecc_arena_bytes" + suffix});
+    if (int status = lower(*versions.back(), std::min(command.upTo, Level::Kernel), &cpu))
+      return status;
+    tell("the level " + levelName(std::min(command.upTo, Level::Kernel)) + " for " + cpu.name);
+  }
+  if (command.upTo <= Level::Kernel)
+    return writeText();
+  // Text at the level llvm has its weights placed already.
+  if (level < Level::Llvm && mlir::failed(layoutWeights(modules())))
+    return failed("the layout of the weights");
+  versionLevel = std::max(level, Level::Kernel);
+  for (auto [index, cpu] : llvm::enumerate(command.cpus)) {
+    if (int status = lower(*versions[index], Level::Llvm, &cpu))
+      return status;
+    tell("the level llvm for " + cpu.name);
+  }
+  return command.upTo == Level::Llvm ? writeText() : writeBinary();
+}
+
+int gatecc::compileModel(const CompileCommand &command) {
+  return Compilation(command).run();
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The levels and the pipelines between them.
+#include "gatecc/Pipelines/Pipelines.h"
+
+#include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Import/Json.h"
+#include "gatecc/Import/Onnx.h"
+#include "gatecc/Import/Operators.h"
+#include "gatecc/Import/Passes.h"
+#include "gatecc/InitAll.h"
+#include "gatecc/Lowering/Passes.h"
+#include "gatecc/Pipelines/Stages.h"
+#include "gatecc/Raise/Passes.h"
+#include "gatecc/Target/Cpu.h"
+#include "gatecc/Transforms/Passes.h"
+
+#include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace gatecc;
+
+static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
+                                    "llvm",   "obj",  "library"};
+static const StringRef kDisablable[] = {"form-groups", "fuse-elementwise",
+                                         "fuse-epilogue"};
+
+StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
+
+std::optional<Level> gatecc::parseLevel(StringRef name) {
+  for (auto [index, known] : llvm::enumerate(kLevels))
+    if (name == known)
+      return Level(index);
+  return std::nullopt;
+}
+
+ArrayRef<StringRef> gatecc::disablablePasses() { return kDisablable; }
+
+static void addCleanup(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+LogicalResult gatecc::importModel(MLIRContext &context, StringRef path,
+                                  OwningOpRef<ModuleOp> &module) {
+  module = path.ends_with(".json") ? importJson(context, path) : importOnnx(context, path);
+  return success(bool(module));
+}
+
+void gatecc::listOperators(llvm::raw_ostream &os) {
+  for (const Operator &op : listOperators()) {
+    os << (op.domain.empty() ? "ai.onnx" : op.domain) << '.' << op.name << ' ' << op.minVersion;
+    if (op.maxVersion != anyVersion)
+      os << '-' << op.maxVersion;
+    else
+      os << '+';
+    if (!op.note.empty())
+      os << "  " << op.note;
+    os << '\n';
+  }
+}
+
+LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
+                                  const CompileOptions &options, const CpuTarget *cpu) {
+  StageOptions stage;
+  stage.disabled = options.disabled;
+  if (cpu)
+    stage.isa = cpu->vectorBits() >= 512   ? "avx512"
+                : cpu->vectorBits() >= 256 ? "avx2"
+                                           : "sse";
+  if (options.tiesOrtCpu)
+    module->setAttr("gatecc.ties", StringAttr::get(module.getContext(), "ort-cpu"));
+  PassManager pm(module.getContext());
+  auto passes = [&](Level level) { return from < level && level <= upTo; };
+  if (passes(Level::Gate))
+    buildImportToGate(pm, stage);
+  if (passes(Level::Schedule))
+    buildGateToSchedule(pm, stage);
+  if (passes(Level::Kernel))
+    buildScheduleToKernel(pm, stage);
+  if (passes(Level::Llvm))
+    buildKernelToLlvm(pm, stage);
+  return pm.run(module);
+}
+
+void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
+  pm.addPass(createConvertOnnxToGate());
+  addCleanup(pm);
+  if (!options.isDisabled("form-groups"))
+    pm.addPass(createFormGroups());
+  addCleanup(pm);
+}
+
+void gatecc::buildGateToSchedule(OpPassManager &pm, const StageOptions &options) {
+  addCleanup(pm);
+  if (!options.isDisabled("fuse-elementwise"))
+    pm.addNestedPass<func::FuncOp>(createLinalgElementwiseOpFusionPass());
+  addCleanup(pm);
+  if (!options.isDisabled("fuse-epilogue"))
+    pm.addNestedPass<func::FuncOp>(createFuseEpilogue());
+  pm.addNestedPass<func::FuncOp>(createInlineApply());
+  addCleanup(pm);
+  pm.addPass(createPackWeights({options.isa}));
+  pm.addNestedPass<func::FuncOp>(createLowerPlans());
+  addCleanup(pm);
+}
+
+void gatecc::buildScheduleToKernel(OpPassManager &pm, const StageOptions &options) {
+  pm.addPass(createBuildEntry());
+  addCleanup(pm);
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  bufferization::OneShotBufferizePassOptions bufferize;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  addCleanup(pm);
+  pm.addPass(createLowerContract({options.isa}));
+  pm.addNestedPass<func::FuncOp>(createLowerStructured());
+  addCleanup(pm);
+  pm.addPass(createPlanMemory());
+  addCleanup(pm);
+  pm.addPass(createOutlineTasks());
+  addCleanup(pm);
+}
+
+void gatecc::buildKernelToLlvm(OpPassManager &pm, const StageOptions &options) {
+  pm.addPass(createExpandMath({options.isa != "sse"}));
+  addCleanup(pm);
+  pm.addPass(createConvertGateToLLVM());
+  addCleanup(pm);
+  pm.addPass(createReconcileUnrealizedCastsPass());
+}
+
+namespace {
+struct StagePipelineOptions : PassPipelineOptions<StagePipelineOptions> {
+  Option<std::string> isa{*this, "isa", llvm::cl::desc("sse, avx2 or avx512"),
+                          llvm::cl::init("avx2")};
+};
+} // namespace
+
+void gatecc::registerStagePipelines() {
+  auto add = [](StringRef name, StringRef description, auto build) {
+    // The registry keeps what it is given; the callback is a plain function.
+    PassPipelineRegistration<StagePipelineOptions>(
+        name, description, [build](OpPassManager &pm, const StagePipelineOptions &options) {
+          StageOptions stage;
+          stage.isa = options.isa;
+          build(pm, stage);
+        });
+  };
+  add("import-to-gate", "From the import level to the gate level", buildImportToGate);
+  add("gate-to-schedule", "From the gate level to the schedule level", buildGateToSchedule);
+  add("schedule-to-kernel", "From the schedule level to the kernel level",
+      buildScheduleToKernel);
+  add("kernel-to-llvm", "From the kernel level to the LLVM dialect", buildKernelToLlvm);
+}

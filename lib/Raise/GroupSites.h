@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Sites and report entries for the groups that were formed, and the reasons
+// for those that were not.
+#ifndef GATECC_LIB_RAISE_GROUPSITES_H
+#define GATECC_LIB_RAISE_GROUPSITES_H
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace gatecc::raise {
+
+/// Module attribute: [{site, kind, nodes, decision, reason}].
+inline constexpr llvm::StringLiteral kReportAttr = "gatecc.report";
+
+mlir::Attribute reportEntry(mlir::MLIRContext *context, llvm::StringRef site,
+                            llvm::StringRef kind, mlir::ArrayAttr nodes,
+                            llvm::StringRef decision, llvm::StringRef reason);
+
+/// Gives every formed partition its site: one for each chain of nested exits,
+/// one for each skipped layer.
+void createSites(mlir::ModuleOp module,
+                 llvm::SmallVectorImpl<mlir::Attribute> &report);
+
+/// Says for each selection that is left why its branches are computed for all
+/// rows.
+void reportRefusals(mlir::ModuleOp module,
+                    llvm::SmallVectorImpl<mlir::Attribute> &report);
+
+} // namespace gatecc::raise
+
+#endif // GATECC_LIB_RAISE_GROUPSITES_H

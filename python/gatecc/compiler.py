@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Finds the gatecc program and runs it.
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from .errors import CompileError
+
+BUNDLED = Path(__file__).resolve().parent / "bin" / "gatecc"
+
+
+def find_compiler():
+    """The path of the compiler: bundled with the package, else $GATECC, else on the path."""
+    if BUNDLED.is_file():
+        return str(BUNDLED)
+    named = os.environ.get("GATECC")
+    if named:
+        if not os.access(named, os.X_OK) or os.path.isdir(named):
+            raise CompileError(f"GATECC names {named!r}, which is no program")
+        return named
+    found = shutil.which("gatecc")
+    if not found:
+        raise CompileError(
+            "the gatecc compiler was not found: it is not bundled with this package,"
+            " the environment variable GATECC is not set, and it is not on the path"
+        )
+    return found
+
+
+def compile(
+    model,
+    output=None,
+    *,
+    mcpu="native",
+    compile_to="library",
+    report=None,
+    weights=None,
+    disable=(),
+    ties=None,
+    assume_finite=False,
+):
+    """Compile an ONNX or JSON model to a shared library; returns the library's path.
+
+    mcpu: a CPU name, or several in a list or separated by commas, best chosen at load.
+    compile_to: stop at this level; with output None the text is returned.
+    report: file for the report on what will be skipped (JSON if it ends with .json).
+    weights: "embed" or "file". disable: names of optimisations to leave out.
+    ties: "ort-cpu" to break ties as ONNX Runtime's CPU kernel of MoE does.
+    Raises CompileError with the compiler's text.
+    """
+    command = [find_compiler(), os.fspath(model)]
+    if output is not None:
+        command += ["-o", os.fspath(output)]
+    elif compile_to in ("library", "obj"):
+        raise TypeError(f"compile() needs an output path for {compile_to!r}")
+    command.append("--mcpu=" + (mcpu if isinstance(mcpu, str) else ",".join(mcpu)))
+    command.append(f"--compile-to={compile_to}")
+    if report is not None:
+        command.append(f"--report={os.fspath(report)}")
+    if weights is not None:
+        command.append(f"--weights={weights}")
+    if disable:
+        names = [disable] if isinstance(disable, str) else disable
+        command.append("--disable=" + ",".join(names))
+    if ties is not None:
+        command.append(f"--ties={ties}")
+    if assume_finite:
+        command.append("--assume-finite")
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise CompileError(f"cannot run {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        text = done.stderr.strip() or f"{command[0]} ended with {done.returncode}"
+        raise CompileError(text, done.returncode)
+    return done.stdout if output is None else Path(output)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Generates mixture-of-experts networks of any size with random weights:
+# layers of x + MoE(LayerNorm(x)), in the forms in which such networks are written.
+import numpy as np
+
+from . import blocks, forms
+from .graph import Graph
+
+ACTIVATIONS = ("silu", "relu", "gelu")
+FORMS = {
+    "contrib": blocks.contrib_experts,
+    "unrolled": forms.unrolled,
+    "dense": forms.dense,
+}
+
+
+def random_block(rng, dim, hidden, experts, activation):
+    """The weights of one block, scaled so that values keep their size."""
+
+    def dense(*shape):
+        scale = np.float32(1 / np.sqrt(shape[-2]))
+        return rng.standard_normal(shape, np.float32) * scale
+
+    weights = {
+        "norm_scale": 1 + 0.1 * rng.standard_normal(dim, np.float32),
+        "norm_bias": 0.1 * rng.standard_normal(dim, np.float32),
+        "router": dense(dim, experts),
+        "up": dense(experts, dim, hidden),
+        "down": dense(experts, hidden, dim),
+    }
+    if activation == "silu":
+        weights["gate"] = dense(experts, dim, hidden)
+    return weights
+
+
+def network(
+    dim, hidden, experts, top_k, activation="silu", form="contrib", layers=1, seed=0
+):
+    """A graph with input "x" f32 [B,dim] and output "y" f32 [B,dim].
+
+    silu stands for SwiGLU: silu(x gate) * (x up); relu and gelu have no gate.
+    """
+    if not 1 <= top_k <= experts:
+        raise ValueError(f"top_k is {top_k}; it must be from 1 to {experts}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation {activation!r} is none of {ACTIVATIONS}")
+    if form not in FORMS:
+        raise ValueError(f"form {form!r} is none of {tuple(FORMS)}")
+    rng = np.random.default_rng(seed)
+    g = Graph(f"moe-{dim}-{hidden}-{experts}-{top_k}")
+    y = g.input("x", ["B", dim])
+    for i in range(layers):
+        weights = random_block(rng, dim, hidden, experts, activation)
+        y = blocks.moe_block(g, y, f"layer{i}", weights, top_k, activation, FORMS[form])
+    g.rename_result("y")
+    g.output("y", ["B", dim])
+    return g
+
+
+def make_inputs(batch, dim, seed=0):
+    return np.random.default_rng(seed).standard_normal((batch, dim), np.float32)

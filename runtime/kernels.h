@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The functions of the runtime that compiled code calls. Internal to a library
+// (hidden symbols). All take raw pointers, allocate nothing (but
+// gatecc_allocate) and give results that depend on nothing but their
+// arguments: not on the number of threads, nor on the other rows of a batch.
+
+#ifndef GATECC_RUNTIME_KERNELS_H
+#define GATECC_RUNTIME_KERNELS_H
+
+#include "program.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(hidden)
+
+// --- Tasks, memory, errors (pool.cpp, context.cpp) --------------------------
+
+// Runs task(closure, i) for every i in [0, n), claimed dynamically; returns
+// when all are done. Inline on the caller when n is 1, with one thread, and
+// from inside a task. When the run is cancelled or has failed, the outermost
+// call does not return: the run ends there (longjmp to the runtime), so that
+// compiled code never reads what skipped tasks did not write.
+void gatecc_parallel_for(const gatecc_frame *f, int64_t n,
+                         void (*task)(void *closure, int64_t index),
+                         void *closure);
+
+// Memory, 64-aligned, until the run ends. May be called from tasks. NULL when
+// there is none; the run's status is then GATECC_OUT_OF_MEMORY.
+void *gatecc_allocate(const gatecc_frame *f, int64_t bytes);
+
+// Records why the run fails; the first call counts. May be called from tasks.
+// The message is copied.
+void gatecc_fail(const gatecc_frame *f, int32_t status, const char *message);
+
+// --- Selection (topk.cpp, route.cpp) ----------------------------------------
+
+// The k best of each row of n contiguous elements, k <= n: best first, ties by
+// lower index, NaN after every number (for largest and smallest alike), NaNs by
+// index, -0 equal to +0. values and indices are [rows, k].
+void gatecc_topk_f32(const float *x, int64_t rows, int64_t n, int64_t k,
+                     int32_t largest, float *values, int64_t *indices);
+void gatecc_topk_f64(const double *x, int64_t rows, int64_t n, int64_t k,
+                     int32_t largest, double *values, int64_t *indices);
+void gatecc_topk_i32(const int32_t *x, int64_t rows, int64_t n, int64_t k,
+                     int32_t largest, int32_t *values, int64_t *indices);
+void gatecc_topk_i64(const int64_t *x, int64_t rows, int64_t n, int64_t k,
+                     int32_t largest, int64_t *values, int64_t *indices);
+
+enum {
+  GATECC_SCORE_SOFTMAX = 0,          // over all experts
+  GATECC_SCORE_SOFTMAX_SELECTED = 1, // over the k selected; sums to 1 already,
+                                     // so that normalize changes nothing
+  GATECC_SCORE_SIGMOID = 2,
+  GATECC_SCORE_NONE = 3 // the logit itself
+};
+
+// Per row, the k largest of the logits (k <= experts; ties by lower index, or
+// with ties_high by higher index; NaN after every number), and their weights:
+//   w = score(logit);  normalize: w /= sum of the k weights, or w = 0 where
+//   that sum is 0;  w *= scale;  drop_nonpositive: if w <= 0, the route is
+//   dropped (id -1, weight 0).
+// A NaN weight is not <= 0 and stays. Softmax is as ONNX's: a NaN or +Inf among
+// its operands makes every weight of the row NaN. ids, weights: [rows, k].
+void gatecc_route_f32(const float *logits, int64_t rows, int64_t experts,
+                      int64_t k, int32_t score, int32_t normalize, float scale,
+                      int32_t drop_nonpositive, int32_t ties_high, int32_t *ids,
+                      float *weights);
+
+// --- Plans (plan.cpp) -------------------------------------------------------
+
+// Counting sort of the choices ids[rows, k] into slots, ordered by group, then
+// row, then choice. ids outside [0, groups) are dropped. Slots of group g are
+// offsets[g] .. offsets[g + 1] - 1; source[s] is the row of slot s, weight[s]
+// its slot_weight, inverse[t * k + j] the slot of a choice or -1. Entries of
+// source and weight from offsets[groups] on are not written.
+// rows * k < 2^31.
+void gatecc_sort_slots(const int32_t *ids, const float *slot_weight,
+                       int64_t rows, int64_t k, int64_t groups,
+                       int32_t *offsets, int32_t *source, float *weight,
+                       int32_t *inverse);
+
+// y[i] = x[source[i]] and x[source[i]] = y[i], for rows of row_bytes.
+void gatecc_gather_rows(const void *x, int64_t row_bytes, const int32_t *source,
+                        int64_t n, void *y);
+void gatecc_scatter_rows(const void *y, int64_t row_bytes,
+                         const int32_t *source, int64_t n, void *x);
+
+// out[t] = sum over j, in choice order and from +0, of
+// weight[t, j] * slots[inverse[t, j]], without the choices whose slot is -1.
+// weight NULL: without factors. Parallel over rows.
+void gatecc_combine_f32(const gatecc_frame *f, const float *slots,
+                        int64_t width, const int32_t *inverse,
+                        const float *weight, int64_t rows, int64_t k,
+                        float *out);
+
+// Task lists: first[g] is the number of row blocks (of at most `block` slots)
+// of the groups before g; returns first[groups], the number of all.
+int64_t gatecc_group_tasks(const int32_t *offsets, int64_t groups,
+                           int64_t block, int32_t *first);
+// The group that task belongs to: first[g] <= task < first[g + 1].
+int64_t gatecc_find_group(const int32_t *first, int64_t groups, int64_t task);
+
+// Statistics of a plan's site, if they are on: rows, and the slots of each of
+// `groups` groups, counted from entry `first` of the flattened groups.
+void gatecc_record_plan(const gatecc_frame *f, int64_t site, int64_t first,
+                        const int32_t *offsets, int64_t groups, int64_t rows);
+// The same of level `level` of an exit network, whose plan has two groups, the
+// rows that go on and those that leave here. Rows that go on are counted at the
+// last exit until a deeper level says where they left.
+void gatecc_record_exit(const gatecc_frame *f, int64_t site, int64_t first,
+                        int64_t level, const int32_t *offsets, int64_t rows);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // GATECC_RUNTIME_KERNELS_H
