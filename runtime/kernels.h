@@ -103,6 +103,16 @@ int64_t gatecc_group_tasks(const int32_t *offsets, int64_t groups,
 // The group that task belongs to: first[g] <= task < first[g + 1].
 int64_t gatecc_find_group(const int32_t *first, int64_t groups, int64_t task);
 
+// Statistics of a plan's site, if they are on: rows, and the slots of each of
+// `groups` groups, counted from entry `first` of the flattened groups.
+void gatecc_record_plan(const gatecc_frame *f, int64_t site, int64_t first,
+                        const int32_t *offsets, int64_t groups, int64_t rows);
+// The same of level `level` of an exit network, whose plan has two groups, the
+// rows that go on and those that leave here. Rows that go on are counted at the
+// last exit until a deeper level says where they left.
+void gatecc_record_exit(const gatecc_frame *f, int64_t site, int64_t first,
+                        int64_t level, const int32_t *offsets, int64_t rows);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

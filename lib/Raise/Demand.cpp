@@ -30,7 +30,8 @@ static bool insert(Term &term, Literal literal) {
 }
 
 static void intersect(Term &term, const Term &other) {
-  llvm::erase_if(term, [&](Literal literal) { return !contains(other, literal); });
+  llvm::erase_if(term,
+                 [&](Literal literal) { return !contains(other, literal); });
 }
 
 Demand::Demand(Block &block) : block(block) {
@@ -69,79 +70,87 @@ std::optional<Literal> Demand::literal(Value condition) {
   return Literal{atomOf(root->value), root->negated};
 }
 
-/// The disjunction or conjunction that an atom is, if both sides are row
-/// conditions.
-static std::optional<Elementary> matchLogic(Value atom) {
-  auto match = matchElementary(atom.getDefiningOp());
-  if (!match || (match->kind != Elementary::And && match->kind != Elementary::Or))
-    return std::nullopt;
-  for (Value operand : match->operands)
-    if (!rowCondition(operand))
-      return std::nullopt;
-  return match;
+const std::optional<Demand::Logic> &Demand::logic(unsigned atom) {
+  if (auto found = logics.find(atom); found != logics.end())
+    return found->second;
+  std::optional<Logic> result;
+  auto match = matchElementary(atoms[atom].getDefiningOp());
+  if (match &&
+      (match->kind == Elementary::And || match->kind == Elementary::Or)) {
+    auto left = literal(match->operands[0]),
+         right = literal(match->operands[1]);
+    if (left && right)
+      result = Logic{match->kind == Elementary::Or, {*left, *right}};
+  }
+  return logics[atom] = result;
 }
 
-/// Adds what follows from one literal; true if something was added.
-bool Demand::addConsequences(Term &term, Literal known) {
-  auto match = matchLogic(atom(known.atom));
-  if (!match)
-    return false;
-  Literal sides[] = {*literal(match->operands[0]), *literal(match->operands[1])};
+/// Adds what follows from one literal; `added` lists what is new.
+void Demand::addConsequences(Term &term, Literal known,
+                             SmallVectorImpl<Literal> &added) {
+  const auto &op = logic(known.atom);
+  if (!op)
+    return;
+  auto add = [&](Literal literal) {
+    if (insert(term, literal))
+      added.push_back(literal);
+  };
   // The conjunction, or the negated disjunction, fixes both sides.
-  bool isOr = match->kind == Elementary::Or;
-  bool added = false;
+  bool isOr = op->isOr;
   if (known.negated == isOr) {
-    for (Literal side : sides)
-      added |= insert(term, isOr ? !side : side);
-    return added;
+    for (Literal side : op->sides)
+      add(isOr ? !side : side);
+    return;
   }
   // Otherwise one side fixes the other.
   for (unsigned i : {0u, 1u})
-    if (contains(term, isOr ? !sides[i] : sides[i]))
-      added |= insert(term, isOr ? sides[1 - i] : !sides[1 - i]);
-  return added;
+    if (contains(term, isOr ? !op->sides[i] : op->sides[i]))
+      add(isOr ? op->sides[1 - i] : !op->sides[1 - i]);
 }
 
 void Demand::close(Term &term) {
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (Literal literal : Term(term))
-      changed |= addConsequences(term, literal);
+  for (size_t size = 0; size != term.size();) {
+    size = term.size();
+    SmallVector<Literal> work(term.begin(), term.end());
+    while (!work.empty())
+      addConsequences(term, work.pop_back_val(), work);
   }
   if (term.size() > kMaxLiterals)
     term.truncate(kMaxLiterals);
 }
 
 std::optional<bool> Demand::evaluate(Value condition, const Term &known) {
-  llvm::DenseMap<unsigned, std::optional<bool>> seen;
-  return evaluate(condition, known, seen);
-}
-
-std::optional<bool>
-Demand::evaluate(Value condition, const Term &known,
-                 llvm::DenseMap<unsigned, std::optional<bool>> &seen) {
   auto root = literal(condition);
   if (!root)
     return std::nullopt;
-  auto result = [&](bool value) { return value != root->negated; };
-  Literal positive{root->atom, false};
-  if (contains(known, positive) || contains(known, !positive))
-    return result(contains(known, positive));
-  auto match = matchLogic(atom(root->atom));
-  if (!match)
+  llvm::DenseMap<unsigned, std::optional<bool>> seen;
+  auto value = evaluate(root->atom, known, seen);
+  return value ? std::optional(*value != root->negated) : std::nullopt;
+}
+
+std::optional<bool>
+Demand::evaluate(unsigned atom, const Term &known,
+                 llvm::DenseMap<unsigned, std::optional<bool>> &seen) {
+  if (contains(known, {atom, false}))
+    return true;
+  if (contains(known, {atom, true}))
+    return false;
+  const std::optional<Logic> op = logic(atom);
+  if (!op)
     return std::nullopt;
-  if (auto found = seen.find(root->atom); found != seen.end())
-    return found->second ? std::optional(result(*found->second)) : std::nullopt;
-  auto left = evaluate(match->operands[0], known, seen);
-  auto right = evaluate(match->operands[1], known, seen);
-  bool absorbing = match->kind == Elementary::Or;
-  std::optional<bool> value;
-  if ((left && *left == absorbing) || (right && *right == absorbing))
-    value = absorbing;
-  else if (left && right)
-    value = !absorbing;
-  seen[root->atom] = value;
-  return value ? std::optional(result(*value)) : std::nullopt;
+  if (auto found = seen.find(atom); found != seen.end())
+    return found->second;
+  std::optional<bool> value = !op->isOr;
+  for (Literal side : op->sides) {
+    auto bit = evaluate(side.atom, known, seen);
+    if (bit && (*bit != side.negated) == op->isOr) {
+      value = op->isOr;
+      break;
+    }
+    if (!bit)
+      value = std::nullopt;
+  }
+  return seen[atom] = value;
 }
 
 Term Demand::basis(const Term &term) {
@@ -173,7 +182,9 @@ const llvm::DenseSet<Operation *> &Demand::slice(Value value) {
   return slices[value] = std::move(ops);
 }
 
-bool Demand::dependsOn(Value value, Operation *op) { return slice(value).contains(op); }
+bool Demand::dependsOn(Value value, Operation *op) {
+  return slice(value).contains(op);
+}
 
 void Demand::demand(Value value, const Term &term) {
   Operation *op = value.getDefiningOp();
@@ -206,18 +217,25 @@ void Demand::demandOperands(Operation *op) {
   auto follows = [&](int64_t input) {
     return input >= 0 && (*uses)[input].kind == RowUse::Follows;
   };
-  if (auto match = matchElementary(op); match && match->kind == Elementary::Select) {
-    auto condition = follows(match->inputs[0]) ? literal(match->operands[0]) : std::nullopt;
+  if (auto match = matchElementary(op);
+      match && match->kind == Elementary::Select) {
+    auto condition =
+        follows(match->inputs[0]) ? literal(match->operands[0]) : std::nullopt;
     if (condition)
       for (unsigned branch : {1u, 2u})
         // One operand in two places is needed on both sides.
-        if (follows(match->inputs[branch]) && match->inputs[1] != match->inputs[2] &&
+        if (follows(match->inputs[branch]) &&
+            match->inputs[1] != match->inputs[2] &&
             match->inputs[branch] != match->inputs[0])
-          wanted[match->inputs[branch]] = plus(branch == 1 ? condition : !*condition);
-  } else if (match && (match->kind == Elementary::And || match->kind == Elementary::Or) &&
+          wanted[match->inputs[branch]] =
+              plus(branch == 1 ? condition : !*condition);
+  } else if (match &&
+             (match->kind == Elementary::And ||
+              match->kind == Elementary::Or) &&
              follows(match->inputs[0]) && follows(match->inputs[1]) &&
              match->inputs[0] != match->inputs[1]) {
-    auto left = literal(match->operands[0]), right = literal(match->operands[1]);
+    auto left = literal(match->operands[0]),
+         right = literal(match->operands[1]);
     if (left && right && rowCondition(op->getResult(0))) {
       // Lazy in one operand only: the one that comes later, so the other one
       // does not depend on it.

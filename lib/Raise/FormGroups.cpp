@@ -11,7 +11,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
-#include <set>
+#include <map>
 
 namespace gatecc {
 #define GEN_PASS_DEF_FORMGROUPS
@@ -22,6 +22,9 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
+/// One condition may have several groups, with work for all rows between them.
+static constexpr unsigned kMaxGroups = 16;
+
 namespace {
 /// A condition by its values: terms are numbered anew by each analysis.
 using Key = std::vector<std::pair<void *, bool>>;
@@ -29,7 +32,8 @@ using Key = std::vector<std::pair<void *, bool>>;
 Key keyOf(Demand &demand, const Term &term) {
   Key key;
   for (Literal literal : demand.basis(term))
-    key.push_back({demand.atom(literal.atom).getAsOpaquePointer(), literal.negated});
+    key.push_back(
+        {demand.atom(literal.atom).getAsOpaquePointer(), literal.negated});
   return key;
 }
 
@@ -60,15 +64,15 @@ private:
   }
 
   void formInBlock(Block &block) {
-    std::set<Key> handled;
-    while (auto group = formNext(block, handled))
+    std::map<Key, unsigned> tries;
+    while (auto group = formNext(block, tries))
       formInBlock(group->apply.getBodies()[0].front());
   }
 
   /// Forms the group with the weakest condition that is worth it; deeper ones
   /// are then found inside it. Conditions that would only gather rows for a
   /// deeper group come last.
-  std::optional<Group> formNext(Block &block, std::set<Key> &handled) {
+  std::optional<Group> formNext(Block &block, std::map<Key, unsigned> &tries) {
     Demand demand(block);
     SmallVector<Term> terms;
     for (Operation &op : block.without_terminator()) {
@@ -82,24 +86,25 @@ private:
     llvm::sort(order);
     for (bool isStrict : {true, false})
       for (auto [size, index] : order)
-        if (auto group = form(block, demand, terms[index], isStrict, handled))
+        if (auto group = form(block, demand, terms[index], isStrict, tries))
           return group;
     return std::nullopt;
   }
 
-  std::optional<Group> form(Block &block, Demand &demand, const Term &term, bool isStrict,
-                            std::set<Key> &handled) {
+  std::optional<Group> form(Block &block, Demand &demand, const Term &term,
+                            bool isStrict, std::map<Key, unsigned> &tries) {
     Key key = keyOf(demand, term);
-    if (key.empty() || handled.count(key))
+    if (key.empty() || tries[key] == kMaxGroups)
       return std::nullopt;
     GroupSlice slice = findSlice(block, demand, term);
     if (!isWorthIt(demand, slice, isStrict))
       return std::nullopt;
-    handled.insert(key);
+    ++tries[key];
     NamedAttrList formed = describeSlice(demand, slice);
     auto group = buildGroup(block, demand, slice);
     if (group) {
-      group->partition->setAttr(kFormedAttr, formed.getDictionary(&getContext()));
+      group->partition->setAttr(kFormedAttr,
+                                formed.getDictionary(&getContext()));
       removeDeadOps(block);
     }
     return group;
@@ -135,7 +140,8 @@ private:
     SmallVector<StringRef> widened(slice.widened.begin(), slice.widened.end());
     Literal first = demand.basis(slice.term)[0];
     NamedAttrList formed;
-    formed.append("name", builder.getStringAttr(nodeName(demand.atom(first.atom))));
+    formed.append("name",
+                  builder.getStringAttr(nodeName(demand.atom(first.atom))));
     formed.append("nodes", builder.getStrArrayAttr(nodes));
     formed.append("notes", builder.getStrArrayAttr(widened));
     return formed;

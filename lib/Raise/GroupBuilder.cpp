@@ -18,29 +18,34 @@ static RankedTensorType withDynamicRows(Type type) {
   auto tensor = cast<RankedTensorType>(type);
   SmallVector<int64_t> shape(tensor.getShape());
   shape[0] = ShapedType::kDynamic;
-  return RankedTensorType::get(shape, tensor.getElementType(), tensor.getEncoding());
+  return RankedTensorType::get(shape, tensor.getElementType(),
+                               tensor.getEncoding());
 }
 
 /// The extent of an argument; the program's own value for it, if there is one.
-static OpFoldResult argumentExtent(OpBuilder &builder, BlockArgument argument, int64_t dim) {
+static OpFoldResult argumentExtent(OpBuilder &builder, BlockArgument argument,
+                                   int64_t dim) {
   auto type = cast<RankedTensorType>(argument.getType());
   if (!type.isDynamicDim(dim))
     return builder.getIndexAttr(type.getDimSize(dim));
   tensor::DimOp first;
   for (Operation *user : argument.getUsers())
     if (auto op = dyn_cast<tensor::DimOp>(user))
-      if (op.getConstantIndex() == dim && op->getBlock() == argument.getOwner() &&
+      if (op.getConstantIndex() == dim &&
+          op->getBlock() == argument.getOwner() &&
           (!first || op->isBeforeInBlock(first)))
         first = op;
   if (first)
     return first.getResult();
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(argument.getOwner());
-  return tensor::DimOp::create(builder, argument.getLoc(), argument, dim).getResult();
+  return tensor::DimOp::create(builder, argument.getLoc(), argument, dim)
+      .getResult();
 }
 
 /// Extents as they are known without the value itself, if they are.
-static std::optional<SmallVector<OpFoldResult>> extents(OpBuilder &builder, Value value) {
+static std::optional<SmallVector<OpFoldResult>> extents(OpBuilder &builder,
+                                                        Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   SmallVector<OpFoldResult> sizes;
   for (int64_t extent : type.getShape())
@@ -56,9 +61,11 @@ static std::optional<SmallVector<OpFoldResult>> extents(OpBuilder &builder, Valu
   if (auto empty = dyn_cast<tensor::EmptyOp>(op))
     return empty.getMixedSizes();
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
-    return getMixedValues(expand.getStaticOutputShape(), expand.getOutputShape(), builder);
+    return getMixedValues(expand.getStaticOutputShape(),
+                          expand.getOutputShape(), builder);
   if (auto structured = dyn_cast<DestinationStyleOpInterface>(op))
-    return extents(builder, structured.getTiedOpOperand(cast<OpResult>(value))->get());
+    return extents(builder,
+                   structured.getTiedOpOperand(cast<OpResult>(value))->get());
   if (isa<tensor::CastOp>(op))
     return extents(builder, op->getOperand(0));
   if (auto merge = dyn_cast<gate::MergeOp>(op))
@@ -84,18 +91,22 @@ static OpFoldResult rowExtent(OpBuilder &builder, Value value) {
 }
 
 /// An elementwise op on `inputs`, read through `maps`.
-static Value buildElementwise(OpBuilder &builder, Location loc, RankedTensorType type,
-                              ArrayRef<OpFoldResult> sizes, ValueRange inputs,
-                              ArrayRef<AffineMap> maps,
-                              llvm::function_ref<Value(OpBuilder &, ValueRange)> body) {
-  Value init = tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
+static Value
+buildElementwise(OpBuilder &builder, Location loc, RankedTensorType type,
+                 ArrayRef<OpFoldResult> sizes, ValueRange inputs,
+                 ArrayRef<AffineMap> maps,
+                 llvm::function_ref<Value(OpBuilder &, ValueRange)> body) {
+  Value init =
+      tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
   if (init.getType() != type)
     init = tensor::CastOp::create(builder, loc, type, init);
   SmallVector<AffineMap> all(maps);
   all.push_back(builder.getMultiDimIdentityMap(type.getRank()));
-  SmallVector<utils::IteratorType> loops(type.getRank(), utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> loops(type.getRank(),
+                                         utils::IteratorType::parallel);
   return linalg::GenericOp::create(
-             builder, loc, TypeRange{type}, inputs, ValueRange{init}, all, loops,
+             builder, loc, TypeRange{type}, inputs, ValueRange{init}, all,
+             loops,
              [&](OpBuilder &inner, Location innerLoc, ValueRange arguments) {
                linalg::YieldOp::create(inner, innerLoc, body(inner, arguments));
              })
@@ -104,15 +115,16 @@ static Value buildElementwise(OpBuilder &builder, Location loc, RankedTensorType
 
 static Value buildFill(OpBuilder &builder, Location loc, RankedTensorType type,
                        ArrayRef<OpFoldResult> sizes, Value scalar) {
-  Value init = tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
+  Value init =
+      tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
   if (init.getType() != type)
     init = tensor::CastOp::create(builder, loc, type, init);
   return linalg::FillOp::create(builder, loc, scalar, init).getResult(0);
 }
 
 /// The predicate of the rows for which all literals of the term hold.
-static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term,
-                            OpFoldResult rows) {
+static Value buildPredicate(OpBuilder &builder, Demand &demand,
+                            const Term &term, OpFoldResult rows) {
   Value predicate;
   bool isUniform = llvm::all_of(term, [&](Literal literal) {
     Type type = demand.atom(literal.atom).getType();
@@ -124,31 +136,39 @@ static Value buildPredicate(OpBuilder &builder, Demand &demand, const Term &term
     Location loc = bits.getLoc();
     auto type = cast<RankedTensorType>(bits.getType());
     if (!isUniform && type.getRank() > 1) {
-      ReassociationIndices all = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
+      ReassociationIndices all =
+          llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
       bits = tensor::CollapseShapeOp::create(builder, loc, bits, ArrayRef{all});
       type = cast<RankedTensorType>(bits.getType());
     }
     SmallVector<OpFoldResult> sizes{
-        type.isDynamicDim(0) ? rows : OpFoldResult(builder.getIndexAttr(type.getDimSize(0)))};
+        type.isDynamicDim(0)
+            ? rows
+            : OpFoldResult(builder.getIndexAttr(type.getDimSize(0)))};
     sizes.append(type.getRank() - 1, builder.getIndexAttr(1));
     AffineMap identity = builder.getMultiDimIdentityMap(type.getRank());
     if (literal.negated) {
-      Value one = arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));
-      bits = buildElementwise(builder, loc, type, sizes, bits, identity,
-                              [&](OpBuilder &inner, ValueRange arguments) -> Value {
-                                return arith::XOrIOp::create(inner, loc, arguments[0], one);
-                              });
+      Value one =
+          arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true));
+      bits = buildElementwise(
+          builder, loc, type, sizes, bits, identity,
+          [&](OpBuilder &inner, ValueRange arguments) -> Value {
+            return arith::XOrIOp::create(inner, loc, arguments[0], one);
+          });
     }
-    if (predicate && predicate.getType() != type) // one extent known, the other not
+    if (predicate &&
+        predicate.getType() != type) // one extent known, the other not
       bits = tensor::CastOp::create(builder, loc, predicate.getType(), bits);
-    predicate = predicate
-                    ? buildElementwise(builder, loc, cast<RankedTensorType>(predicate.getType()),
-                                       sizes, {predicate, bits}, {identity, identity},
-                                       [&](OpBuilder &inner, ValueRange arguments) -> Value {
-                                         return arith::AndIOp::create(inner, loc, arguments[0],
-                                                                      arguments[1]);
-                                       })
-                    : bits;
+    predicate =
+        predicate
+            ? buildElementwise(
+                  builder, loc, cast<RankedTensorType>(predicate.getType()),
+                  sizes, {predicate, bits}, {identity, identity},
+                  [&](OpBuilder &inner, ValueRange arguments) -> Value {
+                    return arith::AndIOp::create(inner, loc, arguments[0],
+                                                 arguments[1]);
+                  })
+            : bits;
   }
   return predicate;
 }
@@ -157,11 +177,14 @@ namespace {
 /// Rewrites the ops of a slice for the rows of the group.
 class BodyBuilder {
 public:
-  BodyBuilder(OpBuilder &builder, Demand &demand, const GroupSlice &slice, Location loc)
-      : demand(demand), slice(slice), body(new Block), builder(builder.getContext()) {
+  BodyBuilder(OpBuilder &builder, Demand &demand, const GroupSlice &slice,
+              Location loc)
+      : demand(demand), slice(slice), body(new Block),
+        builder(builder.getContext()) {
     this->builder.setInsertionPointToEnd(body);
     rows = UnrealizedConversionCastOp::create(this->builder, loc,
-                                              TypeRange{builder.getIndexType()}, ValueRange{})
+                                              TypeRange{builder.getIndexType()},
+                                              ValueRange{})
                .getResult(0);
   }
 
@@ -174,7 +197,8 @@ public:
       operands.push_back(use.kind == RowUse::Whole ? operand : rowsOf(operand));
     SmallVector<Value> results;
     if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-      auto sizes = getMixedValues(expand.getStaticOutputShape(), expand.getOutputShape(), builder);
+      auto sizes = getMixedValues(expand.getStaticOutputShape(),
+                                  expand.getOutputShape(), builder);
       sizes[0] = rows;
       results.push_back(tensor::ExpandShapeOp::create(
           builder, op->getLoc(), withDynamicRows(expand.getType()), operands[0],
@@ -191,7 +215,8 @@ public:
       if (auto combine = dyn_cast<gate::CombineOp>(clone))
         combine.getRowsMutable().assign(rows);
       for (Value result : clone->getResults())
-        if (isa<RankedTensorType>(result.getType()) && !isa<gate::ApplyOp>(clone))
+        if (isa<RankedTensorType>(result.getType()) &&
+            !isa<gate::ApplyOp>(clone))
           result.setType(withDynamicRows(result.getType()));
       builder.insert(clone);
       llvm::append_range(results, clone->getResults());
@@ -231,7 +256,8 @@ public:
         body->addArgument(withDynamicRows(fallback.getType()), loc);
       }
       builder.setInsertionPoint(placeholder);
-      Value extent = tensor::DimOp::create(builder, loc, body->getArgument(0), 0);
+      Value extent =
+          tensor::DimOp::create(builder, loc, body->getArgument(0), 0);
       rows.replaceAllUsesWith(extent);
     }
     placeholder->erase();
@@ -257,7 +283,8 @@ private:
             .getResult(0);
       auto sizes = value.getDefiningOp<tensor::EmptyOp>().getMixedSizes();
       sizes[0] = rows;
-      return tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
+      return tensor::EmptyOp::create(builder, loc, sizes,
+                                     type.getElementType());
     }
     inputs.push_back(value);
     return body->addArgument(type, loc);
@@ -281,7 +308,8 @@ private:
     if (match->kind == Elementary::Select) {
       if (auto taken = demand.evaluate(match->operands[0], slice.term))
         kept = *taken ? 1 : 2;
-    } else if (match->kind == Elementary::And || match->kind == Elementary::Or) {
+    } else if (match->kind == Elementary::And ||
+               match->kind == Elementary::Or) {
       for (int64_t i : {0, 1})
         if (demand.evaluate(match->operands[i], slice.term))
           kept = 1 - i;
@@ -320,20 +348,24 @@ private:
 
 /// The value of a result on the rows that the group does not take; zero where
 /// nobody needs them.
-static Value buildBase(OpBuilder &builder, Value result, const Base &base, Value slots,
-                       OpFoldResult rows) {
+static Value buildBase(OpBuilder &builder, Value result, const Base &base,
+                       Value slots, OpFoldResult rows) {
   Location loc = result.getLoc();
   if (base.kind == Base::Existing)
     return base.value;
   auto type = cast<RankedTensorType>(result.getType());
   auto own = extents(builder, result);
-  SmallVector<OpFoldResult> sizes = own ? *own : tensor::getMixedSizes(builder, loc, slots);
-  sizes[0] = type.isDynamicDim(0) ? rows : OpFoldResult(builder.getIndexAttr(type.getDimSize(0)));
+  SmallVector<OpFoldResult> sizes =
+      own ? *own : tensor::getMixedSizes(builder, loc, slots);
+  sizes[0] = type.isDynamicDim(0)
+                 ? rows
+                 : OpFoldResult(builder.getIndexAttr(type.getDimSize(0)));
   if (base.kind == Base::Broadcast) {
     auto generic = cast<linalg::GenericOp>(base.generic);
-    return buildElementwise(builder, loc, type, sizes, base.value,
-                            generic.getIndexingMapsArray()[base.input],
-                            [](OpBuilder &, ValueRange arguments) { return arguments[0]; });
+    return buildElementwise(
+        builder, loc, type, sizes, base.value,
+        generic.getIndexingMapsArray()[base.input],
+        [](OpBuilder &, ValueRange arguments) { return arguments[0]; });
   }
   Value scalar;
   if (base.kind == Base::Scalar) {
@@ -341,16 +373,20 @@ static Value buildBase(OpBuilder &builder, Value result, const Base &base, Value
     // A constant of the body it was found in.
     Attribute constant;
     if (matchPattern(scalar, m_Constant(&constant)))
-      scalar = arith::ConstantOp::create(builder, loc, cast<TypedAttr>(constant));
+      scalar =
+          arith::ConstantOp::create(builder, loc, cast<TypedAttr>(constant));
   } else if (base.kind == Base::Bit) {
-    scalar = arith::ConstantOp::create(builder, loc, builder.getBoolAttr(base.bit));
+    scalar =
+        arith::ConstantOp::create(builder, loc, builder.getBoolAttr(base.bit));
   } else {
-    scalar = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type.getElementType()));
+    scalar = arith::ConstantOp::create(
+        builder, loc, builder.getZeroAttr(type.getElementType()));
   }
   return buildFill(builder, loc, type, sizes, scalar);
 }
 
-std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const GroupSlice &slice) {
+std::optional<Group> raise::buildGroup(Block &block, Demand &demand,
+                                       const GroupSlice &slice) {
   auto isOutside = [&](OpOperand &use) {
     return !slice.ops.contains(block.findAncestorOpInBlock(*use.getOwner()));
   };
@@ -380,11 +416,13 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const Group
   Location loc = demand.atom(basis[0].atom).getLoc();
   // The results' own extent, where there is one, is the program's name for it.
   auto resultExtents = extents(builder, results.front());
-  OpFoldResult rows = resultExtents ? resultExtents->front()
-                                    : rowExtent(builder, demand.atom(basis[0].atom));
+  OpFoldResult rows = resultExtents
+                          ? resultExtents->front()
+                          : rowExtent(builder, demand.atom(basis[0].atom));
   Value predicate = buildPredicate(builder, demand, basis, rows);
   auto plan = gate::PlanType::get(builder.getContext(), 2, 1);
-  auto partition = gate::PartitionOp::create(builder, loc, plan, predicate, FlatSymbolRefAttr());
+  auto partition = gate::PartitionOp::create(builder, loc, plan, predicate,
+                                             FlatSymbolRefAttr());
 
   BodyBuilder body(builder, demand, slice, loc);
   for (Operation *op : slice.ops)
@@ -396,17 +434,18 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand, const Group
     types.push_back(yields.back().getType());
   }
   SmallVector<Value> inputs = body.finish(yields, loc, predicate);
-  auto apply = gate::ApplyOp::create(builder, loc, types, partition.getPlan(), inputs,
-                                     ValueRange(), builder.getDenseI64ArrayAttr({0, 1}), 1);
+  auto apply = gate::ApplyOp::create(builder, loc, types, partition.getPlan(),
+                                     inputs, ValueRange(),
+                                     builder.getDenseI64ArrayAttr({0, 1}), 1);
   apply.getBodies()[0].push_back(body.take());
 
   for (auto [result, slots] : llvm::zip(results, apply.getResults())) {
     auto found = slice.bases.find(result.getDefiningOp());
     Base base = found == slice.bases.end() ? Base() : found->second;
     Value other = buildBase(builder, result, base, slots, rows);
-    Value merged = gate::MergeOp::create(builder, result.getLoc(), other.getType(), slots,
-                                         partition.getPlan(),
-                                         builder.getDenseI64ArrayAttr({0, 1}), other);
+    Value merged = gate::MergeOp::create(
+        builder, result.getLoc(), other.getType(), slots, partition.getPlan(),
+        builder.getDenseI64ArrayAttr({0, 1}), other);
     result.replaceUsesWithIf(merged, isOutside);
   }
   for (Operation *op : llvm::reverse(slice.ops))

@@ -17,7 +17,8 @@ struct Group {
 };
 
 /// Nothing if no result of the slice is used.
-std::optional<Group> buildGroup(mlir::Block &block, Demand &demand, const GroupSlice &slice);
+std::optional<Group> buildGroup(mlir::Block &block, Demand &demand,
+                                const GroupSlice &slice);
 
 } // namespace gatecc::raise
 

@@ -14,8 +14,9 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-Attribute raise::reportEntry(MLIRContext *context, StringRef site, StringRef kind,
-                             ArrayAttr nodes, StringRef decision, StringRef reason) {
+Attribute raise::reportEntry(MLIRContext *context, StringRef site,
+                             StringRef kind, ArrayAttr nodes,
+                             StringRef decision, StringRef reason) {
   Builder builder(context);
   NamedAttrList entry;
   entry.append("site", builder.getStringAttr(site));
@@ -38,7 +39,8 @@ struct Level {
 
 static std::optional<Level> levelOf(Operation *op) {
   auto partition = dyn_cast<gate::PartitionOp>(op);
-  auto formed = partition ? op->getAttrOfType<DictionaryAttr>(kFormedAttr) : DictionaryAttr();
+  auto formed = partition ? op->getAttrOfType<DictionaryAttr>(kFormedAttr)
+                          : DictionaryAttr();
   if (!formed)
     return std::nullopt;
   Level level{partition, {}, {}, formed};
@@ -65,13 +67,15 @@ static std::optional<Level> deeperLevel(const Level &level) {
 /// Whether rows that are not taken keep what they came in with.
 static bool passesThrough(const Level &level) {
   return llvm::any_of(level.merges, [&](gate::MergeOp merge) {
-    return llvm::is_contained(gate::ApplyOp(level.apply).getInputs(), merge.getBase()) ||
+    return llvm::is_contained(gate::ApplyOp(level.apply).getInputs(),
+                              merge.getBase()) ||
            (merge.getBase().getDefiningOp<linalg::FillOp>() &&
             isa<FloatType>(merge.getType().getElementType()));
   });
 }
 
-/// What a row has cost when the first decision is made, and what it leaves with.
+/// What a row has cost when the first decision is made, and what it leaves
+/// with.
 static double costBefore(const Level &level) {
   Block *block = gate::PartitionOp(level.partition)->getBlock();
   SmallVector<Value> work;
@@ -107,7 +111,9 @@ public:
     return name;
   }
 
-  void insert(gate::SiteOp site, Block::iterator place) { symbols.insert(site, place); }
+  void insert(gate::SiteOp site, Block::iterator place) {
+    symbols.insert(site, place);
+  }
 
 private:
   SymbolTable symbols;
@@ -143,13 +149,16 @@ static void createSite(SmallVectorImpl<Level> &chain, SiteNamer &namer,
     addStrings(nodes, level.formed.get("nodes"));
     addStrings(notes, level.formed.get("notes"));
     StringRef name = cast<StringAttr>(level.formed.get("name")).getValue();
-    deciders += (deciders.empty() ? "'" : ", '") + name.str() + "'";
+    std::string quoted =
+        name.empty() ? "its condition" : "'" + name.str() + "'";
+    deciders += (deciders.empty() ? "" : ", ") + quoted;
   }
   StringRef wanted = cast<StringAttr>(chain[0].formed.get("name")).getValue();
   std::string name = namer.uniqueName(wanted.empty() ? kind : wanted);
   std::string reason =
-      isSkip ? "only the rows that " + deciders + " selects are computed"
-             : "rows that leave at " + deciders + " are not computed any further";
+      isSkip
+          ? "only the rows that " + deciders + " selects are computed"
+          : "rows that leave at " + deciders + " are not computed any further";
   std::string note = llvm::join(notes, "; ");
   if (!note.empty())
     reason += "; " + note;
@@ -167,7 +176,8 @@ static void createSite(SmallVectorImpl<Level> &chain, SiteNamer &namer,
     level.partition.setExit(index);
     level.partition->removeAttr(kFormedAttr);
   }
-  report.push_back(reportEntry(context, name, kind, builder.getStrArrayAttr(nodes), "taken", reason));
+  report.push_back(reportEntry(
+      context, name, kind, builder.getStrArrayAttr(nodes), "taken", reason));
 }
 
 void raise::createSites(ModuleOp module, SmallVectorImpl<Attribute> &report) {

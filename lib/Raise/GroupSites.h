@@ -17,11 +17,13 @@ mlir::Attribute reportEntry(mlir::MLIRContext *context, llvm::StringRef site,
 
 /// Gives every formed partition its site: one for each chain of nested exits,
 /// one for each skipped layer.
-void createSites(mlir::ModuleOp module, llvm::SmallVectorImpl<mlir::Attribute> &report);
+void createSites(mlir::ModuleOp module,
+                 llvm::SmallVectorImpl<mlir::Attribute> &report);
 
 /// Says for each selection that is left why its branches are computed for all
 /// rows.
-void reportRefusals(mlir::ModuleOp module, llvm::SmallVectorImpl<mlir::Attribute> &report);
+void reportRefusals(mlir::ModuleOp module,
+                    llvm::SmallVectorImpl<mlir::Attribute> &report);
 
 } // namespace gatecc::raise
 

@@ -17,7 +17,8 @@ namespace {
 /// Finds what a value is where `known` holds, without the work of the group.
 class Cofactor {
 public:
-  Cofactor(Demand &demand, const Term &known, llvm::function_ref<bool(Value)> isInside)
+  Cofactor(Demand &demand, const Term &known,
+           llvm::function_ref<bool(Value)> isInside)
       : demand(demand), known(known), isInside(isInside) {}
 
   Base get(Value value) {
@@ -72,8 +73,12 @@ private:
   Base operand(Operation *op, const Elementary &match, unsigned index) {
     int64_t input = match.inputs[index];
     if (input < 0) {
-      Value scalar = op->getRegion(0).front().getTerminator()->getOperand(0)
-                         .getDefiningOp()->getOperand(index);
+      Value scalar = op->getRegion(0)
+                         .front()
+                         .getTerminator()
+                         ->getOperand(0)
+                         .getDefiningOp()
+                         ->getOperand(index);
       Operation *maker = scalar.getDefiningOp();
       bool isAbove = scalar.getParentRegion() != &op->getRegion(0);
       if (isAbove || (maker && maker->hasTrait<OpTrait::ConstantLike>()))
@@ -100,8 +105,8 @@ private:
 /// One attempt; ops in `banned` stay outside.
 class SliceFinder {
 public:
-  SliceFinder(Block &block, Demand &demand, const llvm::DenseSet<Operation *> &banned,
-              GroupSlice &slice)
+  SliceFinder(Block &block, Demand &demand,
+              const llvm::DenseSet<Operation *> &banned, GroupSlice &slice)
       : block(block), demand(demand), banned(banned), slice(slice) {}
 
   void run() {
@@ -130,7 +135,8 @@ private:
     for (auto [operand, use] : llvm::zip(op->getOperands(), *uses)) {
       operands.insert(operand);
       bool inSlice = slice.ops.contains(operand.getDefiningOp());
-      if ((use.kind == RowUse::Whole && inSlice) || (use.kind == RowUse::Plan && !inSlice))
+      if ((use.kind == RowUse::Whole && inSlice) ||
+          (use.kind == RowUse::Plan && !inSlice))
         return false;
       if (use.kind == RowUse::Follows && isPlanSpace(operand))
         return false;
@@ -138,7 +144,8 @@ private:
     bool fits = true;
     if (op->getNumRegions())
       forEachUsedValue(op, [&](Value used) {
-        fits &= operands.contains(used) || !slice.ops.contains(used.getDefiningOp());
+        fits &= operands.contains(used) ||
+                !slice.ops.contains(used.getDefiningOp());
       });
     return fits;
   }
@@ -154,8 +161,8 @@ private:
         behind = def;
       }
     });
-    bool isNeededHereOnly = containsAll(demand.of(op), slice.term) && canMove(op) &&
-                            !banned.contains(op);
+    bool isNeededHereOnly = containsAll(demand.of(op), slice.term) &&
+                            canMove(op) && !banned.contains(op);
     if (isNeededHereOnly && !usesBehind && operandsFit(op)) {
       slice.ops.insert(op);
       return;
@@ -163,8 +170,9 @@ private:
     if (!usesSlice && !usesBehind)
       return;
     if (isNeededHereOnly && usesBehind && isProduct(op))
-      slice.widened.push_back(describe(op) + " stays outside: it reads " + describe(behind) +
-                              ", which needs results of the group for other rows too");
+      slice.widened.push_back(
+          describe(op) + " is not in this group: it reads " + describe(behind) +
+          ", which needs results of the group for other rows too");
     if (!usesBehind && !isNeededHereOnly && canMove(op) && operandsFit(op)) {
       Base base = baseOf(op);
       if (base.kind != Base::None) {
@@ -181,7 +189,9 @@ private:
       return {};
     // Rows outside the group that need this op: its own term holds, and a
     // literal of the group's that is not among its own is false.
-    auto inside = [&](Value value) { return value == op->getResult(0) || isInside(value); };
+    auto inside = [&](Value value) {
+      return value == op->getResult(0) || isInside(value);
+    };
     std::optional<Base> common;
     for (Literal literal : demand.basis(slice.term)) {
       Term known = demand.of(op);

@@ -26,8 +26,8 @@ struct Base {
 
   /// Whether both are known and the same value.
   bool isSame(const Base &other) const {
-    return kind != None && kind == other.kind && value == other.value && bit == other.bit &&
-           generic == other.generic && input == other.input;
+    return kind != None && kind == other.kind && value == other.value &&
+           bit == other.bit && generic == other.generic && input == other.input;
   }
 };
 

@@ -3,10 +3,10 @@
 #include "GroupSites.h"
 
 #include "RowCost.h"
+#include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Raise/Demand.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "gatecc/Raise/RowIndependence.h"
-#include "dialects/Gate/IR/GateOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
@@ -41,7 +41,8 @@ static std::string otherNeed(Operation *op, Literal literal, Operation *select,
       continue;
     auto uses = user == use.getOwner() ? rowUses(user) : std::nullopt;
     if (!contains(demand.of(user), literal))
-      return describe(op) + " is also needed by " + describe(user) + " for other rows";
+      return describe(op) + " is also needed by " + describe(user) +
+             " for other rows";
     if (!uses || (*uses)[use.getOperandNumber()].kind == RowUse::Whole)
       return describe(user) + " reads all rows of " + describe(op);
   }
@@ -50,8 +51,8 @@ static std::string otherNeed(Operation *op, Literal literal, Operation *select,
 
 /// Walks from a branch to what it needs, as long as only rows with `literal`
 /// need it, and says what ends the walk; "" if nothing heavy is lost by that.
-static std::string obstacle(Value branch, Literal literal, Operation *select, Demand &demand,
-                            double &cost) {
+static std::string obstacle(Value branch, Literal literal, Operation *select,
+                            Demand &demand, double &cost) {
   Block &block = *select->getBlock();
   SmallVector<Value> work{branch};
   llvm::DenseSet<Operation *> seen{select};
@@ -84,7 +85,8 @@ static void reportSelect(Operation *op, const Elementary &match, Demand &demand,
                          SmallVectorImpl<Attribute> &report) {
   Block &block = *op->getBlock();
   auto isHeavy = [&](unsigned branch) {
-    return match.operands[branch] && hasProductBehind(match.operands[branch], block);
+    return match.operands[branch] &&
+           hasProductBehind(match.operands[branch], block);
   };
   std::string reason;
   auto condition = demand.literal(match.operands[0]);
@@ -99,21 +101,25 @@ static void reportSelect(Operation *op, const Elementary &match, Demand &demand,
     double cost = 0;
     for (unsigned branch : {1u, 2u})
       if (reason.empty() && match.operands[branch])
-        reason = obstacle(match.operands[branch], branch == 1 ? *condition : !*condition, op,
-                          demand, cost);
+        reason =
+            obstacle(match.operands[branch],
+                     branch == 1 ? *condition : !*condition, op, demand, cost);
     if (reason.empty())
-      reason = "too little work (" + std::to_string(int64_t(cost)) + " operations per row)";
+      reason = "too little work (" + std::to_string(int64_t(cost)) +
+               " operations per row)";
   }
   StringRef name = nodeName(op->getLoc());
   Builder builder(op->getContext());
   report.push_back(reportEntry(op->getContext(), name, "skip",
-                               builder.getStrArrayAttr(ArrayRef(name)), "refused", reason));
+                               builder.getStrArrayAttr(ArrayRef(name)),
+                               "refused", reason));
 }
 
 static void reportBlock(Block &block, SmallVectorImpl<Attribute> &report) {
   std::optional<Demand> demand;
   for (Operation &op : block) {
-    if (auto match = matchElementary(&op); match && match->kind == Elementary::Select) {
+    if (auto match = matchElementary(&op);
+        match && match->kind == Elementary::Select) {
       if (!demand)
         demand.emplace(block);
       reportSelect(&op, *match, *demand, report);
@@ -124,7 +130,8 @@ static void reportBlock(Block &block, SmallVectorImpl<Attribute> &report) {
   }
 }
 
-void raise::reportRefusals(ModuleOp module, SmallVectorImpl<Attribute> &report) {
+void raise::reportRefusals(ModuleOp module,
+                           SmallVectorImpl<Attribute> &report) {
   for (auto function : module.getOps<func::FuncOp>())
     for (Block &block : function.getBody())
       reportBlock(block, report);

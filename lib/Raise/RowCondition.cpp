@@ -14,7 +14,8 @@ using namespace gatecc::raise;
 
 std::optional<Elementary> raise::matchElementary(Operation *op) {
   auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
-  if (!generic || generic->getNumResults() != 1 || !generic.hasPureTensorSemantics() ||
+  if (!generic || generic->getNumResults() != 1 ||
+      !generic.hasPureTensorSemantics() ||
       generic.getNumParallelLoops() != generic.getNumLoops() ||
       !generic.getIndexingMapMatchingResult(generic->getResult(0)).isIdentity())
     return std::nullopt;
@@ -69,11 +70,13 @@ std::optional<Elementary> raise::matchElementary(Operation *op) {
 static bool hasOneBitPerRow(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
   return type && type.getElementType().isInteger(1) && type.getRank() >= 1 &&
-         llvm::all_of(type.getShape().drop_front(), [](int64_t extent) { return extent == 1; });
+         llvm::all_of(type.getShape().drop_front(),
+                      [](int64_t extent) { return extent == 1; });
 }
 
 std::optional<ConditionRoot> raise::rowCondition(Value value) {
-  auto type = dyn_cast_or_null<RankedTensorType>(value ? value.getType() : Type());
+  auto type =
+      dyn_cast_or_null<RankedTensorType>(value ? value.getType() : Type());
   if (!type || type.getRank() < 1 || !type.getElementType().isInteger(1))
     return std::nullopt;
   ConditionRoot root{value, false};
@@ -87,13 +90,16 @@ std::optional<ConditionRoot> raise::rowCondition(Value value) {
     unsigned operand = 0;
     bool flips = false;
     if (auto match = matchElementary(op);
-        match && (match->kind == Elementary::Copy || match->kind == Elementary::Not)) {
+        match &&
+        (match->kind == Elementary::Copy || match->kind == Elementary::Not)) {
       operand = match->inputs[0];
       flips = match->kind == Elementary::Not;
-    } else if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op)) {
+    } else if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                    tensor::CastOp>(op)) {
       return best;
     }
-    auto uses = followedDims(op, cast<OpResult>(root.value).getResultNumber(), 0);
+    auto uses =
+        followedDims(op, cast<OpResult>(root.value).getResultNumber(), 0);
     if (!uses || !((*uses)[operand] == RowUse{RowUse::Follows, 0}))
       return best;
     root.value = op->getOperand(operand);
@@ -104,6 +110,7 @@ std::optional<ConditionRoot> raise::rowCondition(Value value) {
 bool raise::isIdentityOperand(Operation *op, int64_t input) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
   return generic && input >= 0 &&
-         generic.getDpsInputs()[input].getType() == generic->getResult(0).getType() &&
+         generic.getDpsInputs()[input].getType() ==
+             generic->getResult(0).getType() &&
          generic.getIndexingMapsArray()[input].isIdentity();
 }

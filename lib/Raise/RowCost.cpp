@@ -9,7 +9,9 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-static double known(int64_t extent) { return ShapedType::isDynamic(extent) ? 1.0 : extent; }
+static double known(int64_t extent) {
+  return ShapedType::isDynamic(extent) ? 1.0 : extent;
+}
 
 static double contractCost(gate::ContractOp op) {
   auto rows = cast<RankedTensorType>(op.getRows().getType());
@@ -54,7 +56,8 @@ bool raise::isProduct(Operation *op) {
     return true;
   if (auto apply = dyn_cast<gate::ApplyOp>(op))
     return llvm::any_of(apply.getBodies(), [](Region &body) {
-      return llvm::any_of(body.front(), [](Operation &inner) { return isProduct(&inner); });
+      return llvm::any_of(body.front(),
+                          [](Operation &inner) { return isProduct(&inner); });
     });
   auto structured = dyn_cast<linalg::LinalgOp>(op);
   return structured && linalg::isaContractionOpInterface(structured);
@@ -76,5 +79,6 @@ StringRef raise::nodeName(Value value) { return nodeName(value.getLoc()); }
 
 std::string raise::describe(Operation *op) {
   StringRef name = nodeName(op->getLoc());
-  return name.empty() ? op->getName().getStringRef().str() : "'" + name.str() + "'";
+  return name.empty() ? op->getName().getStringRef().str()
+                      : "'" + name.str() + "'";
 }

@@ -23,12 +23,14 @@ static bool isStatic(Value value, unsigned dim, int64_t extent) {
 
 /// The loops of a structured op are independent in a parallel loop that no
 /// operand reads through anything but a plain index.
-static std::optional<Uses> followLinalg(linalg::LinalgOp op, unsigned result, int64_t dim) {
+static std::optional<Uses> followLinalg(linalg::LinalgOp op, unsigned result,
+                                        int64_t dim) {
   if (!op.hasPureTensorSemantics())
     return std::nullopt;
   AffineMap resultMap = op.getIndexingMapMatchingResult(op->getResult(result));
   auto loop = dyn_cast<AffineDimExpr>(resultMap.getResult(dim));
-  if (!loop || op.getIteratorTypesArray()[loop.getPosition()] != utils::IteratorType::parallel)
+  if (!loop || op.getIteratorTypesArray()[loop.getPosition()] !=
+                   utils::IteratorType::parallel)
     return std::nullopt;
   Uses uses = wholeUses(op);
   for (OpOperand &operand : op->getOpOperands()) {
@@ -36,7 +38,8 @@ static std::optional<Uses> followLinalg(linalg::LinalgOp op, unsigned result, in
     for (auto [position, expr] : llvm::enumerate(map.getResults())) {
       if (!expr.isFunctionOfDim(loop.getPosition()))
         continue;
-      if (expr != loop || uses[operand.getOperandNumber()].kind == RowUse::Follows)
+      if (expr != loop ||
+          uses[operand.getOperandNumber()].kind == RowUse::Follows)
         return std::nullopt;
       uses[operand.getOperandNumber()] = {RowUse::Follows, int64_t(position)};
     }
@@ -59,11 +62,13 @@ static std::optional<Uses> followLinalg(linalg::LinalgOp op, unsigned result, in
 
 /// A dimension of the expanded side and the collapsed one stand for each other
 /// if all the others of its group are 1.
-static std::optional<int64_t> matchGroup(ArrayRef<ReassociationIndices> groups, Value expanded,
-                                         int64_t dim, bool dimIsExpanded) {
+static std::optional<int64_t> matchGroup(ArrayRef<ReassociationIndices> groups,
+                                         Value expanded, int64_t dim,
+                                         bool dimIsExpanded) {
   auto isOneButOne = [&](const ReassociationIndices &group, int64_t kept) {
-    return llvm::all_of(
-        group, [&](int64_t d) { return d == kept || isStatic(expanded, d, 1); });
+    return llvm::all_of(group, [&](int64_t d) {
+      return d == kept || isStatic(expanded, d, 1);
+    });
   };
   if (!dimIsExpanded) {
     const ReassociationIndices &group = groups[dim];
@@ -78,7 +83,8 @@ static std::optional<int64_t> matchGroup(ArrayRef<ReassociationIndices> groups, 
   }
   for (auto [index, group] : llvm::enumerate(groups))
     if (llvm::is_contained(group, dim))
-      return isOneButOne(group, dim) ? std::optional<int64_t>(index) : std::nullopt;
+      return isOneButOne(group, dim) ? std::optional<int64_t>(index)
+                                     : std::nullopt;
   return std::nullopt;
 }
 
@@ -106,7 +112,8 @@ static std::optional<Uses> followContract(gate::ContractOp op, int64_t dim) {
   uses[0] = {RowUse::Follows, 0};
   unsigned firstExtra = 1 + op.getWeights().size();
   for (unsigned i = 0, e = op.getExtras().size(); i < e; ++i)
-    if (op.getExtent(i) == gate::ExtentKind::Row || op.getExtent(i) == gate::ExtentKind::Full)
+    if (op.getExtent(i) == gate::ExtentKind::Row ||
+        op.getExtent(i) == gate::ExtentKind::Full)
       uses[firstExtra + i] = {RowUse::Follows, 0};
   return uses;
 }
@@ -135,19 +142,22 @@ static std::optional<Uses> followPlanOps(Operation *op, int64_t dim) {
   return std::nullopt;
 }
 
-std::optional<Uses> raise::followedDims(Operation *op, unsigned result, int64_t dim) {
+std::optional<Uses> raise::followedDims(Operation *op, unsigned result,
+                                        int64_t dim) {
   if (auto structured = dyn_cast<linalg::LinalgOp>(op))
     return followLinalg(structured, result, dim);
   Uses uses = wholeUses(op);
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-    auto source = matchGroup(expand.getReassociationIndices(), expand.getResult(), dim, true);
+    auto source = matchGroup(expand.getReassociationIndices(),
+                             expand.getResult(), dim, true);
     if (!source)
       return std::nullopt;
     uses[0] = {RowUse::Follows, *source};
     return uses;
   }
   if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
-    auto source = matchGroup(collapse.getReassociationIndices(), collapse.getSrc(), dim, false);
+    auto source = matchGroup(collapse.getReassociationIndices(),
+                             collapse.getSrc(), dim, false);
     if (!source)
       return std::nullopt;
     uses[0] = {RowUse::Follows, *source};
@@ -208,7 +218,8 @@ bool raise::isPlanSpace(Value value) {
          isa_and_nonnull<gate::ApplyOp>(value.getDefiningOp());
 }
 
-void raise::forEachUsedValue(Operation *op, llvm::function_ref<void(Value)> visit) {
+void raise::forEachUsedValue(Operation *op,
+                             llvm::function_ref<void(Value)> visit) {
   for (Value operand : op->getOperands())
     visit(operand);
   if (op->getNumRegions() == 0)

@@ -32,7 +32,8 @@ struct TestPrintDemand : gatecc::impl::TestPrintDemandBase<TestPrintDemand> {
           llvm::outs() << " true";
         for (auto [index, literal] : llvm::enumerate(term)) {
           StringRef atom = nodeName(demand.atom(literal.atom));
-          llvm::outs() << (index ? " and" : "") << (literal.negated ? " not " : " ")
+          llvm::outs() << (index ? " and" : "")
+                       << (literal.negated ? " not " : " ")
                        << (atom.empty() ? StringRef("?") : atom);
         }
         llvm::outs() << "\n";

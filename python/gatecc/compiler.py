@@ -70,7 +70,11 @@ def compile(
         command.append("--assume-finite")
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
         )
     except OSError as error:
         raise CompileError(f"cannot run {command[0]}: {error.strerror}") from error

@@ -76,7 +76,7 @@ def test_files_that_are_none(tmp_path, out):
     refusal(tmp_path / "missing.onnx", out)
     (tmp_path / "folder.onnx").mkdir()
     refusal(tmp_path / "folder.onnx", out)
-    (tmp_path / "model.txt").write_bytes(EXIT.read_bytes())
+    (tmp_path / "model.txt").write_text("a model")
     refusal(tmp_path / "model.txt", out)
 
 
@@ -201,10 +201,6 @@ def _attribute(m):
     node(m, "exit0/softmax").attribute[0].i = 7
 
 
-def _opset(m):
-    m.opset_import[0].version = 999
-
-
 def _old_opset(m):
     m.opset_import[0].version = 7
 
@@ -229,7 +225,6 @@ def _old_opset(m):
         (_complex, ["x"]),
         (_mixed, ["stage0/up"]),
         (_attribute, ["exit0/softmax"]),
-        (_opset, ["999"]),
         (_old_opset, ["7"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -327,14 +322,14 @@ def json_model(tmp_path):
         (lambda d: d["nodes"][0].pop("op"), ["/nodes/0"]),
         (lambda d: d["nodes"][0].update(op="gate.unknown"), ["gate.unknown"]),
         (lambda d: d["nodes"][0].update(inputs=["nowhere"]), ["/nodes/0", "nowhere"]),
-        (lambda d: d["nodes"][0].update(inputs=["x", "@none"]), ["@none"]),
+        (lambda d: d["nodes"][0].update(inputs=["x", "@none"]), ["none"]),
         (lambda d: d["nodes"][0].update(outputs=["x"]), ["/nodes/0"]),
         (lambda d: d["nodes"][1].update(name="embed"), ["embed"]),
         (lambda d: d["nodes"][1].update(color="red"), ["/nodes/1", "color"]),
         (lambda d: d["nodes"][3]["attributes"].update(top_k=9), ["block0/experts"]),
         (lambda d: d["nodes"][3]["attributes"].update(top_k=0), ["/nodes/3"]),
         (lambda d: d["nodes"][3]["attributes"].update(top_k="2"), ["/nodes/3"]),
-        (lambda d: d["nodes"][3]["attributes"].update(score="best"), ["best"]),
+        (lambda d: d["nodes"][3]["attributes"].update(score="best"), ["/score"]),
         (lambda d: d["nodes"][4].pop("body"), ["/nodes/4"]),
         (lambda d: d["nodes"][4]["body"].update(result="none"), ["none"]),
         (

@@ -63,18 +63,27 @@ public:
   bool dependsOn(mlir::Value value, mlir::Operation *op);
 
 private:
-  std::optional<bool> evaluate(mlir::Value condition, const Term &known,
-                               llvm::DenseMap<unsigned, std::optional<bool>> &seen);
+  /// A disjunction or conjunction of two row conditions.
+  struct Logic {
+    bool isOr;
+    Literal sides[2];
+  };
+  const std::optional<Logic> &logic(unsigned atom);
+  std::optional<bool>
+  evaluate(unsigned atom, const Term &known,
+           llvm::DenseMap<unsigned, std::optional<bool>> &seen);
   unsigned atomOf(mlir::Value value);
   void demandOperands(mlir::Operation *op);
   /// Joins `term` into the demand on the op that defines `value`.
   void demand(mlir::Value value, const Term &term);
-  bool addConsequences(Term &term, Literal literal);
+  void addConsequences(Term &term, Literal known,
+                       llvm::SmallVectorImpl<Literal> &added);
   const llvm::DenseSet<mlir::Operation *> &slice(mlir::Value value);
 
   mlir::Block &block;
   llvm::SmallVector<mlir::Value> atoms;
   llvm::DenseMap<mlir::Value, unsigned> atomNumbers;
+  llvm::DenseMap<unsigned, std::optional<Logic>> logics;
   llvm::DenseMap<mlir::Operation *, Term> terms;
   llvm::DenseMap<mlir::Value, llvm::DenseSet<mlir::Operation *>> slices;
   Term always;

@@ -28,8 +28,8 @@ struct RowUse {
 
 /// For each operand of `op`, how dimension `dim` of result `result` uses it;
 /// nothing if the dimension is not independent, which is the default.
-std::optional<llvm::SmallVector<RowUse>> followedDims(mlir::Operation *op, unsigned result,
-                                                      int64_t dim);
+std::optional<llvm::SmallVector<RowUse>>
+followedDims(mlir::Operation *op, unsigned result, int64_t dim);
 
 /// The same for dimension 0 of all results at once: nothing unless all of them
 /// agree, and unless every operand that follows does so in its dimension 0.
@@ -45,7 +45,8 @@ bool isPlanSpace(mlir::Value value);
 
 /// Calls `visit` for every value that `op` reads, those that its regions use
 /// from above included.
-void forEachUsedValue(mlir::Operation *op, llvm::function_ref<void(mlir::Value)> visit);
+void forEachUsedValue(mlir::Operation *op,
+                      llvm::function_ref<void(mlir::Value)> visit);
 
 } // namespace gatecc::raise
 

@@ -102,13 +102,8 @@ FlatSymbolRefAttr JsonImporter::importSite(const Node &node, StringRef kind,
                                            int64_t groups) {
   // Which groups does an apply on this plan work on?
   SmallVector<double> cost(groups, 0.0);
-  const std::string &plan = node.outputs->items[0].text;
-  for (const JsonValue &other : root.get("nodes")->items) {
-    const JsonValue *op = other.get("op"), *inputs = other.get("inputs"),
-                    *attributes = other.get("attributes");
-    if (!op || op->text != "gate.apply" || !inputs ||
-        inputs->items.size() != 2 || inputs->items[1].text != plan)
-      continue;
+  for (const JsonValue *apply : applies.lookup(node.outputs->items[0].text)) {
+    const JsonValue *attributes = apply->get("attributes");
     int64_t first = 0, last = groups;
     const JsonValue *range = attributes ? attributes->get("groups") : nullptr;
     if (range && range->items.size() == 2) {

@@ -21,26 +21,42 @@ using namespace gatecc;
 /// The version of the ONNX operators that the JSON form speaks.
 static constexpr int64_t opset = 21;
 
+/// Where each line of the text begins.
+static std::vector<size_t> findLines(StringRef text) {
+  std::vector<size_t> starts{0};
+  for (size_t at = text.find('\n'); at != StringRef::npos;
+       at = text.find('\n', at + 1))
+    starts.push_back(at + 1);
+  return starts;
+}
+
 JsonImporter::JsonImporter(MLIRContext *context, StringRef path, StringRef text,
                            const JsonValue &root)
     : context(context), path(path), text(text), root(root),
       fileLoc(FileLineColLoc::get(context, path, 0, 0)), builder(context),
-      dataFiles(path) {}
+      dataFiles(path), lineStarts(findLines(text)) {}
 
 //===-- Errors and the shape of the document
 //--------------------------------===//
 
+/// The line, from 1, of a byte.
+static unsigned findLine(ArrayRef<size_t> lineStarts, size_t offset) {
+  return llvm::upper_bound(lineStarts, offset) - lineStarts.begin();
+}
+
 static Location textLocation(MLIRContext *context, StringRef path,
-                             StringRef text, size_t offset) {
-  StringRef before = text.take_front(offset);
-  unsigned line = 1 + before.count('\n');
-  unsigned column =
-      1 + before.size() - (before.contains('\n') ? before.rfind('\n') + 1 : 0);
-  return FileLineColLoc::get(context, path, line, column);
+                             ArrayRef<size_t> lineStarts, size_t offset) {
+  unsigned line = findLine(lineStarts, offset);
+  return FileLineColLoc::get(context, path, line,
+                             1 + offset - lineStarts[line - 1]);
 }
 
 Location JsonImporter::locOf(const JsonValue &value) {
-  return textLocation(context, path, text, value.offset);
+  return textLocation(context, path, lineStarts, value.offset);
+}
+
+unsigned JsonImporter::lineOf(size_t offset) {
+  return findLine(lineStarts, offset);
 }
 
 /// "/nodes/3/inputs/1: ", or nothing for the document itself.
@@ -170,11 +186,10 @@ JsonImporter::checkOperators(const JsonValue &nodes,
     if (op && op->kind == JsonValue::String && !isGateOp(op->text) &&
         !findOperator(op->text, "", opset)) {
       const JsonValue *name = json.get("name");
-      unsupported.push_back(
-          (Twine(jsonPointer(root, op)) + " '" + op->text + "' (node '" +
-           (name ? name->text : "") + "', line " +
-           Twine(1 + text.take_front(op->offset).count('\n')) + ")")
-              .str());
+      unsupported.push_back((Twine(jsonPointer(root, op)) + " '" + op->text +
+                             "' (node '" + (name ? name->text : "") +
+                             "', line " + Twine(lineOf(op->offset)) + ")")
+                                .str());
     }
     if (body)
       if (const JsonValue *inner = body->get("nodes"))
@@ -227,6 +242,7 @@ OwningOpRef<ModuleOp> JsonImporter::run() {
   entry = function.addEntryBlock();
   builder.setInsertionPointToEnd(entry);
   graph.emplace(*module, builder);
+  indexApplies(*nodes);
   if (failed(openWeights()) || failed(importInputs(*inputs)) ||
       failed(importNodes(*nodes, values, /*inBody=*/false)) ||
       failed(importOutputs(*outputs)))
@@ -371,6 +387,14 @@ LogicalResult JsonImporter::openWeights() {
   return success();
 }
 
+void JsonImporter::indexApplies(const JsonValue &nodes) {
+  for (const JsonValue &node : nodes.items) {
+    const JsonValue *op = node.get("op"), *inputs = node.get("inputs");
+    if (op && op->text == "gate.apply" && inputs && inputs->items.size() == 2)
+      applies[inputs->items[1].text].push_back(&node);
+  }
+}
+
 LogicalResult JsonImporter::importNodes(const JsonValue &nodes, Scope &scope,
                                         bool inBody) {
   for (const JsonValue &json : nodes.items) {
@@ -460,7 +484,7 @@ OwningOpRef<ModuleOp> gatecc::importJson(MLIRContext &context, StringRef path) {
   std::string error;
   size_t offset = 0;
   if (!parseJson(text.data(), text.size(), root, error, offset)) {
-    emitError(textLocation(&context, path, text, offset))
+    emitError(textLocation(&context, path, findLines(text), offset))
         << "not JSON: " << error;
     return {};
   }

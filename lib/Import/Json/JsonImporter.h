@@ -42,6 +42,7 @@ private:
   //------------------------------===//
 
   mlir::Location locOf(const JsonValue &value);
+  unsigned lineOf(size_t offset);
   mlir::LogicalResult fail(const JsonValue &value, const llvm::Twine &reason);
   mlir::LogicalResult fail(const Node &node, const JsonValue &value,
                            const llvm::Twine &reason);
@@ -65,6 +66,8 @@ private:
   mlir::LogicalResult importInputs(const JsonValue &inputs);
   mlir::LogicalResult importOutputs(const JsonValue &outputs);
   mlir::LogicalResult openWeights();
+  /// Notes which gate.apply nodes work on which plan.
+  void indexApplies(const JsonValue &nodes);
   mlir::LogicalResult importNodes(const JsonValue &nodes, Scope &scope,
                                   bool inBody);
   mlir::LogicalResult importOperator(const Node &node, Scope &scope);
@@ -129,6 +132,8 @@ private:
   Scope values;
   llvm::DenseMap<mlir::Value, Plan> plans;
   llvm::StringSet<> nodeNames;
+  std::vector<size_t> lineStarts;
+  llvm::StringMap<llvm::SmallVector<const JsonValue *, 1>> applies; // by plan
 };
 
 /// The type of a dtype of the JSON form, or of safetensors if so; null if none.

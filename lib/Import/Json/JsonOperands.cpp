@@ -93,7 +93,7 @@ FailureOr<Value> JsonImporter::readWeight(const JsonValue &operand) {
   auto it = weights->tensors.find(name);
   if (it == weights->tensors.end())
     return fail(operand, "the weights' file has no tensor '" + name + "'");
-  const SafeTensor &tensor = it->second;
+  SafeTensor &tensor = it->second;
   Type element = safetensorsType(context, tensor.dtype);
   if (!element)
     return fail(operand, "tensor '" + name + "' has dtype '" + tensor.dtype +
@@ -111,9 +111,12 @@ FailureOr<Value> JsonImporter::readWeight(const JsonValue &operand) {
                              " bytes of data where its shape and dtype need " +
                              Twine(size));
   StringRef bytes = weights->buffer->getBuffer().substr(tensor.offset, size);
-  if (element.isInteger(1) && !areBools(bytes))
-    return fail(operand,
-                "tensor '" + name + "' holds bools that are neither 0 nor 1");
+  if (element.isInteger(1) && !tensor.areBoolsChecked) {
+    if (!areBools(bytes))
+      return fail(operand,
+                  "tensor '" + name + "' holds bools that are neither 0 nor 1");
+    tensor.areBoolsChecked = true;
+  }
   if (size <= smallConstantBytes)
     return graph->denseConstant(name, denseFromBytes(type, bytes));
   return graph->weight(name, type, weightsPath, tensor.offset,

@@ -16,6 +16,7 @@ struct SafeTensor {
   std::string dtype; // "F32" and the like
   llvm::SmallVector<int64_t> shape;
   uint64_t offset, size; // in the file, in bytes; inside it
+  bool areBoolsChecked = false;
 };
 
 struct Safetensors {

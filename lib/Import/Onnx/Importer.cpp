@@ -116,8 +116,9 @@ Attribute OnnxImporter::dimAttribute(const proto::Dimension &dimension,
     if (base.empty() || llvm::isDigit(base[0]))
       base = "_" + base;
     name = base;
-    for (unsigned i = 1; !usedDimNames.insert(name).second; ++i)
-      name = base + "_" + std::to_string(i);
+    unsigned &suffix = dimSuffixes[base];
+    while (!usedDimNames.insert(name).second)
+      name = base + "_" + std::to_string(++suffix);
   }
   return builder.getStringAttr(name);
 }
@@ -306,7 +307,8 @@ FlatSymbolRefAttr OnnxImporter::importWeight(const TensorContent &content,
   } else {
     state.addAttribute("file", builder.getStringAttr(content.file));
     state.addAttribute("offset", builder.getI64IntegerAttr(content.offset));
-    state.addAttribute("strides", builder.getDenseI64ArrayAttr(contiguousStrides(type)));
+    state.addAttribute("strides",
+                       builder.getDenseI64ArrayAttr(contiguousStrides(type)));
   }
   Operation *weight = detached.create(state);
   return FlatSymbolRefAttr::get(symbols->insert(weight, Block::iterator(main)));

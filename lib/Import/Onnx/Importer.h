@@ -55,6 +55,8 @@ private:
 
   mlir::LogicalResult fail(const llvm::Twine &reason);
   mlir::LogicalResult fail(const proto::Node &node, const llvm::Twine &reason);
+  /// Counts work that calls of functions repeat; fails when it is too much.
+  mlir::LogicalResult spend(const proto::Node &node, uint64_t work);
   mlir::Location nodeLoc(llvm::StringRef name, unsigned index);
   std::string nodeName(const proto::Node &node, const Frame &frame);
 
@@ -123,7 +125,8 @@ private:
   llvm::StringSet<> warnedDomains;
   llvm::StringMap<std::string> dimNames;
   llvm::StringSet<> usedDimNames;
-  uint64_t numNodes = 0;
+  llvm::StringMap<unsigned> dimSuffixes; // the last one tried, for a name
+  uint64_t numNodes = 0, callWork = 0;
   unsigned depth = 0;
 };
 

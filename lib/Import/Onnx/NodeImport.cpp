@@ -15,11 +15,21 @@ using wire::Kind;
 
 /// Functions that call functions can make a small file a huge graph.
 static constexpr uint64_t maxNodes = 1 << 20;
+/// Names, inputs and attributes that calls repeat, in units of one or of bytes.
+static constexpr uint64_t maxCallWork = 1 << 24;
 /// Bodies and calls inside each other.
 static constexpr unsigned maxNesting = 48;
 
 LogicalResult OnnxImporter::fail(const proto::Node &node, const Twine &reason) {
   return emitError(fileLoc) << describeNode(node) << ": " << reason;
+}
+
+LogicalResult OnnxImporter::spend(const proto::Node &node, uint64_t work) {
+  callWork += work;
+  if (callWork > maxCallWork)
+    return fail(node,
+                "its function makes the model too large when it is inlined");
+  return success();
 }
 
 std::string OnnxImporter::nodeName(const proto::Node &node,
@@ -223,6 +233,10 @@ LogicalResult OnnxImporter::importCall(const proto::Node &node,
   if (depth >= maxNesting)
     return fail(node, "bodies and calls are nested more than 48 deep");
   ++depth;
+  if (failed(spend(node, function.inputs.size() + function.outputs.size() +
+                             function.opsets.size() +
+                             function.defaults.size())))
+    return failure();
   if (inputs.size() > function.inputs.size() ||
       node.outputs.size() > function.outputs.size())
     return fail(node, "has more inputs or outputs than its function");
@@ -284,6 +298,14 @@ LogicalResult OnnxImporter::importNode(const proto::Node &node, unsigned index,
     return fail(node, "the model has more than a million nodes");
   StringRef domain = canonicalDomain(node.domain);
   std::string name = nodeName(node, frame);
+  if (frame.function) {
+    uint64_t bytes = 8 * name.size();
+    for (const proto::Attribute &attribute : node.attributes)
+      bytes += attribute.message.size();
+    if (failed(spend(node,
+                     node.inputs.size() + node.outputs.size() + bytes / 1024)))
+      return failure();
+  }
   Location loc = nodeLoc(name, index);
 
   SmallVector<Value> inputs;

@@ -126,7 +126,7 @@ std::optional<GraphBuilder::View> GraphBuilder::viewOf(Value value) {
 Value GraphBuilder::makeView(View view) {
   auto type = RankedTensorType::get(view.shape, view.element);
   if (view.weight)
-    return weight((view.weight.getSymName() + ".view").str(), type, *view.weight.getFile(),
+    return weight((view.weight.getSymName().split(".view").first + ".view").str(), type, *view.weight.getFile(),
                   view.offset, view.strides);
   if (view.value.isSplat())
     return constant(view.value.resizeSplat(type));

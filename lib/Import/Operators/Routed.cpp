@@ -124,6 +124,8 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
   Extents shape = g.shapeOf(input), logitShape = g.shapeOf(call.operand(1));
   if (failed(checkFloat(g, input)) || failed(checkFloat(g, call.operand(1))))
     return failure();
+  if (elementOf(input).isF64())
+    return g.fail("expects f32, f16 or bf16, got f64");
   for (unsigned index = 2; index < call.operands.size(); ++index)
     if (call.operand(index) && elementOf(call.operand(index)) != elementOf(input))
       return g.fail("expects experts with the input's element type");

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What compiled code records of its decisions. Counts are added: the arrays
+// start at zero each run, and a site in a loop is recorded more than once.
+#include "kernels.h"
+
+extern "C" void gatecc_record_plan(const gatecc_frame *f, int64_t site,
+                                   int64_t first, const int32_t *offsets,
+                                   int64_t groups, int64_t rows) {
+  if (!f->site_rows)
+    return;
+  f->site_rows[site] += rows;
+  for (int64_t g = 0; g < groups; ++g)
+    f->site_groups[first + g] += offsets[g + 1] - offsets[g];
+}
+
+extern "C" void gatecc_record_exit(const gatecc_frame *f, int64_t site,
+                                   int64_t first, int64_t level,
+                                   const int32_t *offsets, int64_t rows) {
+  if (!f->site_rows)
+    return;
+  int64_t live = offsets[1], leaving = offsets[2] - offsets[1];
+  if (level == 0)
+    f->site_rows[site] += rows;
+  else
+    f->site_groups[first + level] -= live + leaving; // they came from above
+  f->site_groups[first + level] += leaving;
+  f->site_groups[first + level + 1] += live;
+}
