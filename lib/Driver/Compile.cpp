@@ -204,7 +204,10 @@ int Compilation::writeText() {
   } else if (command.upTo <= Level::Gate) {
     (*source)->setAttr(kLevel, StringAttr::get(&context, levelName(command.upTo)));
     (*source)->removeAttr(kProgramRecord);
-    stream << *source << "\n";
+    // Before sites exist, node names are in locations only.
+    OpPrintingFlags flags;
+    (*source)->print(stream, flags.enableDebugInfo(command.upTo == Level::Import));
+    stream << "\n";
   } else {
     for (auto [index, module] : llvm::enumerate(versions)) {
       if (index)
