@@ -2,6 +2,7 @@
 // The command that compiles: levels, versions for CPUs, weights, link, output.
 #include "lib/Driver/Commands.h"
 
+#include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/InitAll.h"
 #include "gatecc/Target/Link.h"
 #include "gatecc/Target/Object.h"
@@ -42,8 +43,8 @@ private:
   int writeBinary();
   int translate(llvm::LLVMContext &llvmContext,
                 std::vector<std::unique_ptr<llvm::Module>> &modules);
-  int emitAndLink(bool embedded, TemporaryFile *weights);
-  SmallVector<ModuleOp> modules();
+  int emitAndLink(bool embedded, TemporaryFile *weightsFile);
+  void keepWeights();
 
   /// The status for something that returned failure: the input's fault if it
   /// said why, and ours if it did not.
@@ -77,6 +78,7 @@ private:
   OwningOpRef<ModuleOp> source;
   Level level = Level::Import;
   std::vector<OwningOpRef<ModuleOp>> versions; // one for each CPU
+  std::vector<OwningOpRef<ModuleOp>> weights;  // the weights of each
   Level versionLevel = Level::Gate;
   ProgramDescription program;
   std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
@@ -93,9 +95,20 @@ const DialectRegistry &Compilation::registry() {
   return *all;
 }
 
-SmallVector<ModuleOp> Compilation::modules() {
+/// Copies the placed weights of every version: lowering to the level llvm
+/// drops them, since code knows them by number.
+void Compilation::keepWeights() {
+  for (OwningOpRef<ModuleOp> &version : versions) {
+    weights.push_back(ModuleOp::create(version->getLoc()));
+    for (Operation &op : version->getOps())
+      if (isa<gate::WeightOp, gate::PackedWeightOp>(op))
+        weights.back()->push_back(op.clone());
+  }
+}
+
+static SmallVector<ModuleOp> listOf(std::vector<OwningOpRef<ModuleOp>> &modules) {
   SmallVector<ModuleOp> list;
-  for (OwningOpRef<ModuleOp> &module : versions)
+  for (OwningOpRef<ModuleOp> &module : modules)
     list.push_back(*module);
   return list;
 }
@@ -204,7 +217,7 @@ int Compilation::writeText() {
   return kExitSuccess;
 }
 
-int Compilation::emitAndLink(bool embedded, TemporaryFile *weights) {
+int Compilation::emitAndLink(bool embedded, TemporaryFile *weightsFile) {
   auto llvmContext = createLLVMContext(context);
   std::vector<std::unique_ptr<llvm::Module>> translated;
   if (int status = translate(*llvmContext, translated))
@@ -233,17 +246,17 @@ int Compilation::emitAndLink(bool embedded, TemporaryFile *weights) {
   LinkError linkError;
   LinkKind kind = command.upTo == Level::Object ? LinkKind::Relocatable
                                                 : LinkKind::Library;
-  if (!linkObjects(objects, embedded && weights ? weights->path() : "",
+  if (!linkObjects(objects, embedded && weightsFile ? weightsFile->path() : "",
                    library->path(), kind, linkError)) {
     if (linkError.isFileSystem)
       return cannotWrite(command.output, linkError.message);
     return failedInternally("the linker: " + linkError.message);
   }
   tell("link");
-  if (weights && !embedded) {
+  if (weightsFile && !embedded) {
     SmallString<128> path(llvm::sys::path::parent_path(command.output));
     llvm::sys::path::append(path, program.weightsFile);
-    if (!weights->moveTo(path, error))
+    if (!weightsFile->moveTo(path, error))
       return cannotWrite(path, error);
   }
   if (!library->moveTo(command.output, error))
@@ -254,22 +267,22 @@ int Compilation::emitAndLink(bool embedded, TemporaryFile *weights) {
 int Compilation::writeBinary() {
   if (isSpecialFile(command.output))
     return cannotWrite(command.output, "it exists and is not an ordinary file");
-  FailureOr<uint64_t> bytes = placedBytes(modules());
+  FailureOr<uint64_t> bytes = placedBytes(listOf(weights));
   if (mlir::failed(bytes))
     return failed("the layout of the weights");
   program.weightBytes = *bytes;
   bool embedded = command.upTo == Level::Object ||
                   command.weights == WeightsPlace::Embed ||
                   (command.weights == WeightsPlace::Automatic && *bytes < kMaxEmbedded);
-  std::unique_ptr<TemporaryFile> weights;
+  std::unique_ptr<TemporaryFile> file;
   if (*bytes) {
     std::string error;
-    weights = TemporaryFile::create(command.output, error);
-    if (!weights)
+    file = TemporaryFile::create(command.output, error);
+    if (!file)
       return cannotWrite(command.output, error);
     if (mlir::failed(writeWeights(
-            modules(), embedded ? WeightContainer::Object : WeightContainer::File,
-            weights->path(), command.output, program.weightsHash)))
+            listOf(weights), embedded ? WeightContainer::Object : WeightContainer::File,
+            file->path(), command.output, program.weightsHash)))
       return failed("the evaluation of the weights");
     if (!embedded) {
       StringRef name = llvm::sys::path::filename(command.output);
@@ -278,7 +291,7 @@ int Compilation::writeBinary() {
     }
     tell(llvm::Twine(*bytes) + " bytes of weights");
   }
-  return emitAndLink(embedded, weights.get());
+  return emitAndLink(embedded, file.get());
 }
 
 int Compilation::run() {
@@ -317,8 +330,9 @@ int Compilation::run() {
   if (command.upTo <= Level::Kernel)
     return writeText();
   // Text at the level llvm has its weights placed already.
-  if (level < Level::Llvm && mlir::failed(layoutWeights(modules())))
+  if (level < Level::Llvm && mlir::failed(layoutWeights(listOf(versions))))
     return failed("the layout of the weights");
+  keepWeights();
   versionLevel = std::max(level, Level::Kernel);
   for (auto [index, cpu] : llvm::enumerate(command.cpus)) {
     if (int status = lower(*versions[index], Level::Llvm, &cpu))

@@ -2,6 +2,7 @@
 // Demand analysis over the ops of one block, in reverse order.
 #include "gatecc/Raise/Demand.h"
 
+#include "RowCost.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "gatecc/Raise/RowIndependence.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -36,10 +37,15 @@ static void intersect(Term &term, const Term &other) {
 
 Demand::Demand(Block &block) : block(block) {
   // Number the conditions in program order, whatever order they are met in.
-  for (Operation &op : block)
+  for (Operation &op : block) {
     for (Value result : op.getResults())
       if (auto root = rowCondition(result))
         atomOf(root->value);
+    double before = 0;
+    forEachUsedValue(
+        &op, [&](Value used) { before = std::max(before, depth(used)); });
+    depths[&op] = before + 1 + rowCost(&op);
+  }
   for (Operation &op : llvm::reverse(block)) {
     Term &term = terms[&op];
     Term kept;
@@ -186,6 +192,26 @@ bool Demand::dependsOn(Value value, Operation *op) {
   return slice(value).contains(op);
 }
 
+/// The cost of the longest way from the block's arguments to a value.
+double Demand::depth(Value value) {
+  Operation *op = value.getDefiningOp();
+  auto found = depths.find(op);
+  return found == depths.end() ? 0 : found->second;
+}
+
+/// Of two conditions the one that may be left out must not feed the other; it
+/// should be one that nothing else asks for, or else the one that is known
+/// later.
+bool Demand::isLazyOperand(Value value, Value other) {
+  if (value.hasOneUse() != other.hasOneUse())
+    return value.hasOneUse();
+  if (depth(value) != depth(other))
+    return depth(value) > depth(other);
+  Operation *op = value.getDefiningOp(), *otherOp = other.getDefiningOp();
+  return op && otherOp && op->getBlock() == otherOp->getBlock() &&
+         otherOp->isBeforeInBlock(op);
+}
+
 void Demand::demand(Value value, const Term &term) {
   Operation *op = value.getDefiningOp();
   if (!op || op->getBlock() != &block)
@@ -237,15 +263,10 @@ void Demand::demandOperands(Operation *op) {
     auto left = literal(match->operands[0]),
          right = literal(match->operands[1]);
     if (left && right && rowCondition(op->getResult(0))) {
-      // Lazy in one operand only: the one that comes later, so the other one
-      // does not depend on it.
-      Operation *first = match->operands[0].getDefiningOp();
-      Operation *second = match->operands[1].getDefiningOp();
-      bool isLeftLater = first && first->getBlock() == &block &&
-                         (!second || second->getBlock() != &block ||
-                          second->isBeforeInBlock(first));
-      unsigned lazy = isLeftLater ? 0 : 1;
-      Literal strict = isLeftLater ? *right : *left;
+      // Lazy in one operand only.
+      unsigned lazy =
+          isLazyOperand(match->operands[0], match->operands[1]) ? 0 : 1;
+      Literal strict = lazy == 0 ? *right : *left;
       wanted[match->inputs[lazy]] =
           plus(match->kind == Elementary::Or ? !strict : strict);
     }

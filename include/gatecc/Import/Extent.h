@@ -12,9 +12,9 @@
 
 namespace gatecc {
 
-/// coefficient * symbol_1 * symbol_2 * ...; the symbols are numbers given out by
-/// a GraphBuilder, sorted, repeated for powers. Constants have no symbols; only
-/// they may be negative (in shape computations, -1 stands for "infer").
+/// coefficient * symbol_1 * symbol_2 * ...; the symbols are numbers given out
+/// by a GraphBuilder, sorted, repeated for powers. Constants have no symbols;
+/// only they may be negative (in shape computations, -1 stands for "infer").
 class Extent {
 public:
   Extent(int64_t constant = 1) : coefficient(constant) {}
@@ -25,7 +25,9 @@ public:
   }
 
   bool isConstant() const { return symbols.empty(); }
-  bool isConstant(int64_t value) const { return isConstant() && coefficient == value; }
+  bool isConstant(int64_t value) const {
+    return isConstant() && coefficient == value;
+  }
   bool isOne() const { return isConstant(1); }
   int64_t getCoefficient() const { return coefficient; }
   /// The value of a constant extent.
@@ -43,7 +45,8 @@ public:
   }
   bool operator!=(const Extent &other) const { return !(*this == other); }
   bool operator<(const Extent &other) const {
-    return std::tie(coefficient, symbols) < std::tie(other.coefficient, other.symbols);
+    return std::tie(coefficient, symbols) <
+           std::tie(other.coefficient, other.symbols);
   }
 
 private:

@@ -10,8 +10,8 @@
 #include "mlir/Dialect/Utils/StructuredOpsUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
 #include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include <map>
 #include <string>
@@ -19,8 +19,8 @@
 namespace gatecc {
 
 /// Builds a scalar from scalars: the body of an elementwise op or a reduction.
-using ScalarBody =
-    llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>;
+using ScalarBody = llvm::function_ref<mlir::Value(
+    mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>;
 
 class GraphBuilder {
 public:
@@ -31,7 +31,8 @@ public:
   mlir::MLIRContext *getContext() { return builder.getContext(); }
   mlir::ModuleOp getModule() { return module; }
 
-  //===-- The node that is being built: names and places ops and errors ----===//
+  //===-- The node that is being built: names and places ops and errors
+  //----===//
 
   void setNode(llvm::StringRef name, llvm::StringRef op, mlir::Location loc);
   llvm::StringRef getNodeName() const { return nodeName; }
@@ -39,16 +40,18 @@ public:
   /// Reports "node 'name' (Op): <reason>" at the node's location.
   mlir::LogicalResult fail(const llvm::Twine &reason);
 
-  //===-- Symbols and extents ------------------------------------------------===//
+  //===-- Symbols and extents
+  //------------------------------------------------===//
 
   /// The symbol of an input dimension; the same name gives the same symbol. The
   /// first call gives the symbol its value: dimension `dim` of `source`.
   Extent inputSymbol(llvm::StringRef name, mlir::Value source, unsigned dim);
   /// A new symbol for a size that is the SSA value `size` (of type index).
   /// `isInput` names may appear in gate.dims; `isSize` values are >= 0.
-  Extent opaqueSymbol(llvm::StringRef name, mlir::Value size, bool isInput = false,
-                      bool isSize = true);
-  /// The one SSA value of an extent, made beside the values that it consists of.
+  Extent opaqueSymbol(llvm::StringRef name, mlir::Value size,
+                      bool isInput = false, bool isSize = true);
+  /// The one SSA value of an extent, made beside the values that it consists
+  /// of.
   mlir::Value materialize(const Extent &extent);
   /// Is the extent certain to be >= 0?
   bool isKnownSize(const Extent &extent) const { return isSize(extent); }
@@ -72,51 +75,61 @@ public:
   /// Rounded down; `divisor` > 0.
   Extent floorDivide(const Extent &a, int64_t divisor);
 
-  //===-- Shapes and known values ---------------------------------------------===//
+  //===-- Shapes and known values
+  //---------------------------------------------===//
 
   /// Tells the shape of a value; its type must have the same static extents.
   void setShape(mlir::Value value, llvm::ArrayRef<Extent> shape);
-  /// The shape of a tensor that was built here, registered, or has a static type.
+  /// The shape of a tensor that was built here, registered, or has a static
+  /// type.
   Extents shapeOf(mlir::Value value);
   unsigned rankOf(mlir::Value value) { return shapeOf(value).size(); }
   /// The tensor type of a shape.
-  mlir::RankedTensorType typeOf(llvm::ArrayRef<Extent> shape, mlir::Type element);
-  /// The elements of a small integer or bool tensor of rank 0 or 1 that are known
-  /// now: constants and what was computed from shapes.
+  mlir::RankedTensorType typeOf(llvm::ArrayRef<Extent> shape,
+                                mlir::Type element);
+  /// The elements of a small integer or bool tensor of rank 0 or 1 that are
+  /// known now: constants and what was computed from shapes.
   std::optional<Extents> knownInts(mlir::Value value);
   /// The same if all are plain numbers.
   std::optional<llvm::SmallVector<int64_t>> knownConstants(mlir::Value value);
   /// A tensor of known integers: rank 0 if `scalar` (one element), else rank 1.
-  mlir::Value knownTensor(llvm::ArrayRef<Extent> values, mlir::Type element, bool scalar);
+  mlir::Value knownTensor(llvm::ArrayRef<Extent> values, mlir::Type element,
+                          bool scalar);
   /// A rank 0 tensor of an extent as a number of any type.
-  mlir::FailureOr<mlir::Value> countTensor(const Extent &count, mlir::Type element);
+  mlir::FailureOr<mlir::Value> countTensor(const Extent &count,
+                                           mlir::Type element);
 
-  //===-- Rows of an apply ----------------------------------------------------===//
+  //===-- Rows of an apply
+  //----------------------------------------------------===//
 
-  /// Registers a block argument [n, tail...] of an apply region; n is a symbol of
-  /// its own, tensor.dim of the argument at the start of its block. If `sameRows`
-  /// is given, the argument has as many rows as that one.
+  /// Registers a block argument [n, tail...] of an apply region; n is a symbol
+  /// of its own, tensor.dim of the argument at the start of its block. If
+  /// `sameRows` is given, the argument has as many rows as that one.
   void setRows(mlir::Value argument, llvm::ArrayRef<Extent> tail,
                mlir::Value sameRows = {});
   /// Registers a result [s, tail...] of an apply: s is a new symbol.
   void setSlots(mlir::Value result, llvm::ArrayRef<Extent> tail);
-  /// Registers a block argument that holds one group's slice of stacked weights;
-  /// contract() takes it as a weight.
+  /// Registers a block argument that holds one group's slice of stacked
+  /// weights; contract() takes it as a weight.
   void setParam(mlir::Value argument);
 
-  //===-- Constants and weights -----------------------------------------------===//
+  //===-- Constants and weights
+  //-----------------------------------------------===//
 
-  mlir::Value constant(mlir::TypedAttr value);          // tensor or scalar
-  mlir::Value scalar(mlir::Type type, double value);    // float or integer scalar
-  /// A weight in a file; strides in bytes. The symbol is made unique from `name`.
+  mlir::Value constant(mlir::TypedAttr value);       // tensor or scalar
+  mlir::Value scalar(mlir::Type type, double value); // float or integer scalar
+  /// A weight in a file; strides in bytes. The symbol is made unique from
+  /// `name`.
   mlir::Value weight(llvm::StringRef name, mlir::RankedTensorType type,
                      llvm::StringRef file, int64_t offset,
                      llvm::ArrayRef<int64_t> strides);
   /// A tensor constant: arith.constant if small or a splat, else a gate.weight.
-  mlir::Value denseConstant(llvm::StringRef name, mlir::DenseElementsAttr value);
+  mlir::Value denseConstant(llvm::StringRef name,
+                            mlir::DenseElementsAttr value);
   /// Is it a constant, a weight or a param?
   bool isConstant(mlir::Value value);
-  /// The attribute of an arith.constant or of a gate.weight that holds its value.
+  /// The attribute of an arith.constant or of a gate.weight that holds its
+  /// value.
   mlir::DenseElementsAttr constantValue(mlir::Value value);
   /// The constant as a weight_value of a gate.weight; null if it is none.
   mlir::Value asWeight(mlir::Value value);
@@ -125,17 +138,20 @@ public:
   mlir::Value sliceConstant(mlir::Value value, llvm::ArrayRef<int64_t> offsets,
                             llvm::ArrayRef<int64_t> sizes,
                             llvm::ArrayRef<int64_t> steps);
-  mlir::Value transposeConstant(mlir::Value value, llvm::ArrayRef<int64_t> permutation);
+  mlir::Value transposeConstant(mlir::Value value,
+                                llvm::ArrayRef<int64_t> permutation);
   /// Null also where the new shape has no strides on the same bytes.
   mlir::Value reshapeConstant(mlir::Value value, llvm::ArrayRef<int64_t> shape);
 
-  //===-- Sites ----------------------------------------------------------------===//
+  //===-- Sites
+  //----------------------------------------------------------------===//
 
   /// A gate.site named after the current node (`#n` where the name repeats).
-  mlir::FlatSymbolRefAttr site(llvm::StringRef kind, llvm::ArrayRef<double> cost,
-                               double fullCost);
+  mlir::FlatSymbolRefAttr site(llvm::StringRef kind,
+                               llvm::ArrayRef<double> cost, double fullCost);
 
-  //===-- Tensor operations -----------------------------------------------------===//
+  //===-- Tensor operations
+  //-----------------------------------------------------===//
 
   /// tensor.empty of a shape.
   mlir::Value empty(llvm::ArrayRef<Extent> shape, mlir::Type element);
@@ -145,32 +161,35 @@ public:
   mlir::FailureOr<Extents> broadcast(llvm::ArrayRef<Extents> shapes);
   /// One linalg.generic; inputs broadcast as in ONNX. Splat constants become
   /// scalars in the body. `atLeast` is broadcast into the result's shape too.
-  mlir::FailureOr<mlir::Value> elementwise(mlir::ValueRange inputs, mlir::Type element,
-                                           ScalarBody body,
+  mlir::FailureOr<mlir::Value> elementwise(mlir::ValueRange inputs,
+                                           mlir::Type element, ScalarBody body,
                                            llvm::ArrayRef<Extent> atLeast = {});
-  /// The same with f16 and bf16 operands widened to f32 for `body` and its float
-  /// result rounded to `element`.
-  mlir::FailureOr<mlir::Value> elementwiseWide(mlir::ValueRange inputs,
-                                               mlir::Type element, ScalarBody body);
+  /// The same with f16 and bf16 operands widened to f32 for `body` and its
+  /// float result rounded to `element`.
+  mlir::FailureOr<mlir::Value>
+  elementwiseWide(mlir::ValueRange inputs, mlir::Type element, ScalarBody body);
   /// Folds `input` along `axes` (sorted, in range), element after element in
   /// order, into a result that starts as `init`. `body` takes the element
   /// and the accumulator, whose type is that of `init`.
-  mlir::Value reduce(mlir::Value input, llvm::ArrayRef<int64_t> axes, bool keepDims,
-                     mlir::Value init, ScalarBody body);
-  mlir::FailureOr<mlir::Value> reshape(mlir::Value input, llvm::ArrayRef<Extent> shape);
+  mlir::Value reduce(mlir::Value input, llvm::ArrayRef<int64_t> axes,
+                     bool keepDims, mlir::Value init, ScalarBody body);
+  mlir::FailureOr<mlir::Value> reshape(mlir::Value input,
+                                       llvm::ArrayRef<Extent> shape);
   mlir::Value transpose(mlir::Value input, llvm::ArrayRef<int64_t> permutation);
   /// Steps are positive and everything is in range.
   mlir::Value slice(mlir::Value input, llvm::ArrayRef<Extent> offsets,
-                    llvm::ArrayRef<Extent> sizes, llvm::ArrayRef<int64_t> steps);
+                    llvm::ArrayRef<Extent> sizes,
+                    llvm::ArrayRef<int64_t> steps);
   mlir::FailureOr<mlir::Value> concat(mlir::ValueRange inputs, int64_t axis);
-  /// Converts elements as ONNX Cast does; float to integer saturates, NaN gives 0.
+  /// Converts elements as ONNX Cast does; float to integer saturates, NaN gives
+  /// 0.
   mlir::FailureOr<mlir::Value> cast(mlir::Value input, mlir::Type element);
   /// rows [..., K] times a constant [K, N]: one gate.contract on [rows, K].
   mlir::FailureOr<mlir::Value> contract(mlir::Value rows, mlir::Value weight);
   /// ONNX MatMul of any two tensors.
   mlir::FailureOr<mlir::Value> matmul(mlir::Value a, mlir::Value b);
-  /// A linalg.generic with maps and iterators of the caller's; `body` returns what
-  /// it yields. The results have the shapes of the inits.
+  /// A linalg.generic with maps and iterators of the caller's; `body` returns
+  /// what it yields. The results have the shapes of the inits.
   llvm::SmallVector<mlir::Value>
   generic(mlir::ValueRange inputs, mlir::ValueRange inits,
           llvm::ArrayRef<mlir::AffineMap> maps,
@@ -179,7 +198,8 @@ public:
               mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>
               body);
 
-  /// Erases what was built and is not used, from the end of `block` to its start.
+  /// Erases what was built and is not used, from the end of `block` to its
+  /// start.
   static void eraseUnused(mlir::Block &block);
   /// Erases the weights and sites that nothing refers to.
   static void eraseUnusedSymbols(mlir::ModuleOp module);
@@ -190,8 +210,8 @@ private:
     mlir::Value value;
     bool isInput, isSize;
   };
-  /// A constant as a strided array: a weight in a file (strides in bytes), or the
-  /// elements of an attribute (strides in elements).
+  /// A constant as a strided array: a weight in a file (strides in bytes), or
+  /// the elements of an attribute (strides in elements).
   struct View {
     gate::WeightOp weight; // the file's weight, or null
     mlir::DenseElementsAttr value;
@@ -201,7 +221,8 @@ private:
   };
   std::optional<View> viewOf(mlir::Value value);
   mlir::Value makeView(View view);
-  gate::WeightOp createWeight(llvm::StringRef name, mlir::RankedTensorType type);
+  gate::WeightOp createWeight(llvm::StringRef name,
+                              mlir::RankedTensorType type);
   mlir::Value weightValue(gate::WeightOp weight);
   Extent derived(char kind, const Extent &a, const Extent &b,
                  llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Value,

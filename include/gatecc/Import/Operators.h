@@ -23,15 +23,19 @@ struct OperatorCall {
   mlir::Value operand(unsigned index) const {
     return index < operands.size() ? operands[index] : mlir::Value();
   }
-  bool has(llvm::StringRef name) const { return attributes && attributes.get(name); }
+  bool has(llvm::StringRef name) const {
+    return attributes && attributes.get(name);
+  }
   int64_t integer(llvm::StringRef name, int64_t absent) const;
   double number(llvm::StringRef name, double absent) const;
   llvm::StringRef string(llvm::StringRef name, llvm::StringRef absent) const;
-  std::optional<llvm::SmallVector<int64_t>> integers(llvm::StringRef name) const;
+  std::optional<llvm::SmallVector<int64_t>>
+  integers(llvm::StringRef name) const;
 };
 
 using OperatorResults = mlir::FailureOr<llvm::SmallVector<mlir::Value>>;
-using OperatorFunction = OperatorResults (*)(GraphBuilder &, const OperatorCall &);
+using OperatorFunction = OperatorResults (*)(GraphBuilder &,
+                                             const OperatorCall &);
 
 /// A row of the table of operators.
 struct Operator {
@@ -46,9 +50,10 @@ inline constexpr int64_t anyVersion = std::numeric_limits<int64_t>::max();
 /// The whole table, sorted by domain and name.
 llvm::ArrayRef<Operator> listOperators();
 /// The row for an operator at an opset version, or null.
-const Operator *findOperator(llvm::StringRef op, llvm::StringRef domain, int64_t version);
-/// Builds one node. A null result stands for an optional output that gatecc does
-/// not make; errors are reported with node name, operator and reason.
+const Operator *findOperator(llvm::StringRef op, llvm::StringRef domain,
+                             int64_t version);
+/// Builds one node. A null result stands for an optional output that gatecc
+/// does not make; errors are reported with node name, operator and reason.
 OperatorResults lowerOperator(GraphBuilder &builder, const OperatorCall &call);
 
 } // namespace gatecc

@@ -73,6 +73,8 @@ private:
   evaluate(unsigned atom, const Term &known,
            llvm::DenseMap<unsigned, std::optional<bool>> &seen);
   unsigned atomOf(mlir::Value value);
+  double depth(mlir::Value value);
+  bool isLazyOperand(mlir::Value value, mlir::Value other);
   void demandOperands(mlir::Operation *op);
   /// Joins `term` into the demand on the op that defines `value`.
   void demand(mlir::Value value, const Term &term);
@@ -85,6 +87,7 @@ private:
   llvm::DenseMap<mlir::Value, unsigned> atomNumbers;
   llvm::DenseMap<unsigned, std::optional<Logic>> logics;
   llvm::DenseMap<mlir::Operation *, Term> terms;
+  llvm::DenseMap<mlir::Operation *, double> depths;
   llvm::DenseMap<mlir::Value, llvm::DenseSet<mlir::Operation *>> slices;
   Term always;
 };

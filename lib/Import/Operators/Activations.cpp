@@ -8,10 +8,13 @@
 using namespace mlir;
 using namespace gatecc;
 
-static Value activation(OpBuilder &at, Location loc, Value x, const OperatorCall &call) {
+static Value activation(OpBuilder &at, Location loc, Value x,
+                        const OperatorCall &call) {
   Scalars s(at, loc);
   StringRef op = call.op;
-  auto alpha = [&](double absent) { return s.like(x, call.number("alpha", absent)); };
+  auto alpha = [&](double absent) {
+    return s.like(x, call.number("alpha", absent));
+  };
   Value zero = s.like(x, 0);
   if (op == "Relu")
     return s.relu(x);
@@ -19,7 +22,8 @@ static Value activation(OpBuilder &at, Location loc, Value x, const OperatorCall
     return s.sigmoid(x);
   if (op == "Tanh")
     return math::TanhOp::create(at, loc, x);
-  if (op == "FastGelu" || (op == "Gelu" && call.string("approximate", "none") == "tanh"))
+  if (op == "FastGelu" ||
+      (op == "Gelu" && call.string("approximate", "none") == "tanh"))
     return s.geluTanh(x);
   if (op == "Gelu")
     return s.gelu(x);
@@ -30,7 +34,8 @@ static Value activation(OpBuilder &at, Location loc, Value x, const OperatorCall
   if (op == "LeakyRelu")
     return s.select(s.less(x, zero), s.mul(alpha(0.01), x), x);
   if (op == "Elu")
-    return s.select(s.less(x, zero), s.mul(alpha(1.0), math::ExpM1Op::create(at, loc, x)), x);
+    return s.select(s.less(x, zero),
+                    s.mul(alpha(1.0), math::ExpM1Op::create(at, loc, x)), x);
   if (op == "Selu") {
     Value a = s.like(x, call.number("alpha", 1.67326319217681884765625));
     Value gamma = s.like(x, call.number("gamma", 1.05070102214813232421875));
@@ -43,7 +48,8 @@ static Value activation(OpBuilder &at, Location loc, Value x, const OperatorCall
     return s.add(s.max(zero, x), s.min(zero, low));
   }
   if (op == "HardSigmoid") {
-    Value line = s.add(s.mul(alpha(0.2), x), s.like(x, call.number("beta", 0.5)));
+    Value line =
+        s.add(s.mul(alpha(0.2), x), s.like(x, call.number("beta", 0.5)));
     return s.max(zero, s.min(s.like(x, 1), line));
   }
   if (op == "HardSwish") {
@@ -60,15 +66,17 @@ static Value activation(OpBuilder &at, Location loc, Value x, const OperatorCall
   return s.select(s.less(alpha(1.0), x), x, zero);
 }
 
-OperatorResults gatecc::lowerActivation(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerActivation(GraphBuilder &g,
+                                        const OperatorCall &call) {
   Value input = call.operand(0);
   if (call.operand(1)) { // FastGelu's bias
     if (failed(checkNumbers(g, call.operands)))
       return failure();
-    FailureOr<Value> sum = g.elementwise(call.operands, elementOf(input),
-                                         [&](OpBuilder &at, Location loc, ValueRange x) {
-                                           return Scalars(at, loc).add(x[0], x[1]);
-                                         });
+    FailureOr<Value> sum =
+        g.elementwise(call.operands, elementOf(input),
+                      [&](OpBuilder &at, Location loc, ValueRange x) {
+                        return Scalars(at, loc).add(x[0], x[1]);
+                      });
     if (failed(sum))
       return failure();
     input = *sum;

@@ -53,7 +53,8 @@ void Conversion::findNeeded() {
     op->walk([&](Operation *inner) {
       for (Value operand : inner->getOperands())
         if (Operation *producer = operand.getDefiningOp())
-          if (producer->getBlock() == &source.front() && needed.insert(producer).second)
+          if (producer->getBlock() == &source.front() &&
+              needed.insert(producer).second)
             work.push_back(producer);
     });
   }
@@ -70,16 +71,20 @@ LogicalResult Conversion::checkOperators() {
   std::string list;
   for (auto [index, node] : llvm::enumerate(unsupported)) {
     if (index == maxListed) {
-      list += "\n  and " + std::to_string(unsupported.size() - maxListed) + " more";
+      list +=
+          "\n  and " + std::to_string(unsupported.size() - maxListed) + " more";
       break;
     }
-    list += ("\n  node '" + node.getNodeName() + "': " + node.getOpType() + ", domain '" +
-             node.getDomain() + "', opset " + Twine(node.getVersion()))
+    list += ("\n  node '" + node.getNodeName() + "': " + node.getOpType() +
+             ", domain '" + node.getDomain() + "', opset " +
+             Twine(node.getVersion()))
                 .str();
   }
   return emitError(unsupported.front().getLoc())
-         << unsupported.size() << (unsupported.size() == 1 ? " node needs" : " nodes need")
-         << " operators that gatecc does not support (gatecc --list-ops lists those that it "
+         << unsupported.size()
+         << (unsupported.size() == 1 ? " node needs" : " nodes need")
+         << " operators that gatecc does not support (gatecc --list-ops lists "
+            "those that it "
             "does):"
          << list;
 }
@@ -93,8 +98,9 @@ LogicalResult Conversion::convertArguments() {
     Extents shape;
     for (int64_t dim = 0; dim < type.getRank(); ++dim) {
       auto symbol = dims ? dyn_cast<StringAttr>(dims[dim]) : StringAttr();
-      shape.push_back(symbol ? graph.inputSymbol(symbol.getValue(), argument, dim)
-                             : Extent(type.getDimSize(dim)));
+      shape.push_back(symbol
+                          ? graph.inputSymbol(symbol.getValue(), argument, dim)
+                          : Extent(type.getDimSize(dim)));
     }
     graph.setShape(argument, shape);
     values[source.getArgument(index)] = argument;
@@ -103,7 +109,8 @@ LogicalResult Conversion::convertArguments() {
 }
 
 /// Compares what the file declares with what was inferred.
-LogicalResult Conversion::checkDeclared(Type declared, Value value, const Twine &what) {
+LogicalResult Conversion::checkDeclared(Type declared, Value value,
+                                        const Twine &what) {
   auto want = dyn_cast<TensorType>(declared);
   auto have = dyn_cast<RankedTensorType>(value.getType());
   if (!want || !have)
@@ -113,8 +120,8 @@ LogicalResult Conversion::checkDeclared(Type declared, Value value, const Twine 
     same &= succeeded(verifyCompatibleShape(ranked, have));
   if (same)
     return success();
-  return emitError(graph.getLoc())
-         << what << " is declared as " << declared << ", but the graph computes " << have;
+  return emitError(graph.getLoc()) << what << " is declared as " << declared
+                                   << ", but the graph computes " << have;
 }
 
 LogicalResult Conversion::convertNode(onnx::NodeOp node) {
@@ -124,16 +131,21 @@ LogicalResult Conversion::convertNode(onnx::NodeOp node) {
     operands.push_back(operand ? values.lookup(operand) : Value());
     if (operand && !operands.back())
       return node.emitError("node '")
-             << node.getNodeName() << "' (" << node.getOpType() << "): input " << position
-             << " is an output that gatecc does not make";
+             << node.getNodeName() << "' (" << node.getOpType() << "): input "
+             << position << " is an output that gatecc does not make";
   }
   // Outputs that nothing reads need not be made.
   unsigned used = node.getNumResults();
   while (used > 0 && node.getResult(used - 1).use_empty())
     --used;
-  OperatorCall call{node.getOpType(), node.getDomain(),   int64_t(node.getVersion()),
-                    operands,         node.getAttrs(),    node.getLoc(),
-                    used,             node.getNodeName()};
+  OperatorCall call{node.getOpType(),
+                    node.getDomain(),
+                    int64_t(node.getVersion()),
+                    operands,
+                    node.getAttrs(),
+                    node.getLoc(),
+                    used,
+                    node.getNodeName()};
   // Split makes as many outputs as the node lists.
   if (node.getOpType() == "Split")
     call.numResults = node.getNumResults();
@@ -142,9 +154,10 @@ LogicalResult Conversion::convertNode(onnx::NodeOp node) {
     return failure();
   for (auto [result, value] : llvm::zip(node.getResults(), *results)) {
     values[result] = value;
-    if (value && failed(checkDeclared(result.getType(), value,
-                                      "an output of node '" + node.getNodeName() + "' (" +
-                                          node.getOpType() + ")")))
+    if (value &&
+        failed(checkDeclared(result.getType(), value,
+                             "an output of node '" + node.getNodeName() +
+                                 "' (" + node.getOpType() + ")")))
       return failure();
   }
   return success();
@@ -159,25 +172,30 @@ LogicalResult Conversion::convertReturn(Operation *terminator) {
     if (!name)
       name = builder.getStringAttr("output" + std::to_string(index));
     if (!value || !isa<RankedTensorType>(value.getType()))
-      return emitError(source.getLoc()) << "output '" << name.getValue()
-                                        << "' is a value that gatecc does not make";
+      return emitError(source.getLoc())
+             << "output '" << name.getValue()
+             << "' is a value that gatecc does not make";
     SmallVector<Attribute> dims;
     for (const Extent &extent : graph.shapeOf(value)) {
       dims.push_back(graph.dimAttribute(extent));
       if (!dims.back())
         return emitError(source.getLoc())
-               << "output '" << name.getValue() << "' has an extent, " << graph.text(extent)
-               << ", that is no product of input dimensions; gatecc does not support this";
+               << "output '" << name.getValue() << "' has an extent, "
+               << graph.text(extent)
+               << ", that is no product of input dimensions; gatecc does not "
+                  "support this";
     }
-    if (auto declared = source.getResultAttrOfType<ArrayAttr>(index, "gate.dims")) {
+    if (auto declared =
+            source.getResultAttrOfType<ArrayAttr>(index, "gate.dims")) {
       bool fits = declared.size() == dims.size();
       for (unsigned dim = 0; fits && dim < dims.size(); ++dim)
-        fits = !isa<IntegerAttr>(declared[dim]) || !isa<IntegerAttr>(dims[dim]) ||
-               declared[dim] == dims[dim];
+        fits = !isa<IntegerAttr>(declared[dim]) ||
+               !isa<IntegerAttr>(dims[dim]) || declared[dim] == dims[dim];
       if (!fits)
         return emitError(source.getLoc())
-               << "output '" << name.getValue() << "' is declared with the dimensions "
-               << declared << ", but the graph computes " << builder.getArrayAttr(dims);
+               << "output '" << name.getValue()
+               << "' is declared with the dimensions " << declared
+               << ", but the graph computes " << builder.getArrayAttr(dims);
     }
     results.push_back(value);
     attributes.push_back(builder.getDictionaryAttr(
@@ -185,8 +203,8 @@ LogicalResult Conversion::convertReturn(Operation *terminator) {
          builder.getNamedAttr("gate.name", name)}));
   }
   func::ReturnOp::create(builder, terminator->getLoc(), results);
-  target.setType(
-      builder.getFunctionType(target.getArgumentTypes(), ValueRange(results).getTypes()));
+  target.setType(builder.getFunctionType(target.getArgumentTypes(),
+                                         ValueRange(results).getTypes()));
   target.setAllResultAttrs(attributes);
   return success();
 }
@@ -203,29 +221,32 @@ LogicalResult Conversion::run() {
     if (!ranked || (dims && int64_t(dims.size()) != ranked.getRank()) ||
         (!dims && !ranked.hasStaticShape()))
       return emitError(source.getLoc())
-             << "input " << index << " needs a shape with gate.dims for each dimension, got "
+             << "input " << index
+             << " needs a shape with gate.dims for each dimension, got "
              << type;
     SmallVector<int64_t> shape(ranked.getShape());
     SmallVector<Attribute> list;
     for (auto [dim, size] : llvm::enumerate(shape)) {
-      auto fixed = dims ? dyn_cast<IntegerAttr>(dims[dim]) : builder.getI64IntegerAttr(size);
+      auto fixed = dims ? dyn_cast<IntegerAttr>(dims[dim])
+                        : builder.getI64IntegerAttr(size);
       size = fixed ? fixed.getInt() : ShapedType::kDynamic;
       list.push_back(fixed ? fixed : dims[dim]);
       if (size < 0 && !isa<StringAttr>(list.back()))
-        return emitError(source.getLoc()) << "input " << index << " has a dimension " << size;
+        return emitError(source.getLoc())
+               << "input " << index << " has a dimension " << size;
     }
     auto name = source.getArgAttrOfType<StringAttr>(index, "gate.name");
     if (!name)
       name = builder.getStringAttr("input" + std::to_string(index));
     types.push_back(RankedTensorType::get(shape, ranked.getElementType()));
-    attributes.push_back(
-        builder.getDictionaryAttr({builder.getNamedAttr("gate.dims", builder.getArrayAttr(list)),
-                                   builder.getNamedAttr("gate.name", name)}));
+    attributes.push_back(builder.getDictionaryAttr(
+        {builder.getNamedAttr("gate.dims", builder.getArrayAttr(list)),
+         builder.getNamedAttr("gate.name", name)}));
   }
   builder.setInsertionPoint(source);
   target = func::FuncOp::create(builder, source.getLoc(), source.getSymName(),
                                 builder.getFunctionType(types, {}));
-  auto abandon = llvm::make_scope_exit([&] { target.erase(); });
+  llvm::scope_exit abandon([&] { target.erase(); });
   target.setAllArgAttrs(attributes);
   if (failed(convertArguments()))
     return failure();
@@ -254,7 +275,8 @@ LogicalResult Conversion::run() {
 }
 
 namespace {
-struct ConvertOnnxToGate : gatecc::impl::ConvertOnnxToGateBase<ConvertOnnxToGate> {
+struct ConvertOnnxToGate
+    : gatecc::impl::ConvertOnnxToGateBase<ConvertOnnxToGate> {
   void runOnOperation() override {
     auto main = getOperation().lookupSymbol<func::FuncOp>("main");
     if (!main || main.isExternal() || !main.getBody().hasOneBlock()) {

@@ -9,28 +9,30 @@
 using namespace mlir;
 using namespace gatecc;
 
-OperatorResults gatecc::lowerArithmetic(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerArithmetic(GraphBuilder &g,
+                                        const OperatorCall &call) {
   if (failed(checkNumbers(g, call.operands)))
     return failure();
-  return one(g.elementwise(
-      call.operands, elementOf(call.operand(0)),
-      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
-        Scalars s(at, loc);
-        switch (call.op.front()) {
-        case 'A':
-          return s.add(x[0], x[1]);
-        case 'S':
-          return s.sub(x[0], x[1]);
-        case 'M':
-          return s.mul(x[0], x[1]);
-        default:
-          return s.div(x[0], x[1]);
-        }
-      }));
+  return one(
+      g.elementwise(call.operands, elementOf(call.operand(0)),
+                    [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+                      Scalars s(at, loc);
+                      switch (call.op.front()) {
+                      case 'A':
+                        return s.add(x[0], x[1]);
+                      case 'S':
+                        return s.sub(x[0], x[1]);
+                      case 'M':
+                        return s.mul(x[0], x[1]);
+                      default:
+                        return s.div(x[0], x[1]);
+                      }
+                    }));
 }
 
 /// Min, Max, Sum and Mean of any number of tensors, from left to right.
-OperatorResults gatecc::lowerExtremum(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerExtremum(GraphBuilder &g,
+                                      const OperatorCall &call) {
   if (failed(checkNumbers(g, call.operands)))
     return failure();
   return one(g.elementwiseWide(
@@ -54,7 +56,8 @@ OperatorResults gatecc::lowerUnary(GraphBuilder &g, const OperatorCall &call) {
   if (failed(onIntegers ? checkNumbers(g, input) : checkFloat(g, input)))
     return failure();
   return one(g.elementwiseWide(
-      input, elementOf(input), [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+      input, elementOf(input),
+      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
         Scalars s(at, loc);
         Value v = x.front();
         StringRef op = call.op;
@@ -64,7 +67,8 @@ OperatorResults gatecc::lowerUnary(GraphBuilder &g, const OperatorCall &call) {
           return s.neg(v);
         if (op == "Sign") {
           Value zero = s.like(v, 0);
-          Value negative = s.select(s.less(v, zero), s.like(v, -1), v); // 0 and NaN stay
+          Value negative =
+              s.select(s.less(v, zero), s.like(v, -1), v); // 0 and NaN stay
           return s.select(s.less(zero, v), s.like(v, 1), negative);
         }
         if (op == "Reciprocal")
@@ -100,20 +104,22 @@ OperatorResults gatecc::lowerPow(GraphBuilder &g, const OperatorCall &call) {
                        ? constant.getSplatValue<APFloat>().convertToDouble()
                        : double(constant.getSplatValue<APInt>().getSExtValue());
     if (value == 2.0)
-      return one(g.elementwise({base, exponent}, element,
-                               [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
-                                 return Scalars(at, loc).mul(x[0], x[0]);
-                               }));
+      return one(g.elementwise(
+          {base, exponent}, element,
+          [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+            return Scalars(at, loc).mul(x[0], x[0]);
+          }));
   }
   if (failed(checkFloat(g, base)))
     return failure();
   FailureOr<Value> power = g.cast(exponent, element);
   if (failed(power))
     return failure();
-  return one(g.elementwiseWide({base, *power}, element,
-                               [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
-                                 return math::PowFOp::create(at, loc, x[0], x[1]);
-                               }));
+  return one(g.elementwiseWide(
+      {base, *power}, element,
+      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+        return math::PowFOp::create(at, loc, x[0], x[1]);
+      }));
 }
 
 OperatorResults gatecc::lowerMod(GraphBuilder &g, const OperatorCall &call) {
@@ -134,8 +140,10 @@ OperatorResults gatecc::lowerMod(GraphBuilder &g, const OperatorCall &call) {
         if (truncated)
           return rest;
         // The sign of the divisor.
-        Value differ = arith::XOrIOp::create(at, loc, s.less(rest, zero), s.less(x[1], zero));
-        Value nonzero = arith::CmpIOp::create(at, loc, arith::CmpIPredicate::ne, rest, zero);
+        Value differ = arith::XOrIOp::create(at, loc, s.less(rest, zero),
+                                             s.less(x[1], zero));
+        Value nonzero = arith::CmpIOp::create(at, loc, arith::CmpIPredicate::ne,
+                                              rest, zero);
         return s.select(arith::AndIOp::create(at, loc, differ, nonzero),
                         s.add(rest, x[1]), rest);
       }));
@@ -150,8 +158,9 @@ OperatorResults gatecc::lowerClip(GraphBuilder &g, const OperatorCall &call) {
       if (!call.has(name))
         return {};
       auto type = RankedTensorType::get({}, element);
-      return g.constant(DenseElementsAttr::get(
-          type, Attribute(g.getBuilder().getFloatAttr(element, call.number(name, 0)))));
+      return g.constant(
+          DenseElementsAttr::get(type, Attribute(g.getBuilder().getFloatAttr(
+                                           element, call.number(name, 0)))));
     };
     if (failed(checkFloat(g, operands.front())))
       return failure();
@@ -169,16 +178,17 @@ OperatorResults gatecc::lowerClip(GraphBuilder &g, const OperatorCall &call) {
     }
   if (failed(checkNumbers(g, operands)))
     return failure();
-  return one(g.elementwise(operands, element,
-                           [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
-                             Scalars s(at, loc);
-                             Value result = x[0];
-                             if (low)
-                               result = s.max(result, x[1]);
-                             if (high)
-                               result = s.min(result, x.back());
-                             return result;
-                           }));
+  return one(
+      g.elementwise(operands, element,
+                    [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+                      Scalars s(at, loc);
+                      Value result = x[0];
+                      if (low)
+                        result = s.max(result, x[1]);
+                      if (high)
+                        result = s.min(result, x.back());
+                      return result;
+                    }));
 }
 
 /// The element type of an ONNX data type number; null if gatecc lacks it.
@@ -219,14 +229,28 @@ static Type elementOfNumber(MLIRContext *context, int64_t number) {
 OperatorResults gatecc::lowerCast(GraphBuilder &g, const OperatorCall &call) {
   Type element = elementOfNumber(g.getContext(), call.integer("to", 0));
   if (!element)
-    return g.fail("cannot cast to the ONNX data type " + Twine(call.integer("to", 0)));
+    return g.fail("cannot cast to the ONNX data type " +
+                  Twine(call.integer("to", 0)));
   return one(g.cast(call.operand(0), element));
 }
 
-OperatorResults gatecc::lowerCastLike(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerCastLike(GraphBuilder &g,
+                                      const OperatorCall &call) {
   return one(g.cast(call.operand(0), elementOf(call.operand(1))));
 }
 
-OperatorResults gatecc::lowerIdentity(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerIdentity(GraphBuilder &g,
+                                      const OperatorCall &call) {
+  return SmallVector<Value>{call.operand(0)};
+}
+
+OperatorResults gatecc::lowerDropout(GraphBuilder &g,
+                                     const OperatorCall &call) {
+  if (Value training = call.operand(2)) {
+    auto known = g.knownConstants(training);
+    if (!known || known->size() != 1 || known->front() != 0)
+      return g.fail(
+          "expects training_mode to be false; export the model for inference");
+  }
   return SmallVector<Value>{call.operand(0)};
 }

@@ -24,8 +24,9 @@ Extent Extent::operator*(const Extent &other) const {
 }
 
 std::optional<Extent> Extent::dividedBy(const Extent &divisor) const {
-  if (divisor.coefficient == 0 || (coefficient == std::numeric_limits<int64_t>::min() &&
-                                   divisor.coefficient == -1) ||
+  if (divisor.coefficient == 0 ||
+      (coefficient == std::numeric_limits<int64_t>::min() &&
+       divisor.coefficient == -1) ||
       coefficient % divisor.coefficient != 0)
     return std::nullopt;
   if (coefficient == 0)

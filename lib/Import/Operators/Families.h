@@ -18,12 +18,14 @@ inline bool isFloatTensor(mlir::Value value) {
 /// A single result, or the failure.
 OperatorResults one(mlir::FailureOr<mlir::Value> value);
 /// The axis in [0, rank); reports one that is out of range.
-mlir::FailureOr<int64_t> axisOf(GraphBuilder &builder, int64_t axis, int64_t rank);
+mlir::FailureOr<int64_t> axisOf(GraphBuilder &builder, int64_t axis,
+                                int64_t rank);
 /// f16 and bf16 tensors as f32, others as they are.
 mlir::FailureOr<mlir::Value> widened(GraphBuilder &builder, mlir::Value value);
 /// Reports element types that arith has no ops for, and operands of different
 /// types. All operands must be given.
-mlir::LogicalResult checkNumbers(GraphBuilder &builder, mlir::ValueRange operands);
+mlir::LogicalResult checkNumbers(GraphBuilder &builder,
+                                 mlir::ValueRange operands);
 mlir::LogicalResult checkFloat(GraphBuilder &builder, mlir::Value operand);
 mlir::LogicalResult checkBool(GraphBuilder &builder, mlir::ValueRange operands);
 /// The sequence of transpositions that brings `axis` last, and its inverse.
@@ -32,12 +34,13 @@ llvm::SmallVector<int64_t> axisBack(int64_t axis, int64_t rank);
 /// The smallest and the largest value of an element type.
 mlir::TypedAttr lowest(mlir::Type type);
 mlir::TypedAttr highest(mlir::Type type);
-/// Sizes times sizes at compile time: the operators on tensors whose elements are
-/// known. No value if `call` is none of those.
-std::optional<llvm::SmallVector<mlir::Value>> foldKnown(GraphBuilder &builder,
-                                                        const OperatorCall &call);
+/// Sizes times sizes at compile time: the operators on tensors whose elements
+/// are known. No value if `call` is none of those.
+std::optional<llvm::SmallVector<mlir::Value>>
+foldKnown(GraphBuilder &builder, const OperatorCall &call);
 
-#define GATECC_OPERATOR(NAME) OperatorResults NAME(GraphBuilder &, const OperatorCall &)
+#define GATECC_OPERATOR(NAME)                                                  \
+  OperatorResults NAME(GraphBuilder &, const OperatorCall &)
 // Elementwise.cpp
 GATECC_OPERATOR(lowerArithmetic);
 GATECC_OPERATOR(lowerExtremum);
@@ -48,6 +51,7 @@ GATECC_OPERATOR(lowerClip);
 GATECC_OPERATOR(lowerCast);
 GATECC_OPERATOR(lowerCastLike);
 GATECC_OPERATOR(lowerIdentity);
+GATECC_OPERATOR(lowerDropout);
 // Logic.cpp
 GATECC_OPERATOR(lowerCompare);
 GATECC_OPERATOR(lowerLogic);

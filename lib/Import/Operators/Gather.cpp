@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Gather and GatherElements. Indices in [-n, n) count from either end; others are
-// clamped to the nearest element, so that no read is ever out of bounds.
+// Gather and GatherElements. Indices in [-n, n) count from either end; others
+// are clamped to the nearest element, so that no read is ever out of bounds.
 #include "lib/Import/Operators/Families.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -13,21 +13,25 @@ using namespace gatecc;
 
 /// data[indices] at a place where dimension `axis` is `raw`. `size` is the SSA
 /// value of that dimension; if it may be 0, an empty dimension reads as 0.
-static Value readClamped(OpBuilder &at, Location loc, Value data, SmallVector<Value> indices,
-                         int64_t axis, Value raw, Value size, bool mayBeEmpty) {
+static Value readClamped(OpBuilder &at, Location loc, Value data,
+                         SmallVector<Value> indices, int64_t axis, Value raw,
+                         Value size, bool mayBeEmpty) {
   Type index = at.getIndexType();
   Value i = arith::IndexCastOp::create(at, loc, index, raw);
   Value zero = arith::ConstantIndexOp::create(at, loc, 0);
   Value one = arith::ConstantIndexOp::create(at, loc, 1);
-  Value negative = arith::CmpIOp::create(at, loc, arith::CmpIPredicate::slt, i, zero);
+  Value negative =
+      arith::CmpIOp::create(at, loc, arith::CmpIPredicate::slt, i, zero);
   Value fromEnd = arith::AddIOp::create(at, loc, i, size);
   i = arith::SelectOp::create(at, loc, negative, fromEnd, i);
-  i = arith::MinSIOp::create(at, loc, i, arith::SubIOp::create(at, loc, size, one));
+  i = arith::MinSIOp::create(at, loc, i,
+                             arith::SubIOp::create(at, loc, size, one));
   i = arith::MaxSIOp::create(at, loc, i, zero);
   indices[axis] = i;
   if (!mayBeEmpty)
     return tensor::ExtractOp::create(at, loc, data, indices);
-  Value some = arith::CmpIOp::create(at, loc, arith::CmpIPredicate::sgt, size, zero);
+  Value some =
+      arith::CmpIOp::create(at, loc, arith::CmpIPredicate::sgt, size, zero);
   auto guarded = scf::IfOp::create(
       at, loc, some,
       [&](OpBuilder &then, Location where) {
@@ -36,28 +40,31 @@ static Value readClamped(OpBuilder &at, Location loc, Value data, SmallVector<Va
       },
       [&](OpBuilder &otherwise, Location where) {
         Type element = elementOf(data);
-        Value none = arith::ConstantOp::create(otherwise, where, otherwise.getZeroAttr(element));
+        Value none = arith::ConstantOp::create(otherwise, where,
+                                               otherwise.getZeroAttr(element));
         scf::YieldOp::create(otherwise, where, none);
       });
   return guarded.getResult(0);
 }
 
-static LogicalResult checkGather(GraphBuilder &g, const OperatorCall &call, const Extent &size,
-                                 ArrayRef<Extent> result) {
+static LogicalResult checkGather(GraphBuilder &g, const OperatorCall &call,
+                                 const Extent &size, ArrayRef<Extent> result) {
   Type type = elementOf(call.operand(1));
   if (!type.isInteger(32) && !type.isInteger(64))
     return g.fail("expects indices of type int32 or int64");
   auto data = dyn_cast<IntegerType>(elementOf(call.operand(0)));
   if (data && !data.isSignless())
     return g.fail("does not support unsigned data");
-  bool empty = llvm::any_of(result, [](const Extent &e) { return e.isConstant(0); });
+  bool empty =
+      llvm::any_of(result, [](const Extent &e) { return e.isConstant(0); });
   if (size.isConstant(0) && !empty)
     return g.fail("gathers from an axis without elements");
-  if (auto known = g.knownConstants(call.operand(1)); known && size.isConstant())
+  if (auto known = g.knownConstants(call.operand(1));
+      known && size.isConstant())
     for (int64_t index : *known)
       if (index < -size.getConstant() || index >= size.getConstant())
-        return g.fail("index " + Twine(index) + " is out of range for an axis of " +
-                      g.text(size));
+        return g.fail("index " + Twine(index) +
+                      " is out of range for an axis of " + g.text(size));
   return success();
 }
 
@@ -76,10 +83,12 @@ OperatorResults gatecc::lowerGather(GraphBuilder &g, const OperatorCall &call) {
   std::optional<SmallVector<int64_t>> known = g.knownConstants(indices);
   if (known && known->size() == 1 && shape[*axis].isConstant()) {
     Extents offsets(shape.size(), Extent(0)), sizes = shape;
-    offsets[*axis] = Extent(known->front() < 0 ? known->front() + shape[*axis].getConstant()
-                                               : known->front());
+    offsets[*axis] =
+        Extent(known->front() < 0 ? known->front() + shape[*axis].getConstant()
+                                  : known->front());
     sizes[*axis] = Extent(1);
-    Value row = g.slice(data, offsets, sizes, SmallVector<int64_t>(shape.size(), 1));
+    Value row =
+        g.slice(data, offsets, sizes, SmallVector<int64_t>(shape.size(), 1));
     return one(g.reshape(row, result));
   }
   unsigned rank = result.size();
@@ -88,21 +97,25 @@ OperatorResults gatecc::lowerGather(GraphBuilder &g, const OperatorCall &call) {
     exprs.push_back(g.getBuilder().getAffineDimExpr(*axis + dim));
   AffineMap maps[] = {AffineMap::get(rank, 0, exprs, g.getContext()),
                       g.getBuilder().getMultiDimIdentityMap(rank)};
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
   Value size = g.materialize(shape[*axis]);
-  return g.generic(indices, g.empty(result, elementOf(data)), maps, iterators,
-                   [&](OpBuilder &at, Location loc, ValueRange x) {
-                     SmallVector<Value> where(shape.size());
-                     for (int64_t dim = 0; dim < int64_t(shape.size()); ++dim)
-                       if (dim != *axis)
-                         where[dim] = linalg::IndexOp::create(
-                             at, loc, dim < *axis ? dim : dim + int64_t(places.size()) - 1);
-                     return SmallVector<Value>{readClamped(at, loc, data, where, *axis, x[0],
-                                                           size, !shape[*axis].isConstant())};
-                   });
+  return g.generic(
+      indices, g.empty(result, elementOf(data)), maps, iterators,
+      [&](OpBuilder &at, Location loc, ValueRange x) {
+        SmallVector<Value> where(shape.size());
+        for (int64_t dim = 0; dim < int64_t(shape.size()); ++dim)
+          if (dim != *axis)
+            where[dim] = linalg::IndexOp::create(
+                at, loc, dim < *axis ? dim : dim + int64_t(places.size()) - 1);
+        return SmallVector<Value>{readClamped(at, loc, data, where, *axis, x[0],
+                                              size,
+                                              !shape[*axis].isConstant())};
+      });
 }
 
-OperatorResults gatecc::lowerGatherElements(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerGatherElements(GraphBuilder &g,
+                                            const OperatorCall &call) {
   Value data = call.operand(0), indices = call.operand(1);
   Extents shape = g.shapeOf(data), result = g.shapeOf(indices);
   FailureOr<int64_t> axis = axisOf(g, call.integer("axis", 0), shape.size());
@@ -114,23 +127,26 @@ OperatorResults gatecc::lowerGatherElements(GraphBuilder &g, const OperatorCall 
     if (int64_t(dim) != *axis && shape[dim] != result[dim] &&
         !(shape[dim].isConstant() && result[dim].isConstant() &&
           result[dim].getConstant() <= shape[dim].getConstant()))
-      return g.fail("the indices' shape " + g.text(result) + " does not fit into " +
-                    g.text(shape));
+      return g.fail("the indices' shape " + g.text(result) +
+                    " does not fit into " + g.text(shape));
   if (failed(checkGather(g, call, shape[*axis], result)))
     return failure();
   unsigned rank = result.size();
   AffineMap map = g.getBuilder().getMultiDimIdentityMap(rank);
   AffineMap maps[] = {map, map};
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
   Value size = g.materialize(shape[*axis]);
-  return g.generic(indices, g.empty(result, elementOf(data)), maps, iterators,
-                   [&](OpBuilder &at, Location loc, ValueRange x) {
-                     SmallVector<Value> where;
-                     for (unsigned dim = 0; dim < rank; ++dim)
-                       where.push_back(int64_t(dim) == *axis
-                                           ? Value()
-                                           : linalg::IndexOp::create(at, loc, dim));
-                     return SmallVector<Value>{readClamped(at, loc, data, where, *axis, x[0],
-                                                           size, !shape[*axis].isConstant())};
-                   });
+  return g.generic(
+      indices, g.empty(result, elementOf(data)), maps, iterators,
+      [&](OpBuilder &at, Location loc, ValueRange x) {
+        SmallVector<Value> where;
+        for (unsigned dim = 0; dim < rank; ++dim)
+          where.push_back(int64_t(dim) == *axis
+                              ? Value()
+                              : linalg::IndexOp::create(at, loc, dim));
+        return SmallVector<Value>{readClamped(at, loc, data, where, *axis, x[0],
+                                              size,
+                                              !shape[*axis].isConstant())};
+      });
 }

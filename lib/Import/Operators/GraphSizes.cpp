@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// GraphBuilder, sizes: symbols and the SSA values of extents, shapes of tensors,
-// integer tensors known at compile time, rows of an apply, errors and sites.
+// GraphBuilder, sizes: symbols and the SSA values of extents, shapes of
+// tensors, integer tensors known at compile time, rows of an apply, errors and
+// sites.
 #include "gatecc/Import/GraphBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -17,7 +18,8 @@ using namespace gatecc;
 static constexpr int64_t maxKnownElements = 64;
 
 GraphBuilder::GraphBuilder(ModuleOp module, OpBuilder &builder)
-    : module(module), builder(builder), symbolTable(module), loc(module.getLoc()) {
+    : module(module), builder(builder), symbolTable(module),
+      loc(module.getLoc()) {
   for (auto site : module.getOps<gate::SiteOp>())
     ++siteNames[site.getName()];
 }
@@ -29,10 +31,12 @@ void GraphBuilder::setNode(StringRef name, StringRef op, Location location) {
 }
 
 LogicalResult GraphBuilder::fail(const Twine &reason) {
-  return emitError(loc) << "node '" << nodeName << "' (" << nodeOp << "): " << reason;
+  return emitError(loc) << "node '" << nodeName << "' (" << nodeOp
+                        << "): " << reason;
 }
 
-//===-- Symbols and extents -------------------------------------------------===//
+//===-- Symbols and extents
+//-------------------------------------------------===//
 
 Block *GraphBuilder::entryBlock() {
   Operation *op = builder.getInsertionBlock()->getParentOp();
@@ -47,7 +51,8 @@ void GraphBuilder::insertAfter(ArrayRef<Value> values) {
   Block *block = entryBlock();
   for (Value value : values)
     if (value.getParentBlock() != block &&
-        block->getParentOp()->isProperAncestor(value.getParentBlock()->getParentOp()))
+        block->getParentOp()->isProperAncestor(
+            value.getParentBlock()->getParentOp()))
       block = value.getParentBlock();
   Operation *last = nullptr;
   for (Value value : values) {
@@ -67,11 +72,13 @@ Extent GraphBuilder::inputSymbol(StringRef name, Value source, unsigned dim) {
     return found->second;
   OpBuilder::InsertionGuard guard(builder);
   insertAfter(source);
-  Value size = tensor::DimOp::create(builder, module.getLoc(), source, int64_t(dim));
+  Value size =
+      tensor::DimOp::create(builder, module.getLoc(), source, int64_t(dim));
   return inputs[name.str()] = opaqueSymbol(name, size, /*isInput=*/true);
 }
 
-Extent GraphBuilder::opaqueSymbol(StringRef name, Value size, bool isInput, bool isSize) {
+Extent GraphBuilder::opaqueSymbol(StringRef name, Value size, bool isInput,
+                                  bool isSize) {
   symbols.push_back({name.str(), size, isInput, isSize});
   Extent extent = Extent::symbol(symbols.size() - 1);
   materialized[extent] = size;
@@ -126,8 +133,11 @@ std::string GraphBuilder::text(const Extent &extent) const {
 }
 
 std::string GraphBuilder::text(ArrayRef<Extent> extents) const {
-  return "[" + llvm::join(llvm::map_range(extents, [&](const Extent &e) { return text(e); }),
-                          ", ") + "]";
+  return "[" +
+         llvm::join(
+             llvm::map_range(extents, [&](const Extent &e) { return text(e); }),
+             ", ") +
+         "]";
 }
 
 Attribute GraphBuilder::dimAttribute(const Extent &extent) {
@@ -141,11 +151,13 @@ Attribute GraphBuilder::dimAttribute(const Extent &extent) {
 
 bool GraphBuilder::isSize(const Extent &extent) const {
   return extent.getCoefficient() >= 0 &&
-         llvm::all_of(extent.getSymbols(), [&](unsigned id) { return symbols[id].isSize; });
+         llvm::all_of(extent.getSymbols(),
+                      [&](unsigned id) { return symbols[id].isSize; });
 }
 
-Extent GraphBuilder::derived(char kind, const Extent &a, const Extent &b,
-                             function_ref<Value(OpBuilder &, Value, Value)> build) {
+Extent
+GraphBuilder::derived(char kind, const Extent &a, const Extent &b,
+                      function_ref<Value(OpBuilder &, Value, Value)> build) {
   auto key = std::make_tuple(kind, a, b);
   auto found = derivedSymbols.find(key);
   if (found != derivedSymbols.end())
@@ -157,9 +169,10 @@ Extent GraphBuilder::derived(char kind, const Extent &a, const Extent &b,
   bool size = kind != '-' && isSize(a) && isSize(b);
   if (kind == 'M') // maximum
     size = isSize(a) || isSize(b);
-  std::string name = kind == 'm' || kind == 'M'
-                         ? (kind == 'm' ? "min(" : "max(") + text(a) + "," + text(b) + ")"
-                         : "(" + text(a) + (kind == 'c' ? '/' : kind) + text(b) + ")";
+  std::string name =
+      kind == 'm' || kind == 'M'
+          ? (kind == 'm' ? "min(" : "max(") + text(a) + "," + text(b) + ")"
+          : "(" + text(a) + (kind == 'c' ? '/' : kind) + text(b) + ")";
   Extent extent = opaqueSymbol(name, value, /*isInput=*/false, size);
   return derivedSymbols[key] = extent;
 }
@@ -178,9 +191,10 @@ Extent GraphBuilder::add(const Extent &a, const Extent &b) {
     return result;
   }
   bool swap = b < a;
-  return derived('+', swap ? b : a, swap ? a : b, [&](OpBuilder &at, Value x, Value y) {
-    return Value(arith::AddIOp::create(at, module.getLoc(), x, y));
-  });
+  return derived(
+      '+', swap ? b : a, swap ? a : b, [&](OpBuilder &at, Value x, Value y) {
+        return Value(arith::AddIOp::create(at, module.getLoc(), x, y));
+      });
 }
 
 Extent GraphBuilder::subtract(const Extent &a, const Extent &b) {
@@ -203,7 +217,8 @@ Extent GraphBuilder::subtract(const Extent &a, const Extent &b) {
 }
 
 Extent GraphBuilder::minimum(const Extent &a, const Extent &b) {
-  if (a.getSymbols() == b.getSymbols() && (a.isConstant() || (isSize(a) && isSize(b))))
+  if (a.getSymbols() == b.getSymbols() &&
+      (a.isConstant() || (isSize(a) && isSize(b))))
     return a.getCoefficient() < b.getCoefficient() ? a : b;
   if (b < a)
     return minimum(b, a);
@@ -217,7 +232,8 @@ Extent GraphBuilder::minimum(const Extent &a, const Extent &b) {
 }
 
 Extent GraphBuilder::maximum(const Extent &a, const Extent &b) {
-  if (a.getSymbols() == b.getSymbols() && (a.isConstant() || (isSize(a) && isSize(b))))
+  if (a.getSymbols() == b.getSymbols() &&
+      (a.isConstant() || (isSize(a) && isSize(b))))
     return a.getCoefficient() < b.getCoefficient() ? b : a;
   if (b < a)
     return maximum(b, a);
@@ -250,7 +266,8 @@ Extent GraphBuilder::floorDivide(const Extent &a, int64_t divisor) {
   });
 }
 
-//===-- Shapes and known values ----------------------------------------------===//
+//===-- Shapes and known values
+//----------------------------------------------===//
 
 void GraphBuilder::setShape(Value value, ArrayRef<Extent> shape) {
   shapes[value] = Extents(shape.begin(), shape.end());
@@ -269,7 +286,8 @@ Extents GraphBuilder::shapeOf(Value value) {
     }
     OpBuilder::InsertionGuard guard(builder);
     insertAfter(value);
-    Value extent = tensor::DimOp::create(builder, module.getLoc(), value, int64_t(dim));
+    Value extent =
+        tensor::DimOp::create(builder, module.getLoc(), value, int64_t(dim));
     shape.push_back(opaqueSymbol("?" + std::to_string(symbols.size()), extent));
   }
   return shapes[value] = shape;
@@ -278,7 +296,8 @@ Extents GraphBuilder::shapeOf(Value value) {
 RankedTensorType GraphBuilder::typeOf(ArrayRef<Extent> shape, Type element) {
   SmallVector<int64_t> sizes;
   for (const Extent &extent : shape)
-    sizes.push_back(extent.isConstant() ? extent.getConstant() : ShapedType::kDynamic);
+    sizes.push_back(extent.isConstant() ? extent.getConstant()
+                                        : ShapedType::kDynamic);
   return RankedTensorType::get(sizes, element);
 }
 
@@ -287,15 +306,16 @@ std::optional<Extents> GraphBuilder::knownInts(Value value) {
   if (found != known.end())
     return found->second;
   auto type = dyn_cast<RankedTensorType>(value.getType());
-  if (!type || type.getRank() > 1 || !type.getElementType().isInteger())
+  if (!type || type.getRank() > 1 || !type.getElementType().isSignlessInteger())
     return std::nullopt;
   DenseElementsAttr attribute = constantValue(value);
   if (!attribute || attribute.getNumElements() > maxKnownElements)
     return std::nullopt;
   Extents result;
   for (const APInt &element : attribute.getValues<APInt>())
-    result.push_back(Extent(type.getElementType().isInteger(1) ? element.getZExtValue()
-                                                               : element.getSExtValue()));
+    result.push_back(Extent(type.getElementType().isInteger(1)
+                                ? element.getZExtValue()
+                                : element.getSExtValue()));
   return result;
 }
 
@@ -312,22 +332,25 @@ std::optional<SmallVector<int64_t>> GraphBuilder::knownConstants(Value value) {
   return result;
 }
 
-Value GraphBuilder::knownTensor(ArrayRef<Extent> values, Type element, bool scalar) {
+Value GraphBuilder::knownTensor(ArrayRef<Extent> values, Type element,
+                                bool scalar) {
   auto type = RankedTensorType::get(
-      scalar ? ArrayRef<int64_t>() : ArrayRef<int64_t>(int64_t(values.size())), element);
+      scalar ? ArrayRef<int64_t>() : ArrayRef<int64_t>(int64_t(values.size())),
+      element);
   Value result;
   if (llvm::all_of(values, [](const Extent &e) { return e.isConstant(); })) {
     SmallVector<Attribute> elements;
     unsigned width = element.getIntOrFloatBitWidth();
     for (const Extent &value : values)
       elements.push_back(IntegerAttr::get(
-          element, APInt(64, uint64_t(value.getConstant())).zextOrTrunc(width)));
+          element,
+          APInt(64, uint64_t(value.getConstant())).zextOrTrunc(width)));
     result = constant(DenseElementsAttr::get(type, elements));
   } else {
     SmallVector<Value> elements;
     for (const Extent &value : values)
-      elements.push_back(
-          arith::IndexCastOp::create(builder, loc, element, materialize(value)));
+      elements.push_back(arith::IndexCastOp::create(builder, loc, element,
+                                                    materialize(value)));
     result = tensor::FromElementsOp::create(builder, loc, type, elements);
   }
   if (int64_t(values.size()) <= maxKnownElements)
@@ -342,14 +365,18 @@ FailureOr<Value> GraphBuilder::countTensor(const Extent &count, Type element) {
       value = builder.getFloatAttr(element, double(count.getConstant()));
     else
       value = builder.getIntegerAttr(element, count.getConstant());
-    return constant(DenseElementsAttr::get(RankedTensorType::get({}, element), value));
+    return constant(
+        DenseElementsAttr::get(RankedTensorType::get({}, element), value));
   }
-  return cast(knownTensor(count, builder.getI64Type(), /*scalar=*/true), element);
+  return cast(knownTensor(count, builder.getI64Type(), /*scalar=*/true),
+              element);
 }
 
-//===-- Rows of an apply -------------------------------------------------------===//
+//===-- Rows of an apply
+//-------------------------------------------------------===//
 
-void GraphBuilder::setRows(Value argument, ArrayRef<Extent> tail, Value sameRows) {
+void GraphBuilder::setRows(Value argument, ArrayRef<Extent> tail,
+                           Value sameRows) {
   Extents shape{Extent(0)};
   if (sameRows) {
     shape[0] = shapeOf(sameRows).front();
@@ -374,7 +401,8 @@ void GraphBuilder::setSlots(Value result, ArrayRef<Extent> tail) {
 
 void GraphBuilder::setParam(Value argument) { params.insert(argument); }
 
-//===-- Sites --------------------------------------------------------------------===//
+//===-- Sites
+//--------------------------------------------------------------------===//
 
 FlatSymbolRefAttr GraphBuilder::site(StringRef kind, ArrayRef<double> cost,
                                      double fullCost) {
@@ -389,13 +417,15 @@ FlatSymbolRefAttr GraphBuilder::site(StringRef kind, ArrayRef<double> cost,
       builder.getStringAttr(""));
   // In the order of the network, before the first function.
   Block::iterator where = module.getBody()->begin();
-  while (where != module.getBody()->end() && isa<gate::WeightOp, gate::SiteOp>(*where))
+  while (where != module.getBody()->end() &&
+         isa<gate::WeightOp, gate::SiteOp>(*where))
     ++where;
   symbolTable.insert(op, where);
   return FlatSymbolRefAttr::get(op.getSymNameAttr());
 }
 
-//===-- Cleaning up ----------------------------------------------------------------===//
+//===-- Cleaning up
+//----------------------------------------------------------------===//
 
 void GraphBuilder::eraseUnused(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block))) {

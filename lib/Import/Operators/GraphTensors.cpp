@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// GraphBuilder, tensors: elementwise ops with broadcasting, reductions, reshapes,
-// transpositions, slices and concatenations.
+// GraphBuilder, tensors: elementwise ops with broadcasting, reductions,
+// reshapes, transpositions, slices and concatenations.
 #include "gatecc/Import/GraphBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -10,7 +10,9 @@
 using namespace mlir;
 using namespace gatecc;
 
-static Type elementOf(Value value) { return getElementTypeOrSelf(value.getType()); }
+static Type elementOf(Value value) {
+  return getElementTypeOrSelf(value.getType());
+}
 
 Value GraphBuilder::empty(ArrayRef<Extent> shape, Type element) {
   Value result = tensor::EmptyOp::create(builder, loc, fold(shape), element);
@@ -36,12 +38,13 @@ FailureOr<Extents> GraphBuilder::broadcast(ArrayRef<Extents> list) {
       if (extent.isOne() || extent == result[dim])
         continue;
       if (!result[dim].isOne())
-        return fail("cannot broadcast the shapes " +
-                    llvm::join(llvm::map_range(list,
-                                               [&](const Extents &s) { return text(s); }),
-                               " and ") +
-                    ": " + text(result[dim]) + " and " + text(extent) +
-                    " are not known to be equal; give equal dimensions the same name");
+        return fail(
+            "cannot broadcast the shapes " +
+            llvm::join(llvm::map_range(
+                           list, [&](const Extents &s) { return text(s); }),
+                       " and ") +
+            ": " + text(result[dim]) + " and " + text(extent) +
+            " are not known to be equal; give equal dimensions the same name");
       result[dim] = extent;
     }
   return result;
@@ -56,8 +59,10 @@ SmallVector<Value> GraphBuilder::generic(
       [&](OpBuilder &at, Location where, ValueRange arguments) {
         // Helpers that use the graph's builder build in the body, too.
         OpBuilder::InsertionGuard guard(builder);
-        builder.setInsertionPoint(at.getInsertionBlock(), at.getInsertionPoint());
-        linalg::YieldOp::create(builder, where, body(builder, where, arguments));
+        builder.setInsertionPoint(at.getInsertionBlock(),
+                                  at.getInsertionPoint());
+        linalg::YieldOp::create(builder, where,
+                                body(builder, where, arguments));
       });
   for (auto [result, init] : llvm::zip(op.getResults(), inits))
     setShape(result, shapeOf(init));
@@ -65,7 +70,8 @@ SmallVector<Value> GraphBuilder::generic(
 }
 
 FailureOr<Value> GraphBuilder::elementwise(ValueRange inputs, Type element,
-                                           ScalarBody body, ArrayRef<Extent> atLeast) {
+                                           ScalarBody body,
+                                           ArrayRef<Extent> atLeast) {
   SmallVector<Extents> list;
   for (Value input : inputs)
     list.push_back(shapeOf(input));
@@ -81,7 +87,8 @@ FailureOr<Value> GraphBuilder::elementwise(ValueRange inputs, Type element,
   for (auto [input, extents] : llvm::zip(inputs, list)) {
     DenseElementsAttr value = constantValue(input);
     if (value && value.isSplat()) {
-      scalars.push_back(::mlir::cast<TypedAttr>(value.getSplatValue<Attribute>()));
+      scalars.push_back(
+          ::mlir::cast<TypedAttr>(value.getSplatValue<Attribute>()));
       continue;
     }
     scalars.push_back({});
@@ -89,19 +96,22 @@ FailureOr<Value> GraphBuilder::elementwise(ValueRange inputs, Type element,
     SmallVector<AffineExpr> exprs;
     for (auto [dim, extent] : llvm::enumerate(extents)) {
       unsigned to = dim + rank - extents.size();
-      exprs.push_back(extent == (*shape)[to] ? builder.getAffineDimExpr(to)
-                                             : builder.getAffineConstantExpr(0));
+      exprs.push_back(extent == (*shape)[to]
+                          ? builder.getAffineDimExpr(to)
+                          : builder.getAffineConstantExpr(0));
     }
     maps.push_back(AffineMap::get(rank, 0, exprs, getContext()));
   }
   maps.push_back(builder.getMultiDimIdentityMap(rank));
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
   return generic(tensors, empty(*shape, element), maps, iterators,
                  [&](OpBuilder &at, Location where, ValueRange arguments) {
                    SmallVector<Value> operands;
                    for (TypedAttr scalar : scalars) {
                      if (scalar) {
-                       operands.push_back(arith::ConstantOp::create(at, where, scalar));
+                       operands.push_back(
+                           arith::ConstantOp::create(at, where, scalar));
                      } else {
                        operands.push_back(arguments.front());
                        arguments = arguments.drop_front();
@@ -118,7 +128,8 @@ FailureOr<Value> GraphBuilder::elementwiseWide(ValueRange inputs, Type element,
     return isa<FloatType>(type) && type.getIntOrFloatBitWidth() < 32;
   };
   return elementwise(
-      inputs, element, [&](OpBuilder &at, Location where, ValueRange arguments) {
+      inputs, element,
+      [&](OpBuilder &at, Location where, ValueRange arguments) {
         SmallVector<Value> wide(arguments);
         for (Value &value : wide)
           if (narrow(value.getType()))
@@ -130,8 +141,8 @@ FailureOr<Value> GraphBuilder::elementwiseWide(ValueRange inputs, Type element,
       });
 }
 
-Value GraphBuilder::reduce(Value input, ArrayRef<int64_t> axes, bool keepDims, Value init,
-                           ScalarBody body) {
+Value GraphBuilder::reduce(Value input, ArrayRef<int64_t> axes, bool keepDims,
+                           Value init, ScalarBody body) {
   Extents shape = shapeOf(input), kept, left;
   SmallVector<utils::IteratorType> iterators;
   SmallVector<AffineExpr> exprs;
@@ -147,11 +158,12 @@ Value GraphBuilder::reduce(Value input, ArrayRef<int64_t> axes, bool keepDims, V
   }
   AffineMap maps[] = {builder.getMultiDimIdentityMap(shape.size()),
                       AffineMap::get(shape.size(), 0, exprs, getContext())};
-  Value result = generic(input, filled(left, init), maps, iterators,
-                         [&](OpBuilder &at, Location where, ValueRange arguments) {
-                           return SmallVector<Value>{body(at, where, arguments)};
-                         })
-                     .front();
+  Value result =
+      generic(input, filled(left, init), maps, iterators,
+              [&](OpBuilder &at, Location where, ValueRange arguments) {
+                return SmallVector<Value>{body(at, where, arguments)};
+              })
+          .front();
   return keepDims ? *reshape(result, kept) : result;
 }
 
@@ -163,6 +175,8 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
     return fail("cannot reshape " + text(from) + " to " + text(shape) +
                 ": they are not known to hold equally many elements");
   Type element = elementOf(input);
+  if (productOf(shape).isConstant(0))
+    return empty(shape, element);
   if (llvm::all_of(shape, [](const Extent &e) { return e.isConstant(); })) {
     SmallVector<int64_t> sizes;
     for (const Extent &extent : shape)
@@ -201,8 +215,10 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
     groups.push_back(group);
   }
   // What is left over are dimensions of extent 1, or all is one group.
-  bool rest = llvm::all_of(ArrayRef(from).drop_front(i), [](const Extent &e) { return e.isOne(); }) &&
-              llvm::all_of(shape.drop_front(j), [](const Extent &e) { return e.isOne(); });
+  bool rest = llvm::all_of(ArrayRef(from).drop_front(i),
+                           [](const Extent &e) { return e.isOne(); }) &&
+              llvm::all_of(shape.drop_front(j),
+                           [](const Extent &e) { return e.isOne(); });
   if (!rest || (groups.empty() && !from.empty() && !shape.empty())) {
     Group all;
     for (unsigned d = 0; d < from.size(); ++d)
@@ -226,11 +242,11 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
   }
   Value value = input;
   if (middle.size() != from.size())
-    value = tensor::CollapseShapeOp::create(builder, loc, typeOf(middle, element), value,
-                                            collapse);
+    value = tensor::CollapseShapeOp::create(
+        builder, loc, typeOf(middle, element), value, collapse);
   if (middle.size() != shape.size())
-    value = tensor::ExpandShapeOp::create(builder, loc, typeOf(shape, element), value,
-                                          expand, fold(shape));
+    value = tensor::ExpandShapeOp::create(builder, loc, typeOf(shape, element),
+                                          value, expand, fold(shape));
   if (value == input) // Only the spelling of an extent differs.
     return input;
   setShape(value, shape);
@@ -247,13 +263,14 @@ Value GraphBuilder::transpose(Value input, ArrayRef<int64_t> permutation) {
     shape.push_back(from[dim]);
   Value init = empty(shape, elementOf(input));
   Value result =
-      linalg::TransposeOp::create(builder, loc, input, init, permutation)->getResult(0);
+      linalg::TransposeOp::create(builder, loc, input, init, permutation)
+          ->getResult(0);
   setShape(result, shape);
   return result;
 }
 
-Value GraphBuilder::slice(Value input, ArrayRef<Extent> offsets, ArrayRef<Extent> sizes,
-                          ArrayRef<int64_t> steps) {
+Value GraphBuilder::slice(Value input, ArrayRef<Extent> offsets,
+                          ArrayRef<Extent> sizes, ArrayRef<int64_t> steps) {
   Extents from = shapeOf(input);
   if (ArrayRef<Extent>(from) == sizes &&
       llvm::all_of(offsets, [](const Extent &e) { return e.isConstant(0); }) &&
@@ -273,8 +290,8 @@ Value GraphBuilder::slice(Value input, ArrayRef<Extent> offsets, ArrayRef<Extent
   for (int64_t step : steps)
     strides.push_back(builder.getIndexAttr(step));
   Value result = tensor::ExtractSliceOp::create(
-      builder, loc, typeOf(sizes, elementOf(input)), input, fold(offsets), fold(sizes),
-      strides);
+      builder, loc, typeOf(sizes, elementOf(input)), input, fold(offsets),
+      fold(sizes), strides);
   setShape(result, sizes);
   return result;
 }
@@ -284,24 +301,26 @@ FailureOr<Value> GraphBuilder::concat(ValueRange inputs, int64_t axis) {
   for (Value input : inputs.drop_front()) {
     Extents other = shapeOf(input);
     if (other.size() != shape.size())
-      return fail("cannot concatenate tensors of shapes " + text(shape) + " and " +
-                  text(other));
+      return fail("cannot concatenate tensors of shapes " + text(shape) +
+                  " and " + text(other));
     for (unsigned dim = 0; dim < shape.size(); ++dim)
       if (int64_t(dim) == axis)
         shape[dim] = add(shape[dim], other[dim]);
       else if (shape[dim] != other[dim])
-        return fail("cannot concatenate tensors of shapes " + text(shape) + " and " +
-                    text(other) + " along axis " + Twine(axis));
+        return fail("cannot concatenate tensors of shapes " + text(shape) +
+                    " and " + text(other) + " along axis " + Twine(axis));
   }
   if (inputs.size() == 1)
     return inputs.front();
   Value result = tensor::ConcatOp::create(
-      builder, loc, typeOf(shape, elementOf(inputs.front())), uint64_t(axis), inputs);
+      builder, loc, typeOf(shape, elementOf(inputs.front())), uint64_t(axis),
+      inputs);
   setShape(result, shape);
   return result;
 }
 
-//===-- Element types ---------------------------------------------------------===//
+//===-- Element types
+//---------------------------------------------------------===//
 
 static Value castScalar(OpBuilder &at, Location loc, Value x, Type to) {
   Type from = x.getType();
@@ -310,11 +329,13 @@ static Value castScalar(OpBuilder &at, Location loc, Value x, Type to) {
   };
   bool fromUnsigned = from.isInteger(1) || from.isUnsignedInteger();
   if (isa<IntegerType>(from) && !from.isSignlessInteger())
-    x = UnrealizedConversionCastOp::create(at, loc, integer(from), x).getResult(0);
+    x = UnrealizedConversionCastOp::create(at, loc, integer(from), x)
+            .getResult(0);
   from = x.getType();
   auto finish = [&](Value value) {
     if (value.getType() != to)
-      value = UnrealizedConversionCastOp::create(at, loc, to, value).getResult(0);
+      value =
+          UnrealizedConversionCastOp::create(at, loc, to, value).getResult(0);
     return value;
   };
   auto number = [&](Type type, double value) -> Value {
@@ -333,7 +354,8 @@ static Value castScalar(OpBuilder &at, Location loc, Value x, Type to) {
   }
   if (isa<FloatType>(from)) {
     if (to.isInteger(1))
-      return arith::CmpFOp::create(at, loc, arith::CmpFPredicate::UNE, x, number(from, 0));
+      return arith::CmpFOp::create(at, loc, arith::CmpFPredicate::UNE, x,
+                                   number(from, 0));
     if (from.getIntOrFloatBitWidth() < 32) {
       x = arith::ExtFOp::create(at, loc, at.getF32Type(), x);
       from = x.getType();
@@ -343,22 +365,29 @@ static Value castScalar(OpBuilder &at, Location loc, Value x, Type to) {
     Type plain = integer(to);
     double low = toUnsigned ? 0.0 : -std::ldexp(1.0, width - 1);
     double high = std::ldexp(1.0, toUnsigned ? width : width - 1);
-    APInt least = toUnsigned ? APInt::getMinValue(width) : APInt::getSignedMinValue(width);
-    APInt most = toUnsigned ? APInt::getMaxValue(width) : APInt::getSignedMaxValue(width);
-    Value above = arith::CmpFOp::create(at, loc, arith::CmpFPredicate::OGE, x, number(from, high));
-    Value below = arith::CmpFOp::create(at, loc, arith::CmpFPredicate::OLT, x, number(from, low));
-    Value ordered = arith::CmpFOp::create(at, loc, arith::CmpFPredicate::ORD, x, x);
+    APInt least = toUnsigned ? APInt::getMinValue(width)
+                             : APInt::getSignedMinValue(width);
+    APInt most = toUnsigned ? APInt::getMaxValue(width)
+                            : APInt::getSignedMaxValue(width);
+    Value above = arith::CmpFOp::create(at, loc, arith::CmpFPredicate::OGE, x,
+                                        number(from, high));
+    Value below = arith::CmpFOp::create(at, loc, arith::CmpFPredicate::OLT, x,
+                                        number(from, low));
+    Value ordered =
+        arith::CmpFOp::create(at, loc, arith::CmpFPredicate::ORD, x, x);
     Value outside = arith::OrIOp::create(at, loc, above, below);
     Value zero = number(from, 0);
     Value safe = arith::SelectOp::create(at, loc, outside, zero, x);
     safe = arith::SelectOp::create(at, loc, ordered, safe, zero);
-    Value result = toUnsigned ? Value(arith::FPToUIOp::create(at, loc, plain, safe))
-                              : Value(arith::FPToSIOp::create(at, loc, plain, safe));
+    Value result = toUnsigned
+                       ? Value(arith::FPToUIOp::create(at, loc, plain, safe))
+                       : Value(arith::FPToSIOp::create(at, loc, plain, safe));
     auto limit = [&](const APInt &value) -> Value {
       return arith::ConstantOp::create(at, loc, IntegerAttr::get(plain, value));
     };
     result = arith::SelectOp::create(at, loc, above, limit(most), result);
-    return finish(arith::SelectOp::create(at, loc, below, limit(least), result));
+    return finish(
+        arith::SelectOp::create(at, loc, below, limit(least), result));
   }
   if (isa<FloatType>(to)) {
     if (fromUnsigned)
@@ -381,12 +410,14 @@ static Value castScalar(OpBuilder &at, Location loc, Value x, Type to) {
 FailureOr<Value> GraphBuilder::cast(Value input, Type element) {
   if (elementOf(input) == element)
     return input;
-  return elementwise(input, element, [&](OpBuilder &at, Location where, ValueRange x) {
-    return castScalar(at, where, x.front(), element);
-  });
+  return elementwise(input, element,
+                     [&](OpBuilder &at, Location where, ValueRange x) {
+                       return castScalar(at, where, x.front(), element);
+                     });
 }
 
-//===-- Products -----------------------------------------------------------------===//
+//===-- Products
+//-----------------------------------------------------------------===//
 
 FailureOr<Value> GraphBuilder::contract(Value rows, Value weight) {
   Extents shape = shapeOf(rows), right = shapeOf(weight);
@@ -411,7 +442,8 @@ FailureOr<Value> GraphBuilder::contract(Value rows, Value weight) {
   {
     OpBuilder::InsertionGuard guard(builder);
     Type accumulator = element.isF64() ? element : builder.getF32Type();
-    Block *block = builder.createBlock(state.regions.front().get(), {}, {accumulator}, {loc});
+    Block *block = builder.createBlock(state.regions.front().get(), {},
+                                       {accumulator}, {loc});
     Value result = block->getArgument(0);
     if (accumulator != element)
       result = arith::TruncFOp::create(builder, loc, element, result);
@@ -430,10 +462,13 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
     return fail("expects operands of rank 1 or more");
   if (elementOf(b) != element)
     return fail("expects operands of one element type");
-  if (left.size() == 1 || right.size() == 1) { // as [1, K] and [K, 1], then drop the 1
+  if (left.size() == 1 ||
+      right.size() == 1) { // as [1, K] and [K, 1], then drop the 1
     Extents row{Extent(1), left.back()}, column{right.front(), Extent(1)};
-    FailureOr<Value> x = left.size() == 1 ? reshape(a, row) : FailureOr<Value>(a);
-    FailureOr<Value> y = right.size() == 1 ? reshape(b, column) : FailureOr<Value>(b);
+    FailureOr<Value> x =
+        left.size() == 1 ? reshape(a, row) : FailureOr<Value>(a);
+    FailureOr<Value> y =
+        right.size() == 1 ? reshape(b, column) : FailureOr<Value>(b);
     if (failed(x) || failed(y))
       return failure();
     FailureOr<Value> product = matmul(*x, *y);
@@ -452,7 +487,8 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
     return fail("cannot multiply " + text(left) + " with " + text(right) +
                 ": the inner sizes " + text(left.back()) + " and " +
                 text(right[right.size() - 2]) + " are not known to be equal");
-  Extents leftBatch(left.begin(), left.end() - 2), rightBatch(right.begin(), right.end() - 2);
+  Extents leftBatch(left.begin(), left.end() - 2),
+      rightBatch(right.begin(), right.end() - 2);
   FailureOr<Extents> batch = broadcast({leftBatch, rightBatch});
   if (failed(batch))
     return failure();
@@ -462,8 +498,9 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
     SmallVector<AffineExpr> result;
     for (auto [dim, extent] : llvm::enumerate(have)) {
       unsigned to = dim + count - have.size();
-      result.push_back(extent == (*batch)[to] ? builder.getAffineDimExpr(to)
-                                              : builder.getAffineConstantExpr(0));
+      result.push_back(extent == (*batch)[to]
+                           ? builder.getAffineDimExpr(to)
+                           : builder.getAffineConstantExpr(0));
     }
     result.push_back(builder.getAffineDimExpr(row));
     result.push_back(builder.getAffineDimExpr(column));
@@ -472,7 +509,8 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
   AffineMap maps[] = {exprs(leftBatch, count, count + 1),
                       exprs(rightBatch, count + 1, count + 2),
                       exprs(*batch, count, count + 2)};
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
   iterators[count + 1] = utils::IteratorType::reduction;
   bool isFloat = isa<FloatType>(element);
   bool narrow = isFloat && element.getIntOrFloatBitWidth() < 32;
@@ -490,10 +528,12 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
                 }
                 if (isFloat) {
                   p = arith::MulFOp::create(at, where, p, q);
-                  return SmallVector<Value>{arith::AddFOp::create(at, where, x[2], p)};
+                  return SmallVector<Value>{
+                      arith::AddFOp::create(at, where, x[2], p)};
                 }
                 p = arith::MulIOp::create(at, where, p, q);
-                return SmallVector<Value>{arith::AddIOp::create(at, where, x[2], p)};
+                return SmallVector<Value>{
+                    arith::AddIOp::create(at, where, x[2], p)};
               })
           .front();
   return cast(result, element);

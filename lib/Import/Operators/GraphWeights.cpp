@@ -22,27 +22,31 @@ Value GraphBuilder::scalar(Type type, double value) {
   return constant(builder.getIntegerAttr(type, int64_t(value)));
 }
 
-gate::WeightOp GraphBuilder::createWeight(StringRef name, RankedTensorType type) {
+gate::WeightOp GraphBuilder::createWeight(StringRef name,
+                                          RankedTensorType type) {
   OpBuilder at(module.getContext());
-  auto op = gate::WeightOp::create(at, loc, builder.getStringAttr(name.empty() ? "w" : name),
-                                   TypeAttr::get(type), StringAttr(),
-                                   at.getI64IntegerAttr(0), DenseI64ArrayAttr(),
-                                   ElementsAttr());
+  auto op = gate::WeightOp::create(
+      at, loc, builder.getStringAttr(name.empty() ? "w" : name),
+      TypeAttr::get(type), StringAttr(), at.getI64IntegerAttr(0),
+      DenseI64ArrayAttr(), ElementsAttr());
   // Before the first function: symbols are read from top to bottom.
   Block::iterator where = module.getBody()->begin();
-  while (where != module.getBody()->end() && isa<gate::WeightOp, gate::SiteOp>(*where))
+  while (where != module.getBody()->end() &&
+         isa<gate::WeightOp, gate::SiteOp>(*where))
     ++where;
   symbolTable.insert(op, where);
   return op;
 }
 
 Value GraphBuilder::weightValue(gate::WeightOp weight) {
-  return gate::WeightValueOp::create(builder, loc, weight.getType(),
-                                     FlatSymbolRefAttr::get(weight.getSymNameAttr()));
+  return gate::WeightValueOp::create(
+      builder, loc, weight.getType(),
+      FlatSymbolRefAttr::get(weight.getSymNameAttr()));
 }
 
-Value GraphBuilder::weight(StringRef name, RankedTensorType type, StringRef file,
-                           int64_t offset, ArrayRef<int64_t> strides) {
+Value GraphBuilder::weight(StringRef name, RankedTensorType type,
+                           StringRef file, int64_t offset,
+                           ArrayRef<int64_t> strides) {
   auto key = builder.getDictionaryAttr(
       {builder.getNamedAttr("type", TypeAttr::get(type)),
        builder.getNamedAttr("file", builder.getStringAttr(file)),
@@ -89,10 +93,12 @@ Value GraphBuilder::asWeight(Value value) {
   DenseElementsAttr attribute = constantValue(value);
   if (!attribute)
     return {};
-  auto key = builder.getDictionaryAttr(builder.getNamedAttr("value", attribute));
+  auto key =
+      builder.getDictionaryAttr(builder.getNamedAttr("value", attribute));
   gate::WeightOp &op = weights[key];
   if (!op) {
-    op = createWeight(nodeName + ".constant", ::mlir::cast<RankedTensorType>(value.getType()));
+    op = createWeight(nodeName + ".constant",
+                      ::mlir::cast<RankedTensorType>(value.getType()));
     op.setValueAttr(attribute);
   }
   return weightValue(op);
@@ -109,7 +115,8 @@ std::optional<GraphBuilder::View> GraphBuilder::viewOf(Value value) {
     auto weight = symbolTable.lookup<gate::WeightOp>(op.getWeight());
     if (weight && weight.getFile()) {
       view.weight = weight;
-      view.strides.assign(weight.getStrides()->begin(), weight.getStrides()->end());
+      view.strides.assign(weight.getStrides()->begin(),
+                          weight.getStrides()->end());
       view.offset = weight.getOffset();
       return view;
     }
@@ -126,8 +133,9 @@ std::optional<GraphBuilder::View> GraphBuilder::viewOf(Value value) {
 Value GraphBuilder::makeView(View view) {
   auto type = RankedTensorType::get(view.shape, view.element);
   if (view.weight)
-    return weight((view.weight.getSymName().split(".view").first + ".view").str(), type, *view.weight.getFile(),
-                  view.offset, view.strides);
+    return weight(
+        (view.weight.getSymName().split(".view").first + ".view").str(), type,
+        *view.weight.getFile(), view.offset, view.strides);
   if (view.value.isSplat())
     return constant(view.value.resizeSplat(type));
   auto source = view.value.getValues<Attribute>();
@@ -146,11 +154,13 @@ Value GraphBuilder::makeView(View view) {
       index[dim] = 0;
     }
   }
-  return denseConstant(nodeName + ".view", DenseElementsAttr::get(type, elements));
+  return denseConstant(nodeName + ".view",
+                       DenseElementsAttr::get(type, elements));
 }
 
 Value GraphBuilder::sliceConstant(Value value, ArrayRef<int64_t> offsets,
-                                  ArrayRef<int64_t> sizes, ArrayRef<int64_t> steps) {
+                                  ArrayRef<int64_t> sizes,
+                                  ArrayRef<int64_t> steps) {
   std::optional<View> view = viewOf(value);
   if (!view)
     return {};
@@ -165,7 +175,8 @@ Value GraphBuilder::sliceConstant(Value value, ArrayRef<int64_t> offsets,
   return makeView(*view);
 }
 
-Value GraphBuilder::transposeConstant(Value value, ArrayRef<int64_t> permutation) {
+Value GraphBuilder::transposeConstant(Value value,
+                                      ArrayRef<int64_t> permutation) {
   std::optional<View> view = viewOf(value);
   if (!view)
     return {};

@@ -19,8 +19,8 @@ OperatorResults gatecc::lowerGemm(GraphBuilder &g, const OperatorCall &call) {
   if (failed(checkNumbers(g, given)))
     return failure();
   if (g.rankOf(a) != 2 || g.rankOf(b) != 2)
-    return g.fail("expects matrices, got the shapes " + g.text(g.shapeOf(a)) + " and " +
-                  g.text(g.shapeOf(b)));
+    return g.fail("expects matrices, got the shapes " + g.text(g.shapeOf(a)) +
+                  " and " + g.text(g.shapeOf(b)));
   if (call.integer("transA", 0))
     a = g.transpose(a, {1, 0});
   if (call.integer("transB", 0))
@@ -32,7 +32,8 @@ OperatorResults gatecc::lowerGemm(GraphBuilder &g, const OperatorCall &call) {
   Type element = elementOf(*product);
   if (!isa<FloatType>(element) &&
       (alpha != double(int64_t(alpha)) || beta != double(int64_t(beta))))
-    return g.fail("expects whole numbers for alpha and beta where the inputs are integers");
+    return g.fail("expects whole numbers for alpha and beta where the inputs "
+                  "are integers");
   if (beta == 0.0) // ONNX: C does not count then, whatever it holds.
     c = {};
   if (!c && alpha == 1.0)
@@ -45,13 +46,15 @@ OperatorResults gatecc::lowerGemm(GraphBuilder &g, const OperatorCall &call) {
         Scalars s(at, loc);
         Value value = alpha == 1.0 ? x[0] : s.mul(s.like(x[0], alpha), x[0]);
         if (c)
-          value = s.add(value, beta == 1.0 ? x[1] : s.mul(s.like(x[1], beta), x[1]));
+          value = s.add(value,
+                        beta == 1.0 ? x[1] : s.mul(s.like(x[1], beta), x[1]));
         return value;
       });
   if (failed(result))
     return failure();
   if (g.shapeOf(*result) != g.shapeOf(*product))
-    return g.fail("the shape " + g.text(g.shapeOf(c)) + " of C cannot be broadcast to " +
+    return g.fail("the shape " + g.text(g.shapeOf(c)) +
+                  " of C cannot be broadcast to " +
                   g.text(g.shapeOf(*product)));
   return one(result);
 }

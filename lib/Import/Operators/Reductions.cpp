@@ -9,7 +9,8 @@ using namespace mlir;
 using namespace gatecc;
 
 /// The axes of a Reduce operator, sorted; none where the operator does nothing.
-static FailureOr<SmallVector<int64_t>> reducedAxes(GraphBuilder &g, const OperatorCall &call) {
+static FailureOr<SmallVector<int64_t>> reducedAxes(GraphBuilder &g,
+                                                   const OperatorCall &call) {
   int64_t rank = g.rankOf(call.operand(0));
   std::optional<SmallVector<int64_t>> given = call.integers("axes");
   if (Value operand = call.operand(1)) {
@@ -34,8 +35,9 @@ static FailureOr<SmallVector<int64_t>> reducedAxes(GraphBuilder &g, const Operat
   return axes;
 }
 
-static FailureOr<Value> unary(GraphBuilder &g, Value input,
-                              function_ref<Value(Scalars &, OpBuilder &, Location, Value)> f) {
+static FailureOr<Value>
+unary(GraphBuilder &g, Value input,
+      function_ref<Value(Scalars &, OpBuilder &, Location, Value)> f) {
   return g.elementwise(input, elementOf(input),
                        [&](OpBuilder &at, Location loc, ValueRange x) {
                          Scalars s(at, loc);
@@ -44,7 +46,8 @@ static FailureOr<Value> unary(GraphBuilder &g, Value input,
 }
 
 /// log(sum(exp(x))), shifted by the largest element where that is finite.
-static FailureOr<Value> logSumExp(GraphBuilder &g, Value input, ArrayRef<int64_t> axes) {
+static FailureOr<Value> logSumExp(GraphBuilder &g, Value input,
+                                  ArrayRef<int64_t> axes) {
   Type element = elementOf(input);
   Value largest = g.reduce(input, axes, true, g.constant(lowest(element)),
                            [](OpBuilder &at, Location loc, ValueRange x) {
@@ -52,13 +55,15 @@ static FailureOr<Value> logSumExp(GraphBuilder &g, Value input, ArrayRef<int64_t
                            });
   FailureOr<Value> shift =
       unary(g, largest, [](Scalars &s, OpBuilder &, Location, Value x) {
-        Value infinite = s.equal(s.abs(x), s.like(x, std::numeric_limits<double>::infinity()));
+        Value infinite = s.equal(
+            s.abs(x), s.like(x, std::numeric_limits<double>::infinity()));
         return s.select(infinite, s.like(x, 0), x);
       });
   if (failed(shift))
     return failure();
   FailureOr<Value> powers = g.elementwise(
-      {input, *shift}, element, [](OpBuilder &at, Location loc, ValueRange x) -> Value {
+      {input, *shift}, element,
+      [](OpBuilder &at, Location loc, ValueRange x) -> Value {
         return math::ExpOp::create(at, loc, Scalars(at, loc).sub(x[0], x[1]));
       });
   if (failed(powers))
@@ -77,10 +82,12 @@ static FailureOr<Value> logSumExp(GraphBuilder &g, Value input, ArrayRef<int64_t
 OperatorResults gatecc::lowerReduce(GraphBuilder &g, const OperatorCall &call) {
   StringRef kind = call.op.drop_front(strlen("Reduce"));
   Value given = call.operand(0);
-  bool anyNumber = llvm::is_contained({"Max", "Min", "Sum", "Prod", "Mean", "L1", "SumSquare"},
-                                      kind);
-  bool isBool = elementOf(given).isInteger(1) && (kind == "Max" || kind == "Min");
-  if (!isBool && failed(anyNumber ? checkNumbers(g, given) : checkFloat(g, given)))
+  bool anyNumber = llvm::is_contained(
+      {"Max", "Min", "Sum", "Prod", "Mean", "L1", "SumSquare"}, kind);
+  bool isBool =
+      elementOf(given).isInteger(1) && (kind == "Max" || kind == "Min");
+  if (!isBool &&
+      failed(anyNumber ? checkNumbers(g, given) : checkFloat(g, given)))
     return failure();
   FailureOr<SmallVector<int64_t>> axes = reducedAxes(g, call);
   FailureOr<Value> input = widened(g, given);
@@ -88,7 +95,8 @@ OperatorResults gatecc::lowerReduce(GraphBuilder &g, const OperatorCall &call) {
     return failure();
   // Opset 18 and later: without axes and with noop, only the element-wise part.
   if (axes->empty() && call.integer("noop_with_empty_axes", 0) &&
-      (kind == "Max" || kind == "Min" || kind == "Sum" || kind == "Prod" || kind == "Mean"))
+      (kind == "Max" || kind == "Min" || kind == "Sum" || kind == "Prod" ||
+       kind == "Mean"))
     return SmallVector<Value>{given};
   bool keep = call.integer("keepdims", 1) != 0;
   Type element = elementOf(*input);
@@ -108,14 +116,17 @@ OperatorResults gatecc::lowerReduce(GraphBuilder &g, const OperatorCall &call) {
       return failure();
     result = g.reshape(*result, kept);
   } else {
-    Value init = kind == "Max"    ? g.constant(isBool ? cast<TypedAttr>(Attribute(
-                                                            g.getBuilder().getBoolAttr(false)))
-                                                      : lowest(element))
-                 : kind == "Min"  ? g.constant(isBool ? cast<TypedAttr>(Attribute(
-                                                            g.getBuilder().getBoolAttr(true)))
-                                                      : highest(element))
-                 : kind == "Prod" ? g.scalar(element, 1)
-                                  : g.scalar(element, 0);
+    Value init =
+        kind == "Max"
+            ? g.constant(isBool ? cast<TypedAttr>(Attribute(
+                                      g.getBuilder().getBoolAttr(false)))
+                                : lowest(element))
+        : kind == "Min"
+            ? g.constant(isBool ? cast<TypedAttr>(Attribute(
+                                      g.getBuilder().getBoolAttr(true)))
+                                : highest(element))
+        : kind == "Prod" ? g.scalar(element, 1)
+                         : g.scalar(element, 0);
     result = g.reduce(*input, *axes, keep, init,
                       [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
                         Scalars s(at, loc);
@@ -136,13 +147,17 @@ OperatorResults gatecc::lowerReduce(GraphBuilder &g, const OperatorCall &call) {
                         return s.add(x[1], x[0]);
                       });
     if (kind == "L2")
-      result = unary(g, *result, [](Scalars &, OpBuilder &at, Location loc, Value x) -> Value {
-        return math::SqrtOp::create(at, loc, x);
-      });
+      result =
+          unary(g, *result,
+                [](Scalars &, OpBuilder &at, Location loc, Value x) -> Value {
+                  return math::SqrtOp::create(at, loc, x);
+                });
     if (kind == "LogSum")
-      result = unary(g, *result, [](Scalars &, OpBuilder &at, Location loc, Value x) -> Value {
-        return math::LogOp::create(at, loc, x);
-      });
+      result =
+          unary(g, *result,
+                [](Scalars &, OpBuilder &at, Location loc, Value x) -> Value {
+                  return math::LogOp::create(at, loc, x);
+                });
     if (kind == "Mean") {
       FailureOr<Value> divisor = g.countTensor(count, element);
       if (failed(divisor))

@@ -18,50 +18,56 @@ struct Projection {
 struct Experts {
   int64_t experts, hidden, inner; // E, H, I
   std::string activation;
-  bool fused;                    // the first projection holds two of `inner` columns
+  bool fused; // the first projection holds two of `inner` columns
   double alpha, beta;
   std::optional<double> limit;
   SmallVector<Projection, 3> projections; // gate (or the only one), [up], down
 };
 } // namespace
 
-static FailureOr<Projection> projection(GraphBuilder &g, Value weights, Value bias,
-                                        StringRef name, int64_t experts, int64_t rows,
+static FailureOr<Projection> projection(GraphBuilder &g, Value weights,
+                                        Value bias, StringRef name,
+                                        int64_t experts, int64_t rows,
                                         int64_t columns) {
   Extents want{Extent(experts), Extent(rows), Extent(columns)};
   if (!g.isConstant(weights))
-    return g.fail(name + " are not constant; gatecc needs the experts' weights when it compiles");
+    return g.fail(name + " are not constant; gatecc needs the experts' weights "
+                         "when it compiles");
   if (g.shapeOf(weights) != want)
-    return g.fail(name + " have the shape " + g.text(g.shapeOf(weights)) + ", expected " +
-                  g.text(want));
+    return g.fail(name + " have the shape " + g.text(g.shapeOf(weights)) +
+                  ", expected " + g.text(want));
   if (bias && !g.isConstant(bias))
     return g.fail("the bias of " + name + " is not constant");
   if (bias && g.shapeOf(bias) != Extents{Extent(experts), Extent(rows)})
-    return g.fail("the bias of " + name + " has the shape " + g.text(g.shapeOf(bias)));
+    return g.fail("the bias of " + name + " has the shape " +
+                  g.text(g.shapeOf(bias)));
   return Projection{weights, bias};
 }
 
 /// Every `step`-th of the rows from `first` on, transposed to [E, K, N].
-static FailureOr<Projection> part(GraphBuilder &g, const Projection &whole, int64_t first,
-                                  int64_t count, int64_t step) {
+static FailureOr<Projection> part(GraphBuilder &g, const Projection &whole,
+                                  int64_t first, int64_t count, int64_t step) {
   Extents shape = g.shapeOf(whole.weights);
   int64_t experts = shape[0].getConstant(), columns = shape[2].getConstant();
-  Value rows = g.sliceConstant(whole.weights, {0, first, 0}, {experts, count, columns},
-                               {1, step, 1});
+  Value rows = g.sliceConstant(whole.weights, {0, first, 0},
+                               {experts, count, columns}, {1, step, 1});
   Value weights = rows ? g.transposeConstant(rows, {0, 2, 1}) : Value();
-  Value bias = whole.bias ? g.sliceConstant(whole.bias, {0, first}, {experts, count}, {1, step})
+  Value bias = whole.bias ? g.sliceConstant(whole.bias, {0, first},
+                                            {experts, count}, {1, step})
                           : Value();
   if (!weights || (whole.bias && !bias))
     return g.fail("internal: no view of the experts' weights");
   return Projection{weights, bias};
 }
 
-static FailureOr<Value> activate(GraphBuilder &g, const Experts &experts, Value gate, Value up) {
+static FailureOr<Value> activate(GraphBuilder &g, const Experts &experts,
+                                 Value gate, Value up) {
   SmallVector<Value> operands{gate};
   if (up)
     operands.push_back(up);
   return g.elementwiseWide(
-      operands, elementOf(gate), [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+      operands, elementOf(gate),
+      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
         Scalars s(at, loc);
         Value v = x[0], result;
         if (experts.activation == "swiglu") {
@@ -88,8 +94,8 @@ static FailureOr<Value> activate(GraphBuilder &g, const Experts &experts, Value 
 }
 
 /// The body of the apply: rows [n, H] of one expert to slots [n, H].
-static FailureOr<Value> expertBody(GraphBuilder &g, const Experts &experts, Value rows,
-                                   ArrayRef<Projection> params) {
+static FailureOr<Value> expertBody(GraphBuilder &g, const Experts &experts,
+                                   Value rows, ArrayRef<Projection> params) {
   auto project = [&](Value input, const Projection &p) -> FailureOr<Value> {
     FailureOr<Value> product = g.contract(input, p.weights);
     if (failed(product) || !p.bias)
@@ -127,10 +133,12 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
   if (elementOf(input).isF64())
     return g.fail("expects f32, f16 or bf16, got f64");
   for (unsigned index = 2; index < call.operands.size(); ++index)
-    if (call.operand(index) && elementOf(call.operand(index)) != elementOf(input))
+    if (call.operand(index) &&
+        elementOf(call.operand(index)) != elementOf(input))
       return g.fail("expects experts with the input's element type");
   if (shape.size() < 2 || shape.size() > 3 || !shape.back().isConstant())
-    return g.fail("expects an input [T, H] or [B, S, H] with constant H, got " + g.text(shape));
+    return g.fail("expects an input [T, H] or [B, S, H] with constant H, got " +
+                  g.text(shape));
   Extents outer(shape.begin(), shape.end() - 1);
   Extent rows = productOf(outer);
   Experts experts;
@@ -140,17 +148,21 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
   experts.beta = call.number("activation_beta", 0.0);
   if (call.has("swiglu_limit"))
     experts.limit = call.number("swiglu_limit", 0.0);
-  if (logitShape.empty() || !logitShape.back().isConstant() || productOf(logitShape) != rows * logitShape.back())
-    return g.fail("expects router logits with a row of constant size for each of the " +
-                  g.text(rows) + " rows, got " + g.text(logitShape));
+  if (logitShape.empty() || !logitShape.back().isConstant() ||
+      productOf(logitShape) != rows * logitShape.back())
+    return g.fail(
+        "expects router logits with a row of constant size for each of the " +
+        g.text(rows) + " rows, got " + g.text(logitShape));
   experts.experts = logitShape.back().getConstant();
-  if (!llvm::is_contained({"relu", "gelu", "silu", "swiglu", "identity"}, experts.activation))
+  if (!llvm::is_contained({"relu", "gelu", "silu", "swiglu", "identity"},
+                          experts.activation))
     return g.fail("does not know the activation '" + experts.activation + "'");
   if (call.integer("use_sparse_mixer", 0))
     return g.fail("use_sparse_mixer is not supported");
   int64_t k = call.integer("k", 1), fusion = call.integer("swiglu_fusion", 0);
   if (k < 1 || k > experts.experts)
-    return g.fail("expects 1 <= k <= the " + Twine(experts.experts) + " experts, got " + Twine(k));
+    return g.fail("expects 1 <= k <= the " + Twine(experts.experts) +
+                  " experts, got " + Twine(k));
   if (fusion < 0 || fusion > 2)
     return g.fail("expects swiglu_fusion 0, 1 or 2, got " + Twine(fusion));
   bool swiglu = experts.activation == "swiglu";
@@ -159,19 +171,22 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
   if (swiglu && !fusion && !call.operand(6))
     return g.fail("expects fc3_experts_weights where swiglu_fusion is 0");
   if (fusion && call.operand(6))
-    return g.fail("has fc3_experts_weights although swiglu_fusion is " + Twine(fusion));
+    return g.fail("has fc3_experts_weights although swiglu_fusion is " +
+                  Twine(fusion));
 
   // The weights, as views [E, K, N].
   Extents second = g.shapeOf(call.operand(4));
   if (second.size() != 3 || !second[2].isConstant())
-    return g.fail("expects fc2_experts_weights [E, H, I], got " + g.text(second));
+    return g.fail("expects fc2_experts_weights [E, H, I], got " +
+                  g.text(second));
   experts.inner = second[2].getConstant();
   int64_t e = experts.experts, h = experts.hidden, i = experts.inner;
-  auto fc1 = projection(g, call.operand(2), call.operand(3), "fc1_experts_weights", e,
-                        fusion ? 2 * i : i, h);
+  auto fc1 = projection(g, call.operand(2), call.operand(3),
+                        "fc1_experts_weights", e, fusion ? 2 * i : i, h);
   if (failed(fc1))
     return failure();
-  auto fc2 = projection(g, call.operand(4), call.operand(5), "fc2_experts_weights", e, h, i);
+  auto fc2 = projection(g, call.operand(4), call.operand(5),
+                        "fc2_experts_weights", e, h, i);
   if (failed(fc2))
     return failure();
   SmallVector<FailureOr<Projection>> parts;
@@ -179,7 +194,8 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
   if (fusion) {
     parts.push_back(part(g, *fc1, fusion == 1 ? 1 : i, i, fusion == 1 ? 2 : 1));
   } else if (call.operand(6)) {
-    auto fc3 = projection(g, call.operand(6), call.operand(7), "fc3_experts_weights", e, i, h);
+    auto fc3 = projection(g, call.operand(6), call.operand(7),
+                          "fc3_experts_weights", e, i, h);
     if (failed(fc3))
       return failure();
     parts.push_back(part(g, *fc3, 0, i, 1));
@@ -209,25 +225,31 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
   auto plan = gate::RouteOp::create(
       b, g.getLoc(), gate::PlanType::get(g.getContext(), e, k), *logits,
       gate::ScoreKindAttr::get(g.getContext(), gate::ScoreKind::Softmax),
-      b.getBoolAttr(call.integer("normalize_routing_weights", 0) != 0), b.getF32FloatAttr(1.0f),
-      b.getBoolAttr(true), b.getBoolAttr(ties && ties.getValue() == "ort-cpu"),
+      b.getBoolAttr(call.integer("normalize_routing_weights", 0) != 0),
+      b.getF32FloatAttr(1.0f), b.getBoolAttr(true),
+      b.getBoolAttr(ties && ties.getValue() == "ort-cpu"),
       g.site("experts", SmallVector<double>(e, 1.0), double(e)));
 
   // The work.
   Type element = elementOf(*flat);
-  Type slotElement = element.getIntOrFloatBitWidth() < 32 ? Type(b.getF32Type()) : element;
-  auto slotsType = RankedTensorType::get({ShapedType::kDynamic, h}, slotElement);
-  auto apply = gate::ApplyOp::create(b, g.getLoc(), slotsType, plan, *flat, params,
-                                     b.getDenseI64ArrayAttr({0, e}), 1);
+  Type slotElement =
+      element.getIntOrFloatBitWidth() < 32 ? Type(b.getF32Type()) : element;
+  auto slotsType =
+      RankedTensorType::get({ShapedType::kDynamic, h}, slotElement);
+  auto apply = gate::ApplyOp::create(b, g.getLoc(), slotsType, plan, *flat,
+                                     params, b.getDenseI64ArrayAttr({0, e}), 1);
   {
     OpBuilder::InsertionGuard guard(b);
-    SmallVector<Type> types{RankedTensorType::get({ShapedType::kDynamic, h}, element)};
+    SmallVector<Type> types{
+        RankedTensorType::get({ShapedType::kDynamic, h}, element)};
     for (Value param : params) {
       auto type = cast<RankedTensorType>(param.getType());
-      types.push_back(RankedTensorType::get(type.getShape().drop_front(), element));
+      types.push_back(
+          RankedTensorType::get(type.getShape().drop_front(), element));
     }
-    Block *block = b.createBlock(&apply.getBodies().front(), {}, types,
-                                 SmallVector<Location>(types.size(), g.getLoc()));
+    Block *block =
+        b.createBlock(&apply.getBodies().front(), {}, types,
+                      SmallVector<Location>(types.size(), g.getLoc()));
     g.setRows(block->getArgument(0), shape.back());
     SmallVector<Projection> inside;
     unsigned next = 1;
@@ -240,7 +262,8 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
       inside.push_back(local);
     }
     b.setInsertionPointToEnd(block);
-    FailureOr<Value> slots = expertBody(g, experts, block->getArgument(0), inside);
+    FailureOr<Value> slots =
+        expertBody(g, experts, block->getArgument(0), inside);
     if (failed(slots))
       return failure();
     gate::YieldOp::create(b, g.getLoc(), *slots);
@@ -251,8 +274,8 @@ OperatorResults gatecc::lowerMoE(GraphBuilder &g, const OperatorCall &call) {
   // Back to rows.
   Extents flatShape{rows, shape.back()};
   Value result =
-      gate::CombineOp::create(b, g.getLoc(), g.typeOf(flatShape, slotElement), slots, plan,
-                              g.materialize(rows));
+      gate::CombineOp::create(b, g.getLoc(), g.typeOf(flatShape, slotElement),
+                              slots, plan, g.materialize(rows));
   g.setShape(result, flatShape);
   FailureOr<Value> shaped = g.reshape(result, shape);
   if (failed(shaped))

@@ -42,7 +42,8 @@ Value Scalars::div(Value a, Value b) {
   if (isFloat(a))
     return arith::DivFOp::create(builder, loc, a, b);
   APInt divisor;
-  if (matchPattern(b, m_ConstantInt(&divisor)) && !divisor.isZero() && !divisor.isAllOnes())
+  if (matchPattern(b, m_ConstantInt(&divisor)) && !divisor.isZero() &&
+      !divisor.isAllOnes())
     return arith::DivSIOp::create(builder, loc, a, b);
   // x / 0 and min / -1 trap on some processors: never execute them.
   Value zero = like(a, 0), one = like(a, 1), minus = like(a, -1);
@@ -119,7 +120,8 @@ Value Scalars::gelu(Value x) {
 
 Value Scalars::geluTanh(Value x) {
   Value cube = mul(mul(x, x), x);
-  Value inner = mul(like(x, 0.79788456080286535588), add(x, mul(like(x, 0.044715), cube)));
+  Value inner = mul(like(x, 0.79788456080286535588),
+                    add(x, mul(like(x, 0.044715), cube)));
   Value factor = add(like(x, 1), math::TanhOp::create(builder, loc, inner));
   return mul(mul(like(x, 0.5), x), factor);
 }

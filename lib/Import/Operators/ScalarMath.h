@@ -12,10 +12,13 @@ namespace gatecc {
 /// Builds scalar ops at one place.
 class Scalars {
 public:
-  Scalars(mlir::OpBuilder &builder, mlir::Location loc) : builder(builder), loc(loc) {}
+  Scalars(mlir::OpBuilder &builder, mlir::Location loc)
+      : builder(builder), loc(loc) {}
 
   mlir::Value number(mlir::Type type, double value);
-  mlir::Value like(mlir::Value x, double value) { return number(x.getType(), value); }
+  mlir::Value like(mlir::Value x, double value) {
+    return number(x.getType(), value);
+  }
 
   // For floats and signless integers.
   mlir::Value add(mlir::Value a, mlir::Value b);

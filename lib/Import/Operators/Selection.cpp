@@ -11,7 +11,8 @@ using namespace gatecc;
 
 /// One reduction that carries the best value and its index. Its body depends on
 /// elements coming in order (iteration order is part of linalg.generic here).
-OperatorResults gatecc::lowerArgExtremum(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerArgExtremum(GraphBuilder &g,
+                                         const OperatorCall &call) {
   Value input = call.operand(0);
   if (failed(checkNumbers(g, input)))
     return failure();
@@ -21,7 +22,8 @@ OperatorResults gatecc::lowerArgExtremum(GraphBuilder &g, const OperatorCall &ca
     return failure();
   if (shape[*axis].isConstant(0))
     return g.fail("expects an axis with at least one element");
-  bool largest = call.op == "ArgMax", last = call.integer("select_last_index", 0) != 0;
+  bool largest = call.op == "ArgMax",
+       last = call.integer("select_last_index", 0) != 0;
   Type element = elementOf(input), i64 = g.getBuilder().getI64Type();
   SmallVector<utils::IteratorType> iterators;
   SmallVector<AffineExpr> exprs;
@@ -36,17 +38,20 @@ OperatorResults gatecc::lowerArgExtremum(GraphBuilder &g, const OperatorCall &ca
     }
   }
   AffineMap result = AffineMap::get(shape.size(), 0, exprs, g.getContext());
-  AffineMap maps[] = {g.getBuilder().getMultiDimIdentityMap(shape.size()), result, result};
+  AffineMap maps[] = {g.getBuilder().getMultiDimIdentityMap(shape.size()),
+                      result, result};
   // The search starts at NaN, which every number beats, with index 0.
-  Value worst = isa<FloatType>(element) ? g.scalar(element, std::nan(""))
-                                        : g.constant(largest ? lowest(element) : highest(element));
+  Value worst = isa<FloatType>(element)
+                    ? g.scalar(element, std::nan(""))
+                    : g.constant(largest ? lowest(element) : highest(element));
   SmallVector<Value> found = g.generic(
-      input, {g.filled(left, worst), g.filled(left, g.scalar(i64, 0))}, maps, iterators,
-      [&](OpBuilder &at, Location loc, ValueRange x) {
+      input, {g.filled(left, worst), g.filled(left, g.scalar(i64, 0))}, maps,
+      iterators, [&](OpBuilder &at, Location loc, ValueRange x) {
         Scalars s(at, loc);
         Value better;
         if (last)
-          better = largest ? s.lessOrEqual(x[1], x[0]) : s.lessOrEqual(x[0], x[1]);
+          better =
+              largest ? s.lessOrEqual(x[1], x[0]) : s.lessOrEqual(x[0], x[1]);
         else
           better = largest ? s.less(x[1], x[0]) : s.less(x[0], x[1]);
         if (isa<FloatType>(element)) {
@@ -54,12 +59,14 @@ OperatorResults gatecc::lowerArgExtremum(GraphBuilder &g, const OperatorCall &ca
           if (!last) // A NaN does not replace an earlier NaN.
             first = arith::AndIOp::create(
                 at, loc, first,
-                arith::CmpFOp::create(at, loc, arith::CmpFPredicate::ORD, x[0], x[0]));
+                arith::CmpFOp::create(at, loc, arith::CmpFPredicate::ORD, x[0],
+                                      x[0]));
           better = arith::OrIOp::create(at, loc, better, first);
         }
         Value index = linalg::IndexOp::create(at, loc, *axis);
         index = arith::IndexCastOp::create(at, loc, i64, index);
-        return SmallVector<Value>{s.select(better, x[0], x[1]), s.select(better, index, x[2])};
+        return SmallVector<Value>{s.select(better, x[0], x[1]),
+                                  s.select(better, index, x[2])};
       });
   if (call.integer("keepdims", 1) != 0)
     return one(g.reshape(found[1], kept));
@@ -72,7 +79,8 @@ OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
     return failure();
   int64_t k = call.integer("k", 0);
   if (call.version >= 10) {
-    auto known = call.operand(1) ? g.knownConstants(call.operand(1)) : std::nullopt;
+    auto known =
+        call.operand(1) ? g.knownConstants(call.operand(1)) : std::nullopt;
     if (!known || known->size() != 1)
       return g.fail("expects a constant k");
     k = known->front();
@@ -83,11 +91,12 @@ OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
   if (failed(axis))
     return failure();
   if (!shape[*axis].isConstant() || k < 1 || k > shape[*axis].getConstant())
-    return g.fail("expects 1 <= k <= the size of the axis, got k = " + Twine(k) + " of " +
-                  g.text(shape[*axis]));
+    return g.fail("expects 1 <= k <= the size of the axis, got k = " +
+                  Twine(k) + " of " + g.text(shape[*axis]));
   Type element = elementOf(given);
   FailureOr<Value> input = widened(g, given);
-  if (succeeded(input) && isa<IntegerType>(element) && element.getIntOrFloatBitWidth() < 32)
+  if (succeeded(input) && isa<IntegerType>(element) &&
+      element.getIntOrFloatBitWidth() < 32)
     input = g.cast(*input, g.getBuilder().getI32Type());
   if (failed(input))
     return failure();

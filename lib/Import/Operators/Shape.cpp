@@ -11,11 +11,13 @@
 using namespace mlir;
 using namespace gatecc;
 
-OperatorResults gatecc::lowerReshape(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerReshape(GraphBuilder &g,
+                                     const OperatorCall &call) {
   Extents from = g.shapeOf(call.operand(0));
   std::optional<Extents> wanted = g.knownInts(call.operand(1));
   if (!wanted)
-    return g.fail("expects a shape that is constant or computed from shapes of inputs");
+    return g.fail(
+        "expects a shape that is constant or computed from shapes of inputs");
   bool allowZero = call.integer("allowzero", 0) != 0;
   Extents shape;
   int64_t inferred = -1;
@@ -39,25 +41,28 @@ OperatorResults gatecc::lowerReshape(GraphBuilder &g, const OperatorCall &call) 
   if (inferred >= 0) {
     std::optional<Extent> rest = productOf(from).dividedBy(productOf(shape));
     if (!rest)
-      return g.fail("cannot infer the -1 in a reshape of " + g.text(from) + " to " +
-                    g.text(*wanted));
+      return g.fail("cannot infer the -1 in a reshape of " + g.text(from) +
+                    " to " + g.text(*wanted));
     shape[inferred] = *rest;
   }
   return one(g.reshape(call.operand(0), shape));
 }
 
-OperatorResults gatecc::lowerFlatten(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerFlatten(GraphBuilder &g,
+                                     const OperatorCall &call) {
   Extents from = g.shapeOf(call.operand(0));
   int64_t axis = call.integer("axis", 1), rank = from.size();
   if (axis < -rank || axis > rank)
     return g.fail("axis " + Twine(axis) + " is out of range");
   if (axis < 0)
     axis += rank;
-  return one(g.reshape(call.operand(0), {productOf(ArrayRef(from).take_front(axis)),
-                                         productOf(ArrayRef(from).drop_front(axis))}));
+  return one(
+      g.reshape(call.operand(0), {productOf(ArrayRef(from).take_front(axis)),
+                                  productOf(ArrayRef(from).drop_front(axis))}));
 }
 
-OperatorResults gatecc::lowerTranspose(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerTranspose(GraphBuilder &g,
+                                       const OperatorCall &call) {
   int64_t rank = g.rankOf(call.operand(0));
   auto permutation = call.integers("perm");
   if (!permutation) {
@@ -70,15 +75,16 @@ OperatorResults gatecc::lowerTranspose(GraphBuilder &g, const OperatorCall &call
       return failure();
     axis = *positive;
   }
-  if (int64_t(permutation->size()) != rank || !isPermutationVector(*permutation))
-    return g.fail("perm is no permutation of the " + Twine(rank) + " dimensions");
+  if (int64_t(permutation->size()) != rank ||
+      !isPermutationVector(*permutation))
+    return g.fail("perm is no permutation of the " + Twine(rank) +
+                  " dimensions");
   return SmallVector<Value>{g.transpose(call.operand(0), *permutation)};
 }
 
 /// Axes from the attribute or the second input; null if neither is given.
-static FailureOr<std::optional<SmallVector<int64_t>>> givenAxes(GraphBuilder &g,
-                                                                const OperatorCall &call,
-                                                                int64_t rank) {
+static FailureOr<std::optional<SmallVector<int64_t>>>
+givenAxes(GraphBuilder &g, const OperatorCall &call, int64_t rank) {
   std::optional<SmallVector<int64_t>> axes = call.integers("axes");
   if (Value operand = call.operand(1)) {
     axes = g.knownConstants(operand);
@@ -95,22 +101,26 @@ static FailureOr<std::optional<SmallVector<int64_t>>> givenAxes(GraphBuilder &g,
   return axes;
 }
 
-OperatorResults gatecc::lowerSqueeze(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerSqueeze(GraphBuilder &g,
+                                     const OperatorCall &call) {
   Extents from = g.shapeOf(call.operand(0)), shape;
   auto axes = givenAxes(g, call, from.size());
   if (failed(axes))
     return failure();
   for (auto [dim, extent] : llvm::enumerate(from)) {
-    bool dropped = *axes ? llvm::is_contained(**axes, int64_t(dim)) : extent.isOne();
+    bool dropped =
+        *axes ? llvm::is_contained(**axes, int64_t(dim)) : extent.isOne();
     if (dropped && !extent.isOne())
-      return g.fail("cannot squeeze axis " + Twine(dim) + " of " + g.text(from));
+      return g.fail("cannot squeeze axis " + Twine(dim) + " of " +
+                    g.text(from));
     if (!dropped)
       shape.push_back(extent);
   }
   return one(g.reshape(call.operand(0), shape));
 }
 
-OperatorResults gatecc::lowerUnsqueeze(GraphBuilder &g, const OperatorCall &call) {
+OperatorResults gatecc::lowerUnsqueeze(GraphBuilder &g,
+                                       const OperatorCall &call) {
   Extents from = g.shapeOf(call.operand(0)), shape;
   std::optional<SmallVector<int64_t>> count = call.integers("axes");
   if (call.operand(1))
@@ -151,7 +161,8 @@ OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
   if (Value operand = call.operand(1)) {
     std::optional<Extents> known = g.knownInts(operand);
     if (!known)
-      return g.fail("expects sizes that are constant or computed from shapes of inputs");
+      return g.fail(
+          "expects sizes that are constant or computed from shapes of inputs");
     sizes = *known;
   } else if (auto given = call.integers("split")) {
     for (int64_t size : *given)
@@ -161,31 +172,38 @@ OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
     if (parts < 1)
       return g.fail("expects at least one output");
     if (total.isConstant()) { // The last part may be smaller.
-      int64_t size = (total.getConstant() + parts - 1) / parts, left = total.getConstant();
-      for (int64_t part = 0; part < parts; ++part, left -= sizes.back().getConstant())
+      int64_t size = (total.getConstant() + parts - 1) / parts,
+              left = total.getConstant();
+      for (int64_t part = 0; part < parts;
+           ++part, left -= sizes.back().getConstant())
         sizes.push_back(Extent(std::min(size, std::max<int64_t>(left, 0))));
     } else {
       std::optional<Extent> size = total.dividedBy(Extent(parts));
       if (!size)
-        return g.fail("cannot split " + g.text(total) + " into " + Twine(parts) +
-                      " equal parts");
+        return g.fail("cannot split " + g.text(total) + " into " +
+                      Twine(parts) + " equal parts");
       sizes.assign(parts, *size);
     }
   }
   Extent sum(0);
-  SmallVector<Value> results;
   for (const Extent &size : sizes) {
     if (size.getCoefficient() < 0)
       return g.fail("expects sizes that are not negative");
-    Extents offsets(shape.size(), Extent(0)), part = shape;
-    offsets[*axis] = sum;
-    part[*axis] = size;
     sum = g.add(sum, size);
-    results.push_back(g.slice(input, offsets, part, SmallVector<int64_t>(shape.size(), 1)));
   }
   if (sum != total)
     return g.fail("the sizes add up to " + g.text(sum) + ", but the axis has " +
                   g.text(total));
+  SmallVector<Value> results;
+  sum = Extent(0);
+  for (const Extent &size : sizes) {
+    Extents offsets(shape.size(), Extent(0)), part = shape;
+    offsets[*axis] = sum;
+    part[*axis] = size;
+    sum = g.add(sum, size);
+    results.push_back(
+        g.slice(input, offsets, part, SmallVector<int64_t>(shape.size(), 1)));
+  }
   return results;
 }
 
@@ -193,7 +211,8 @@ OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
 static Value reversed(GraphBuilder &g, Value input, ArrayRef<int64_t> offsets,
                       ArrayRef<Extent> sizes, ArrayRef<int64_t> steps) {
   unsigned rank = sizes.size();
-  SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
   AffineMap map = g.getBuilder().getMultiDimIdentityMap(rank);
   Type element = elementOf(input);
   return g
@@ -202,8 +221,10 @@ static Value reversed(GraphBuilder &g, Value input, ArrayRef<int64_t> offsets,
                  SmallVector<Value> indices;
                  for (unsigned dim = 0; dim < rank; ++dim) {
                    Value i = linalg::IndexOp::create(at, loc, dim);
-                   Value step = arith::ConstantIndexOp::create(at, loc, steps[dim]);
-                   Value begin = arith::ConstantIndexOp::create(at, loc, offsets[dim]);
+                   Value step =
+                       arith::ConstantIndexOp::create(at, loc, steps[dim]);
+                   Value begin =
+                       arith::ConstantIndexOp::create(at, loc, offsets[dim]);
                    i = arith::MulIOp::create(at, loc, i, step);
                    indices.push_back(arith::AddIOp::create(at, loc, i, begin));
                  }
@@ -230,12 +251,15 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
   } else {
     if (!call.operand(1) || !call.operand(2))
       return g.fail("expects the inputs starts and ends");
-    auto begin = g.knownInts(call.operand(1)), end = g.knownInts(call.operand(2));
+    auto begin = g.knownInts(call.operand(1)),
+         end = g.knownInts(call.operand(2));
     if (!begin || !end)
-      return g.fail("expects bounds that are constant or computed from shapes of inputs");
+      return g.fail(
+          "expects bounds that are constant or computed from shapes of inputs");
     starts = *begin;
     ends = *end;
-    for (auto [operand, list] : {std::pair(call.operand(3), &axes), {call.operand(4), &steps}})
+    for (auto [operand, list] :
+         {std::pair(call.operand(3), &axes), {call.operand(4), &steps}})
       if (operand) {
         auto known = g.knownConstants(operand);
         if (!known)
@@ -253,7 +277,8 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
   Extents offsets(rank, Extent(0)), sizes = shape;
   SmallVector<int64_t> strides(rank, 1);
   bool backwards = false;
-  for (auto [start, end, given, step] : llvm::zip(starts, ends, axes, steps)) {
+  for (auto &&[start, end, given, step] :
+       llvm::zip(starts, ends, axes, steps)) {
     FailureOr<int64_t> axis = axisOf(g, given, rank);
     if (failed(axis))
       return failure();
@@ -262,13 +287,19 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
     const Extent &size = shape[*axis];
     strides[*axis] = step;
     if (size.isConstant() && start.isConstant() && end.isConstant()) {
-      int64_t n = size.getConstant(), from = start.getConstant(), to = end.getConstant();
+      int64_t n = size.getConstant(), from = start.getConstant(),
+              to = end.getConstant();
+      step = std::clamp(step, -n - 1,
+                        n + 1); // Longer steps take one element, too.
+      strides[*axis] = step;
       from = from < 0 ? std::max<int64_t>(from, -n - 1) + n : from;
       to = to < 0 ? std::max<int64_t>(to, -n - 1) + n : to;
       int64_t low = step < 0 ? -1 : 0, high = step < 0 ? n - 1 : n;
-      from = std::clamp(from, step < 0 ? int64_t(0) : low, std::max<int64_t>(high, 0));
+      from = std::clamp(from, step < 0 ? int64_t(0) : low,
+                        std::max<int64_t>(high, 0));
       to = std::clamp(to, low, std::max<int64_t>(high, low));
-      int64_t count = step > 0 ? (to - from + step - 1) / step : (from - to - step - 1) / -step;
+      int64_t count = step > 0 ? (to - from + step - 1) / step
+                               : (from - to - step - 1) / -step;
       if (step > 0 ? to <= from : to >= from)
         count = 0;
       if (n == 0)
@@ -283,20 +314,24 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
     if (step < 0)
       return g.fail("cannot slice backwards along an axis of unknown size");
     auto bound = [&](const Extent &value) {
-      if (value.isConstant() && value.getConstant() >= std::numeric_limits<int32_t>::max())
+      if (value.isConstant() &&
+          value.getConstant() >= std::numeric_limits<int32_t>::max())
         return size; // the exporters' "to the end"
       bool negative = value.isConstant() && value.getConstant() < 0;
-      return g.minimum(g.maximum(negative ? g.add(size, value) : value, Extent(0)), size);
+      return g.minimum(
+          g.maximum(negative ? g.add(size, value) : value, Extent(0)), size);
     };
     Extent from = bound(start), to = bound(end);
-    sizes[*axis] = g.ceilDivide(g.maximum(g.subtract(to, from), Extent(0)), step);
+    sizes[*axis] =
+        g.ceilDivide(g.maximum(g.subtract(to, from), Extent(0)), step);
     offsets[*axis] = from;
   }
   if (backwards) {
     SmallVector<int64_t> begin;
     for (const Extent &offset : offsets) {
       if (!offset.isConstant())
-        return g.fail("cannot slice backwards where other bounds are not constant");
+        return g.fail(
+            "cannot slice backwards where other bounds are not constant");
       begin.push_back(offset.getConstant());
     }
     return SmallVector<Value>{reversed(g, input, begin, sizes, strides)};
@@ -307,7 +342,8 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
 OperatorResults gatecc::lowerExpand(GraphBuilder &g, const OperatorCall &call) {
   std::optional<Extents> shape = g.knownInts(call.operand(1));
   if (!shape)
-    return g.fail("expects a shape that is constant or computed from shapes of inputs");
+    return g.fail(
+        "expects a shape that is constant or computed from shapes of inputs");
   for (const Extent &extent : *shape)
     if (extent.getCoefficient() < 0)
       return g.fail("the shape holds a negative extent, " + g.text(extent));

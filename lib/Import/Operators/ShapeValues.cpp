@@ -7,7 +7,8 @@ using namespace mlir;
 using namespace gatecc;
 
 /// a / b rounded to zero where both are sizes; none where that is not known.
-static std::optional<Extent> quotient(GraphBuilder &g, const Extent &a, const Extent &b) {
+static std::optional<Extent> quotient(GraphBuilder &g, const Extent &a,
+                                      const Extent &b) {
   if (auto exact = a.dividedBy(b))
     return exact;
   if (!b.isConstant() || b.getConstant() <= 0)
@@ -18,8 +19,10 @@ static std::optional<Extent> quotient(GraphBuilder &g, const Extent &a, const Ex
 }
 
 /// One element of an elementwise operator; none where it is not known.
-static std::optional<Extent> element(GraphBuilder &g, StringRef op, ArrayRef<Extent> x) {
-  bool constant = llvm::all_of(x, [](const Extent &e) { return e.isConstant(); });
+static std::optional<Extent> element(GraphBuilder &g, StringRef op,
+                                     ArrayRef<Extent> x) {
+  bool constant =
+      llvm::all_of(x, [](const Extent &e) { return e.isConstant(); });
   if (op == "Add")
     return g.add(x[0], x[1]);
   if (op == "Sub")
@@ -37,27 +40,31 @@ static std::optional<Extent> element(GraphBuilder &g, StringRef op, ArrayRef<Ext
   if (op == "Equal") {
     if (x[0] == x[1])
       return Extent(1);
-    if (constant || (x[0].isConstant() && x[0].getConstant() < 0 && g.isKnownSize(x[1])) ||
+    if (constant ||
+        (x[0].isConstant() && x[0].getConstant() < 0 && g.isKnownSize(x[1])) ||
         (x[1].isConstant() && x[1].getConstant() < 0 && g.isKnownSize(x[0])))
       return Extent(0);
     return std::nullopt;
   }
   if (op == "Where")
-    return x[0].isConstant() ? std::optional(x[0].getConstant() ? x[1] : x[2]) : std::nullopt;
+    return x[0].isConstant() ? std::optional(x[0].getConstant() ? x[1] : x[2])
+                             : std::nullopt;
   if (op == "Not")
-    return x[0].isConstant() ? std::optional(Extent(x[0].getConstant() ? 0 : 1)) : std::nullopt;
+    return x[0].isConstant() ? std::optional(Extent(x[0].getConstant() ? 0 : 1))
+                             : std::nullopt;
   return std::nullopt;
 }
 
-std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g, const OperatorCall &call) {
+std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
+                                                    const OperatorCall &call) {
   if ((call.domain != "" && call.domain != "ai.onnx") || call.operands.empty())
     return std::nullopt;
   StringRef op = call.op;
   bool elementwise = llvm::is_contained(
       {"Add", "Sub", "Mul", "Div", "Min", "Max", "Equal", "Where", "Not"}, op);
   if (!elementwise &&
-      !llvm::is_contained({"Gather", "Concat", "Slice", "Squeeze", "Unsqueeze", "Reshape",
-                           "Cast", "ReduceProd", "Expand"},
+      !llvm::is_contained({"Gather", "Concat", "Slice", "Squeeze", "Unsqueeze",
+                           "Reshape", "Cast", "ReduceProd", "Expand"},
                           op))
     return std::nullopt;
   // The first operand at least; the others are checked where they are read.
@@ -100,7 +107,7 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g, const Opera
         return std::nullopt;
       result.push_back(*value);
     }
-    Type to = op == "Equal" ? Type(g.getBuilder().getI1Type())
+    Type to = op == "Equal"   ? Type(g.getBuilder().getI1Type())
               : op == "Where" ? elementOf(call.operand(1))
                               : type;
     return made(result, to, resultRank == 0);
@@ -110,7 +117,8 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g, const Opera
   if (op == "Cast") {
     int64_t to = call.integer("to", 0);
     if (to == 7 || to == 6)
-      return made(values, g.getBuilder().getIntegerType(to == 7 ? 64 : 32), rank == 0);
+      return made(values, g.getBuilder().getIntegerType(to == 7 ? 64 : 32),
+                  rank == 0);
     return std::nullopt;
   }
   if (op == "Concat") {
@@ -120,16 +128,19 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g, const Opera
         return std::nullopt;
       result.append(each->begin(), each->end());
     }
-    return rank == 1 && result.size() <= 64 ? std::optional(made(result, type, false))
-                                            : std::nullopt;
+    return rank == 1 && result.size() <= 64
+               ? std::optional(made(result, type, false))
+               : std::nullopt;
   }
   if (op == "ReduceProd") {
-    if (call.operands.size() > 1 || rank != 1 || call.integer("keepdims", 1) != 0)
+    if (call.operands.size() > 1 || rank != 1 ||
+        call.integer("keepdims", 1) != 0)
       return std::nullopt;
     return made({productOf(values)}, type, true);
   }
   if (op == "Gather") {
-    auto indices = call.operand(1) ? g.knownConstants(call.operand(1)) : std::nullopt;
+    auto indices =
+        call.operand(1) ? g.knownConstants(call.operand(1)) : std::nullopt;
     if (!indices || rank != 1 || g.rankOf(call.operand(1)) > 1)
       return std::nullopt;
     Extents result;
@@ -156,7 +167,8 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g, const Opera
     if (bounds[3] < 1)
       return std::nullopt;
     for (int64_t &bound : MutableArrayRef(bounds).take_front(2))
-      bound = std::clamp<int64_t>(bound < 0 ? std::max(bound, -n) + n : bound, 0, n);
+      bound = std::clamp<int64_t>(bound < 0 ? std::max(bound, -n) + n : bound,
+                                  0, n);
     Extents result;
     for (int64_t i = bounds[0]; i < bounds[1]; i += std::min(bounds[3], n + 1))
       result.push_back(values[i]);
@@ -166,7 +178,8 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g, const Opera
   if (op == "Squeeze" && values.size() == 1)
     return made(values, type, true);
   if (op == "Unsqueeze" && rank == 0) {
-    auto axes = call.operand(1) ? g.knownConstants(call.operand(1)) : call.integers("axes");
+    auto axes = call.operand(1) ? g.knownConstants(call.operand(1))
+                                : call.integers("axes");
     if (axes && axes->size() == 1)
       return made(values, type, false);
   }
@@ -174,8 +187,8 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g, const Opera
     const Extents &shape = *known[1];
     if (shape.empty() && values.size() == 1)
       return made(values, type, true);
-    if (shape.size() == 1 &&
-        (shape[0].isConstant(-1) || shape[0].isConstant(int64_t(values.size()))))
+    if (shape.size() == 1 && (shape[0].isConstant(-1) ||
+                              shape[0].isConstant(int64_t(values.size()))))
       return made(values, type, false);
   }
   return std::nullopt;

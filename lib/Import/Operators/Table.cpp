@@ -9,13 +9,16 @@ using namespace gatecc;
 
 static constexpr llvm::StringLiteral ms = "com.microsoft";
 
-// Operator, domain, first and last opset, function, fewest and most operands, limits.
+// Operator, domain, first and last opset, function, fewest and most operands,
+// limits.
 static constexpr Operator operators[] = {
     {"Abs", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Add", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
     {"And", "", 7, anyVersion, lowerLogic, 2, 2, ""},
-    {"ArgMax", "", 1, anyVersion, lowerArgExtremum, 1, 1, "NaN ranks after every number"},
-    {"ArgMin", "", 1, anyVersion, lowerArgExtremum, 1, 1, "NaN ranks after every number"},
+    {"ArgMax", "", 1, anyVersion, lowerArgExtremum, 1, 1,
+     "NaN ranks after every number"},
+    {"ArgMin", "", 1, anyVersion, lowerArgExtremum, 1, 1,
+     "NaN ranks after every number"},
     {"Cast", "", 6, anyVersion, lowerCast, 1, 1,
      "numbers and bool; float to integer saturates, NaN gives 0"},
     {"CastLike", "", 15, anyVersion, lowerCastLike, 2, 2, "as Cast"},
@@ -23,11 +26,13 @@ static constexpr Operator operators[] = {
     {"Celu", "", 12, anyVersion, lowerActivation, 1, 1, ""},
     {"Clip", "", 6, anyVersion, lowerClip, 1, 3, ""},
     {"Concat", "", 4, anyVersion, lowerConcat, 1, ~0u, ""},
-    {"Constant", "", 1, anyVersion, lowerConstant, 0, 0, "no sparse or string values"},
+    {"Constant", "", 1, anyVersion, lowerConstant, 0, 0,
+     "no sparse or string values"},
     {"ConstantOfShape", "", 9, anyVersion, lowerConstantOfShape, 1, 1,
      "the shape must be computable from the input shapes"},
     {"Cos", "", 7, anyVersion, lowerUnary, 1, 1, ""},
     {"Div", "", 7, anyVersion, lowerArithmetic, 2, 2, "integer x / 0 is 0"},
+    {"Dropout", "", 7, anyVersion, lowerDropout, 1, 3, "inference only"},
     {"Elu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Equal", "", 7, anyVersion, lowerCompare, 2, 2, "no strings"},
     {"Erf", "", 9, anyVersion, lowerUnary, 1, 1, ""},
@@ -66,7 +71,8 @@ static constexpr Operator operators[] = {
     {"Not", "", 1, anyVersion, lowerLogic, 1, 1, ""},
     {"Or", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"PRelu", "", 7, anyVersion, lowerPRelu, 2, 2, ""},
-    {"Pow", "", 7, anyVersion, lowerPow, 2, 2, "float base, or constant exponent 2"},
+    {"Pow", "", 7, anyVersion, lowerPow, 2, 2,
+     "float base, or constant exponent 2"},
     {"RMSNormalization", "", 23, anyVersion, lowerRMSNorm, 2, 2, ""},
     {"Range", "", 11, anyVersion, lowerRange, 3, 3,
      "operands must be computable from the input shapes"},
@@ -114,14 +120,20 @@ static constexpr Operator operators[] = {
     {"Xor", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"FastGelu", ms, 1, anyVersion, lowerActivation, 1, 2, ""},
     {"Gelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
-    {"MoE", ms, 1, anyVersion, lowerMoE, 5, 8, "constant experts; no use_sparse_mixer"},
+    {"MoE", ms, 1, anyVersion, lowerMoE, 5, 8,
+     "constant experts; no use_sparse_mixer"},
     {"QuickGelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
     {"SimplifiedLayerNormalization", ms, 1, anyVersion, lowerRMSNorm, 2, 2, ""},
 };
 
+/// More elements than any machine's memory holds; sizes in bytes stay in an
+/// int64.
+static constexpr int64_t maxElements = int64_t(1) << 48;
+
 ArrayRef<Operator> gatecc::listOperators() { return operators; }
 
-const Operator *gatecc::findOperator(StringRef op, StringRef domain, int64_t version) {
+const Operator *gatecc::findOperator(StringRef op, StringRef domain,
+                                     int64_t version) {
   if (domain == "ai.onnx")
     domain = "";
   for (const Operator &row : operators)
@@ -131,21 +143,26 @@ const Operator *gatecc::findOperator(StringRef op, StringRef domain, int64_t ver
   return nullptr;
 }
 
-OperatorResults gatecc::lowerOperator(GraphBuilder &builder, const OperatorCall &call) {
+OperatorResults gatecc::lowerOperator(GraphBuilder &builder,
+                                      const OperatorCall &call) {
   builder.setNode(call.nodeName, call.op, call.loc);
   const Operator *row = findOperator(call.op, call.domain, call.version);
   if (!row)
-    return builder.fail("is not supported in opset " + Twine(call.version) + " of domain '" +
-                        call.domain + "'; gatecc --list-ops lists the operators that are");
-  if (call.operands.size() < row->minOperands || call.operands.size() > row->maxOperands)
+    return builder.fail("is not supported in opset " + Twine(call.version) +
+                        " of domain '" + call.domain +
+                        "'; gatecc --list-ops lists the operators that are");
+  if (call.operands.size() < row->minOperands ||
+      call.operands.size() > row->maxOperands)
     return builder.fail("expects " + Twine(row->minOperands) +
                         (row->maxOperands == row->minOperands ? ""
-                         : row->maxOperands == ~0u            ? " or more"
-                                                   : " to " + Twine(row->maxOperands)) +
+                         : row->maxOperands == ~0u
+                             ? " or more"
+                             : " to " + Twine(row->maxOperands)) +
                         " inputs, got " + Twine(call.operands.size()));
   for (auto [index, operand] : llvm::enumerate(call.operands)) {
     // MoE's bias between its weights is the one optional input in the middle.
-    bool optional = index >= row->minOperands || (row->function == lowerMoE && index == 3) ||
+    bool optional = (index >= row->minOperands && row->maxOperands != ~0u) ||
+                    (row->function == lowerMoE && index == 3) ||
                     (row->function == lowerClip && index > 0);
     if (!operand && !optional)
       return builder.fail("input " + Twine(index) + " is missing");
@@ -158,12 +175,20 @@ OperatorResults gatecc::lowerOperator(GraphBuilder &builder, const OperatorCall 
   if (failed(results))
     return failure();
   if (call.numResults > results->size())
-    return builder.fail("has " + Twine(call.numResults) + " outputs, of which gatecc makes " +
+    return builder.fail("has " + Twine(call.numResults) +
+                        " outputs, of which gatecc makes " +
                         Twine(results->size()));
+  for (Value result : *results)
+    if (result &&
+        productOf(builder.shapeOf(result)).getCoefficient() > maxElements)
+      return builder.fail("makes a tensor of shape " +
+                          builder.text(builder.shapeOf(result)) +
+                          ", more than memory can hold");
   return results;
 }
 
-//===-- Attributes ---------------------------------------------------------------===//
+//===-- Attributes
+//---------------------------------------------------------------===//
 
 int64_t OperatorCall::integer(StringRef name, int64_t absent) const {
   Attribute attribute = attributes ? attributes.get(name) : Attribute();
@@ -188,7 +213,8 @@ StringRef OperatorCall::string(StringRef name, StringRef absent) const {
   return value ? value.getValue() : absent;
 }
 
-std::optional<SmallVector<int64_t>> OperatorCall::integers(StringRef name) const {
+std::optional<SmallVector<int64_t>>
+OperatorCall::integers(StringRef name) const {
   Attribute attribute = attributes ? attributes.get(name) : Attribute();
   SmallVector<int64_t> result;
   if (auto dense = dyn_cast_or_null<DenseI64ArrayAttr>(attribute)) {
@@ -206,7 +232,8 @@ std::optional<SmallVector<int64_t>> OperatorCall::integers(StringRef name) const
   return result;
 }
 
-//===-- What the families share ----------------------------------------------------===//
+//===-- What the families share
+//----------------------------------------------------===//
 
 OperatorResults gatecc::one(FailureOr<Value> value) {
   if (failed(value))
@@ -216,8 +243,8 @@ OperatorResults gatecc::one(FailureOr<Value> value) {
 
 FailureOr<int64_t> gatecc::axisOf(GraphBuilder &g, int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank)
-    return g.fail("axis " + Twine(axis) + " is out of range for a tensor of rank " +
-                  Twine(rank));
+    return g.fail("axis " + Twine(axis) +
+                  " is out of range for a tensor of rank " + Twine(rank));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -235,7 +262,8 @@ LogicalResult gatecc::checkNumbers(GraphBuilder &g, ValueRange operands) {
       return g.fail("expects inputs of one element type");
   if (auto integer = dyn_cast<IntegerType>(type))
     if (!integer.isSignless() || integer.getWidth() == 1)
-      return g.fail("does not support this element type in gatecc; cast it first");
+      return g.fail(
+          "does not support this element type in gatecc; cast it first");
   return success();
 }
 
@@ -270,12 +298,15 @@ SmallVector<int64_t> gatecc::axisBack(int64_t axis, int64_t rank) {
 
 TypedAttr gatecc::lowest(Type type) {
   if (auto isFloat = dyn_cast<FloatType>(type))
-    return FloatAttr::get(type, APFloat::getInf(isFloat.getFloatSemantics(), true));
-  return IntegerAttr::get(type, APInt::getSignedMinValue(type.getIntOrFloatBitWidth()));
+    return FloatAttr::get(type,
+                          APFloat::getInf(isFloat.getFloatSemantics(), true));
+  return IntegerAttr::get(
+      type, APInt::getSignedMinValue(type.getIntOrFloatBitWidth()));
 }
 
 TypedAttr gatecc::highest(Type type) {
   if (auto isFloat = dyn_cast<FloatType>(type))
     return FloatAttr::get(type, APFloat::getInf(isFloat.getFloatSemantics()));
-  return IntegerAttr::get(type, APInt::getSignedMaxValue(type.getIntOrFloatBitWidth()));
+  return IntegerAttr::get(
+      type, APInt::getSignedMaxValue(type.getIntOrFloatBitWidth()));
 }
