@@ -41,6 +41,9 @@ std::optional<Level> gatecc::parseLevel(StringRef name) {
 
 ArrayRef<StringRef> gatecc::disablablePasses() { return kDisablable; }
 
+/// On a module whose import has made the gate level already.
+static const char *const kSpeaksGate = "gatecc.speaks_gate";
+
 static void addCleanup(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -48,7 +51,10 @@ static void addCleanup(OpPassManager &pm) {
 
 LogicalResult gatecc::importModel(MLIRContext &context, StringRef path,
                                   OwningOpRef<ModuleOp> &module) {
-  module = path.ends_with(".json") ? importJson(context, path) : importOnnx(context, path);
+  bool isJson = path.ends_with(".json");
+  module = isJson ? importJson(context, path) : importOnnx(context, path);
+  if (module && isJson)
+    (*module)->setAttr(kSpeaksGate, UnitAttr::get(&context));
   return success(bool(module));
 }
 
@@ -73,6 +79,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
     stage.isa = cpu->vectorBits() >= 512   ? "avx512"
                 : cpu->vectorBits() >= 256 ? "avx2"
                                            : "sse";
+  stage.convertOnnx = !module->removeAttr(kSpeaksGate);
   if (options.tiesOrtCpu)
     module->setAttr("gatecc.ties", StringAttr::get(module.getContext(), "ort-cpu"));
   PassManager pm(module.getContext());
@@ -89,7 +96,8 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
 }
 
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
-  pm.addPass(createConvertOnnxToGate());
+  if (options.convertOnnx)
+    pm.addPass(createConvertOnnxToGate());
   addCleanup(pm);
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());

@@ -278,13 +278,10 @@ struct ConvertGateToLLVMPass
     populateFuncToLLVMConversionPatterns(converter, patterns);
     ub::populateUBToLLVMConversionPatterns(converter, patterns);
     LLVMConversionTarget target(*context);
+    // Weights and sites stay: the library is written from them.
     target.addLegalOp<ModuleOp, gate::WeightOp, gate::PackedWeightOp, gate::SiteOp>();
     if (failed(applyPartialConversion(getOperation(), target, std::move(patterns))))
-      return signalPassFailure();
-    // Weights and sites have done their part; the program description has them.
-    for (Operation &op : llvm::make_early_inc_range(getOperation().getOps()))
-      if (isa<gate::WeightOp, gate::PackedWeightOp, gate::SiteOp>(op))
-        op.erase();
+      signalPassFailure();
   }
 };
 

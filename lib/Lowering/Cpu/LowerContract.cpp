@@ -160,17 +160,23 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
     b.setInsertionPointToStart(tiles.getBody());
     emitTile(tile.rows, tiles.getInductionVar(), panel, column);
     b.setInsertionPointAfter(tiles);
-    SmallVector<int64_t> cases;
-    for (int64_t i = 1; i < tile.rows; ++i)
-      cases.push_back(i);
-    auto variants = scf::IndexSwitchOp::create(b, TypeRange{}, rest, cases, cases.size());
-    for (auto [i, region] : llvm::enumerate(variants.getCaseRegions())) {
-      b.createBlock(&region);
-      emitTile(cases[i], lastFull, panel, column);
-      scf::YieldOp::create(b);
+    // The rest, in tiles of powers of two: fewer variants than one for each
+    // number of rows, and the same order over k in all of them.
+    Value next = lastFull;
+    for (int64_t size = llvm::bit_floor(uint64_t(tile.rows - 1)); size >= 1; size /= 2) {
+      Value left = arith::SubIOp::create(b, lastRow, next);
+      Value fits = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, left, index(size));
+      auto branch = scf::IfOp::create(b, TypeRange{b.getIndexType()}, fits, true, true);
+      {
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(branch.thenBlock());
+        emitTile(size, next, panel, column);
+        scf::YieldOp::create(b, ValueRange{arith::AddIOp::create(b, next, index(size))});
+        b.setInsertionPointToStart(branch.elseBlock());
+        scf::YieldOp::create(b, ValueRange{next});
+      }
+      next = branch.getResult(0);
     }
-    b.createBlock(&variants.getDefaultRegion());
-    scf::YieldOp::create(b);
   } else {
     auto tiles = scf::ForOp::create(b, firstRow, lastRow, one);
     b.setInsertionPointToStart(tiles.getBody());
@@ -226,12 +232,8 @@ void KernelEmitter::emitTile(int64_t tileRows, Value firstRow, Value panel, Valu
   Value columns = memref::DimOp::create(b, init, 1);
   Value end = arith::AddIOp::create(b, column, index(tile.lanes));
   Value whole = arith::CmpIOp::create(b, arith::CmpIPredicate::sle, end, columns);
-  auto branch = scf::IfOp::create(b, TypeRange{}, whole, /*addThenBlock=*/true,
-                                  /*addElseBlock=*/true);
-  for (bool masked : {false, true}) {
-    OpBuilder::InsertionGuard guard(b);
-    Block *block = masked ? branch.elseBlock() : branch.thenBlock();
-    b.setInsertionPointToStart(block);
+  // Tiles for the rest of the rows always use it: half the code.
+  auto emitStores = [&](bool masked) {
     for (int64_t v = 0; v < tile.vectors; ++v) {
       Value at = arith::AddIOp::create(b, column, index(v * width));
       Value mask;
@@ -246,8 +248,18 @@ void KernelEmitter::emitTile(int64_t tileRows, Value firstRow, Value panel, Valu
         emitEpilogue(r, v, slots[r], at, accumulators, mask);
       }
     }
-    scf::YieldOp::create(b);
-  }
+  };
+  if (tileRows < tile.rows)
+    return emitStores(true);
+  auto branch = scf::IfOp::create(b, TypeRange{}, whole, /*addThenBlock=*/true,
+                                  /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  emitStores(false);
+  scf::YieldOp::create(b);
+  b.setInsertionPointToStart(branch.elseBlock());
+  emitStores(true);
+  scf::YieldOp::create(b);
 }
 
 Value KernelEmitter::loadColumns(Value buffer, ValueRange indices, Type type, Value mask) {
