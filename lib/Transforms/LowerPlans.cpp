@@ -173,8 +173,11 @@ LogicalResult PlanBuilder::lowerCombine(gate::CombineOp combine) {
                                                     << " is not supported yet";
   PlanSizes plan(rewriter, loc, combine.getPlan());
   Value weights = plan.weights();
+  // A static number of rows stays in the type: the combine's users rely on it.
   SmallVector<OpFoldResult> sizes{OpFoldResult(combine.getRows()),
                                   rewriter.getIndexAttr(result.getDimSize(1))};
+  if (!result.isDynamicDim(0))
+    sizes[0] = rewriter.getIndexAttr(result.getDimSize(0));
   Value init = empty(sizes, result.getElementType());
   SmallVector<Value> arguments{combine.getSlots(), index(result.getDimSize(1)), plan.inverse()};
   SmallVector<int64_t> nulls;
