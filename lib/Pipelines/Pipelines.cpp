@@ -28,7 +28,7 @@ using namespace gatecc;
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
 static const StringRef kDisablable[] = {"form-groups", "fuse-elementwise",
-                                         "fuse-epilogue"};
+                                        "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -60,7 +60,8 @@ LogicalResult gatecc::importModel(MLIRContext &context, StringRef path,
 
 void gatecc::listOperators(llvm::raw_ostream &os) {
   for (const Operator &op : listOperators()) {
-    os << (op.domain.empty() ? "ai.onnx" : op.domain) << '.' << op.name << ' ' << op.minVersion;
+    os << (op.domain.empty() ? "ai.onnx" : op.domain) << '.' << op.name << ' '
+       << op.minVersion;
     if (op.maxVersion != anyVersion)
       os << '-' << op.maxVersion;
     else
@@ -72,7 +73,8 @@ void gatecc::listOperators(llvm::raw_ostream &os) {
 }
 
 LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
-                                  const CompileOptions &options, const CpuTarget *cpu) {
+                                  const CompileOptions &options,
+                                  const CpuTarget *cpu) {
   StageOptions stage;
   stage.disabled = options.disabled;
   if (cpu)
@@ -81,7 +83,8 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
                                            : "sse";
   stage.convertOnnx = !module->removeAttr(kSpeaksGate);
   if (options.tiesOrtCpu)
-    module->setAttr("gatecc.ties", StringAttr::get(module.getContext(), "ort-cpu"));
+    module->setAttr("gatecc.ties",
+                    StringAttr::get(module.getContext(), "ort-cpu"));
   PassManager pm(module.getContext());
   auto passes = [&](Level level) { return from < level && level <= upTo; };
   if (passes(Level::Gate))
@@ -104,7 +107,8 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   addCleanup(pm);
 }
 
-void gatecc::buildGateToSchedule(OpPassManager &pm, const StageOptions &options) {
+void gatecc::buildGateToSchedule(OpPassManager &pm,
+                                 const StageOptions &options) {
   addCleanup(pm);
   if (!options.isDisabled("fuse-elementwise"))
     pm.addNestedPass<func::FuncOp>(createLinalgElementwiseOpFusionPass());
@@ -118,7 +122,8 @@ void gatecc::buildGateToSchedule(OpPassManager &pm, const StageOptions &options)
   addCleanup(pm);
 }
 
-void gatecc::buildScheduleToKernel(OpPassManager &pm, const StageOptions &options) {
+void gatecc::buildScheduleToKernel(OpPassManager &pm,
+                                   const StageOptions &options) {
   pm.addPass(createBuildEntry());
   addCleanup(pm);
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
@@ -153,15 +158,19 @@ void gatecc::registerStagePipelines() {
   auto add = [](StringRef name, StringRef description, auto build) {
     // The registry keeps what it is given; the callback is a plain function.
     PassPipelineRegistration<StagePipelineOptions>(
-        name, description, [build](OpPassManager &pm, const StagePipelineOptions &options) {
+        name, description,
+        [build](OpPassManager &pm, const StagePipelineOptions &options) {
           StageOptions stage;
           stage.isa = options.isa;
           build(pm, stage);
         });
   };
-  add("import-to-gate", "From the import level to the gate level", buildImportToGate);
-  add("gate-to-schedule", "From the gate level to the schedule level", buildGateToSchedule);
+  add("import-to-gate", "From the import level to the gate level",
+      buildImportToGate);
+  add("gate-to-schedule", "From the gate level to the schedule level",
+      buildGateToSchedule);
   add("schedule-to-kernel", "From the schedule level to the kernel level",
       buildScheduleToKernel);
-  add("kernel-to-llvm", "From the kernel level to the LLVM dialect", buildKernelToLlvm);
+  add("kernel-to-llvm", "From the kernel level to the LLVM dialect",
+      buildKernelToLlvm);
 }
