@@ -20,11 +20,10 @@ def Gate_Dialect : Dialect {
     (`combine`, `merge`) bring slots back to rows. `contract` is the one
     product of rows and weights, dense or grouped.
 
-    The schedule ops (`route_slots`, `sort_slots`, `gather_rows`,
-    `scatter_rows`, `combine_slots`, `packed_contract`) are the same in
-    destination style on the tensors that make up a plan; the kernel ops
-    (`tasks`, `runtime_call`, the buffer ops) tie generated code to the
-    run-time library.
+    The schedule ops (`packed_contract`, `runtime_call`, `plan_tensors`,
+    `bound`) are in destination style, on packed weights and on the tensors
+    that make up a plan; the kernel ops (`tasks`, `launch` and the buffer ops)
+    tie generated code to the run-time library.
   }];
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;

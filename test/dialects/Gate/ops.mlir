@@ -78,7 +78,7 @@ func.func @contract(%x: tensor<?x4xf32>, %v: tensor<4x3xf32>, %w: tensor<2x4x3xf
     %n = arith.mulf %m, %ef : f32
     gate.yield %n : f32
   }
-  // CHECK: gate.contract {{.*}} extras(%{{.*}} : tensor<2x3xf32>) [#gate.extent<column>] plan(%{{.*}} : <groups = 2, choices = 1>) gathered -> tensor<?x3xf32>
+  // CHECK: gate.contract {{.*}} extras(%{{.*}} : tensor<2x3xf32>) [#gate.extent<column>] plan(%{{.*}} : !gate.plan<groups = 2, choices = 1>) gathered -> tensor<?x3xf32>
   %1 = gate.contract rows(%x : tensor<?x4xf32>) weights(%w : tensor<2x4x3xf32>)
       extras(%cg : tensor<2x3xf32>) [#gate.extent<column>] plan(%p : !gate.plan<groups = 2, choices = 1>) gathered -> tensor<?x3xf32> {
   ^bb0(%a: f32, %b: f32):

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Weights get the panels of the target's tile; equal packings are made once.
+// RUN: gate-opt %s --pack-weights=isa=sse -split-input-file -verify-diagnostics | FileCheck %s --check-prefixes=CHECK,SSE
+// RUN: gate-opt %s --pack-weights=isa=avx2 -split-input-file -verify-diagnostics | FileCheck %s --check-prefixes=CHECK,AVX2
+// RUN: gate-opt %s --pack-weights=isa=avx512 -split-input-file -verify-diagnostics | FileCheck %s --check-prefixes=CHECK,AVX512
+
+// CHECK: gate.weight @w
+gate.weight @w : tensor<4x20xf32> {file = "w.bin", strides = array<i64: 80, 4>}
+// Columns are padded to whole panels: 20 of them fill 3 panels of 8, 2 of 16 or 1 of 32.
+// SSE: gate.packed_weight @[[P:.*]] : tensor<1x3x4x8xf32> {lanes = 8 : i64, sources = [@w]}
+// AVX2: gate.packed_weight @[[P:.*]] : tensor<1x2x4x16xf32> {lanes = 16 : i64, sources = [@w]}
+// AVX512: gate.packed_weight @[[P:.*]] : tensor<1x1x4x32xf32> {lanes = 32 : i64, sources = [@w]}
+// CHECK-NOT: gate.packed_weight
+// CHECK-LABEL: func.func @dense
+// CHECK-SAME: (%[[X:.*]]: tensor<?x4xf32>)
+// CHECK: %[[W:.*]] = gate.weight_value @[[P]]
+// CHECK: gate.packed_contract rows(%[[X]] : tensor<?x4xf32>) packed(%[[W]] : {{.*}}) extras() [] outs(%{{.*}} : tensor<?x20xf32>)
+// CHECK: gate.packed_contract
+// CHECK-NOT: gate.contract
+func.func @dense(%x: tensor<?x4xf32>) -> (tensor<?x20xf32>, tensor<?x20xf32>) {
+  %w = gate.weight_value @w : tensor<4x20xf32>
+  %0 = gate.contract rows(%x : tensor<?x4xf32>) weights(%w : tensor<4x20xf32>) extras() [] -> tensor<?x20xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  %1 = gate.contract rows(%x : tensor<?x4xf32>) weights(%w : tensor<4x20xf32>) extras() [] -> tensor<?x20xf32> {
+  ^bb0(%a: f32):
+    %n = arith.negf %a : f32
+    gate.yield %n : f32
+  }
+  return %0, %1 : tensor<?x20xf32>, tensor<?x20xf32>
+}
+
+// -----
+
+gate.weight @g : tensor<2x4x3xf32> {file = "w.bin", strides = array<i64: 48, 12, 4>}
+gate.weight @u : tensor<2x4x3xf32> {file = "w.bin", offset = 96 : i64, strides = array<i64: 48, 12, 4>}
+// Two weights share a tile, lane block by lane block.
+// AVX2: gate.packed_weight @[[P:.*]] : tensor<2x1x4x16xf32> {lanes = 8 : i64, sources = [@g, @u]}
+// CHECK-LABEL: func.func @grouped
+// CHECK: gate.packed_contract {{.*}} offsets(%offsets{{.*}} : tensor<3xi32>) source(%source{{.*}} : tensor<?xi32>)
+func.func @grouped(%x: tensor<?x4xf32>, %c: tensor<?xi1>) -> tensor<?x3xf32> {
+  %p = gate.partition %c : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
+  %g = gate.weight_value @g : tensor<2x4x3xf32>
+  %u = gate.weight_value @u : tensor<2x4x3xf32>
+  %0 = gate.contract rows(%x : tensor<?x4xf32>) weights(%g, %u : tensor<2x4x3xf32>, tensor<2x4x3xf32>) extras() []
+      plan(%p : !gate.plan<groups = 2, choices = 1>) gathered -> tensor<?x3xf32> {
+  ^bb0(%a: f32, %b: f32):
+    %m = arith.mulf %a, %b : f32
+    gate.yield %m : f32
+  }
+  return %0 : tensor<?x3xf32>
+}
+
+// -----
+
+// A constant in the IR becomes a weight of the library; f64 has half the lanes.
+// CHECK: gate.weight @[[C:.*]] : tensor<2x2xf64> {value = dense
+// SSE: gate.packed_weight {{.*}} : tensor<1x1x2x4xf64> {lanes = 4 : i64, sources = [@[[C]]]}
+// AVX2: gate.packed_weight {{.*}} : tensor<1x1x2x8xf64> {lanes = 8 : i64, sources = [@[[C]]]}
+// AVX512: gate.packed_weight {{.*}} : tensor<1x1x2x16xf64> {lanes = 16 : i64, sources = [@[[C]]]}
+func.func @constant(%x: tensor<?x2xf64>) -> tensor<?x2xf64> {
+  %w = arith.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf64>
+  %0 = gate.contract rows(%x : tensor<?x2xf64>) weights(%w : tensor<2x2xf64>) extras() [] -> tensor<?x2xf64> {
+  ^bb0(%a: f64):
+    gate.yield %a : f64
+  }
+  return %0 : tensor<?x2xf64>
+}
+
+// -----
+
+func.func @not_constant(%x: tensor<?x2xf32>, %w: tensor<2x2xf32>) -> tensor<?x2xf32> {
+  // expected-error @+1 {{a contraction whose weight is no constant is not supported}}
+  %0 = gate.contract rows(%x : tensor<?x2xf32>) weights(%w : tensor<2x2xf32>) extras() [] -> tensor<?x2xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return %0 : tensor<?x2xf32>
+}
