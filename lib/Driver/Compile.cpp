@@ -210,7 +210,8 @@ int Compilation::writeText() {
     (*source)->removeAttr(kProgramRecord);
     // Before sites exist, node names are in locations only.
     OpPrintingFlags flags;
-    (*source)->print(stream, flags.enableDebugInfo(command.upTo == Level::Import));
+    (*source)->print(stream,
+                     flags.enableDebugInfo(command.upTo == Level::Import));
     stream << "\n";
   } else {
     for (auto [index, module] : llvm::enumerate(versions)) {
