@@ -280,7 +280,8 @@ static bool speaksGate(func::FuncOp main) {
   for (Operation &op : main.front()) {
     if (isa<onnx::NodeOp>(op))
       return false;
-    hasOther |= !isa<arith::ConstantOp, gate::WeightValueOp, func::ReturnOp>(op);
+    hasOther |=
+        !isa<arith::ConstantOp, gate::WeightValueOp, func::ReturnOp>(op);
   }
   return hasOther;
 }
