@@ -59,7 +59,8 @@ private:
     return kExitInternal;
   }
   int cannotWrite(StringRef path, const llvm::Twine &why) {
-    llvm::errs() << "gatecc: error: cannot write '" << path << "': " << why << "\n";
+    llvm::errs() << "gatecc: error: cannot write '" << path << "': " << why
+                 << "\n";
     return kExitInput;
   }
   /// With -v, says what took how long.
@@ -106,7 +107,8 @@ void Compilation::keepWeights() {
   }
 }
 
-static SmallVector<ModuleOp> listOf(std::vector<OwningOpRef<ModuleOp>> &modules) {
+static SmallVector<ModuleOp>
+listOf(std::vector<OwningOpRef<ModuleOp>> &modules) {
   SmallVector<ModuleOp> list;
   for (OwningOpRef<ModuleOp> &module : modules)
     list.push_back(*module);
@@ -181,7 +183,8 @@ int Compilation::writeReportFile() {
 int Compilation::translate(llvm::LLVMContext &llvmContext,
                            std::vector<std::unique_ptr<llvm::Module>> &out) {
   for (auto [index, module] : llvm::enumerate(versions)) {
-    out.push_back(translateVersion(*module, program.versions[index], llvmContext));
+    out.push_back(
+        translateVersion(*module, program.versions[index], llvmContext));
     if (!out.back())
       return failedInternally("the translation to LLVM IR has failed");
   }
@@ -202,7 +205,8 @@ int Compilation::writeText() {
       module->print(stream, nullptr);
     }
   } else if (command.upTo <= Level::Gate) {
-    (*source)->setAttr(kLevel, StringAttr::get(&context, levelName(command.upTo)));
+    (*source)->setAttr(kLevel,
+                       StringAttr::get(&context, levelName(command.upTo)));
     (*source)->removeAttr(kProgramRecord);
     stream << *source << "\n";
   } else {
@@ -213,7 +217,8 @@ int Compilation::writeText() {
     }
   }
   if (!writeOutput(command.output, text, error))
-    return cannotWrite(command.output.empty() ? "standard output" : command.output, error);
+    return cannotWrite(
+        command.output.empty() ? "standard output" : command.output, error);
   return kExitSuccess;
 }
 
@@ -232,7 +237,8 @@ int Compilation::emitAndLink(bool embedded, TemporaryFile *weightsFile) {
   for (auto [index, module] : llvm::enumerate(translated)) {
     const CpuTarget &cpu = program.versions[index].cpu;
     if (!keep(emitVersion(std::move(module), cpu, context)))
-      return failedInternally("code generation for " + cpu.name + " has failed");
+      return failedInternally("code generation for " + cpu.name +
+                              " has failed");
     tell("code for " + cpu.name);
   }
   if (!keep(emitDescription(program, *llvmContext, context)))
@@ -240,12 +246,13 @@ int Compilation::emitAndLink(bool embedded, TemporaryFile *weightsFile) {
   tell("the description");
 
   std::string error;
-  std::unique_ptr<TemporaryFile> library = TemporaryFile::create(command.output, error);
+  std::unique_ptr<TemporaryFile> library =
+      TemporaryFile::create(command.output, error);
   if (!library)
     return cannotWrite(command.output, error);
   LinkError linkError;
-  LinkKind kind = command.upTo == Level::Object ? LinkKind::Relocatable
-                                                : LinkKind::Library;
+  LinkKind kind =
+      command.upTo == Level::Object ? LinkKind::Relocatable : LinkKind::Library;
   if (!linkObjects(objects, embedded && weightsFile ? weightsFile->path() : "",
                    library->path(), kind, linkError)) {
     if (linkError.isFileSystem)
@@ -271,9 +278,9 @@ int Compilation::writeBinary() {
   if (mlir::failed(bytes))
     return failed("the layout of the weights");
   program.weightBytes = *bytes;
-  bool embedded = command.upTo == Level::Object ||
-                  command.weights == WeightsPlace::Embed ||
-                  (command.weights == WeightsPlace::Automatic && *bytes < kMaxEmbedded);
+  bool embedded =
+      command.upTo == Level::Object || command.weights == WeightsPlace::Embed ||
+      (command.weights == WeightsPlace::Automatic && *bytes < kMaxEmbedded);
   std::unique_ptr<TemporaryFile> file;
   if (*bytes) {
     std::string error;
@@ -281,7 +288,8 @@ int Compilation::writeBinary() {
     if (!file)
       return cannotWrite(command.output, error);
     if (mlir::failed(writeWeights(
-            listOf(weights), embedded ? WeightContainer::Object : WeightContainer::File,
+            listOf(weights),
+            embedded ? WeightContainer::Object : WeightContainer::File,
             file->path(), command.output, program.weightsHash)))
       return failed("the evaluation of the weights");
     if (!embedded) {
@@ -322,10 +330,13 @@ int Compilation::run() {
   for (auto [index, cpu] : llvm::enumerate(command.cpus)) {
     versions.push_back(source->clone());
     std::string suffix = "_" + std::to_string(index);
-    program.versions.push_back({cpu, "gatecc_run" + suffix, "gatecc_arena_bytes" + suffix});
-    if (int status = lower(*versions.back(), std::min(command.upTo, Level::Kernel), &cpu))
+    program.versions.push_back(
+        {cpu, "gatecc_run" + suffix, "gatecc_arena_bytes" + suffix});
+    if (int status = lower(*versions.back(),
+                           std::min(command.upTo, Level::Kernel), &cpu))
       return status;
-    tell("the level " + levelName(std::min(command.upTo, Level::Kernel)) + " for " + cpu.name);
+    tell("the level " + levelName(std::min(command.upTo, Level::Kernel)) +
+         " for " + cpu.name);
   }
   if (command.upTo <= Level::Kernel)
     return writeText();

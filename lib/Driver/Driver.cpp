@@ -22,7 +22,8 @@ static int runCommand(const Command &command) {
     std::string error;
     if (writeOutput("", print->text, error))
       return kExitSuccess;
-    llvm::errs() << "gatecc: error: cannot write to standard output: " << error << "\n";
+    llvm::errs() << "gatecc: error: cannot write to standard output: " << error
+                 << "\n";
     return kExitInput;
   }
   llvm::errs() << "gatecc: error: " << std::get<UsageError>(command).message

@@ -18,7 +18,8 @@ static void writeTensors(json::OStream &json, const gatecc_tensor_info *list,
       json.attribute("name", json::fixUTF8(tensor.name));
       json.attribute("dtype", typeName(tensor.dtype));
       json.attributeArray("shape", [&] {
-        for (const gatecc_dim &dim : ArrayRef(tensor.shape, size_t(tensor.rank)))
+        for (const gatecc_dim &dim :
+             ArrayRef(tensor.shape, size_t(tensor.rank)))
           if (dim.extent >= 0)
             json.value(dim.extent);
           else
@@ -27,8 +28,8 @@ static void writeTensors(json::OStream &json, const gatecc_tensor_info *list,
     });
 }
 
-static void writeJson(const gatecc_library &library, const gatecc_memory *memory,
-                      raw_ostream &os) {
+static void writeJson(const gatecc_library &library,
+                      const gatecc_memory *memory, raw_ostream &os) {
   json::OStream json(os);
   json.object([&] {
     json.attribute("abi", int64_t(library.abi_version));
@@ -86,17 +87,19 @@ static void writeTensor(const char *kind, const gatecc_tensor_info &tensor,
   os << "]\n";
 }
 
-static void writeText(const gatecc_library &library, const gatecc_memory *memory,
-                      raw_ostream &os) {
+static void writeText(const gatecc_library &library,
+                      const gatecc_memory *memory, raw_ostream &os) {
   os << "model " << library.model_name << ", made by gatecc "
-     << library.compiler_version << ", interface version " << library.abi_version << "\n"
+     << library.compiler_version << ", interface version "
+     << library.abi_version << "\n"
      << "source hash " << library.source_hash << "\n";
   for (int32_t i = 0; i < library.num_inputs; ++i)
     writeTensor("input", library.inputs[i], os);
   for (int32_t i = 0; i < library.num_outputs; ++i)
     writeTensor("output", library.outputs[i], os);
   for (int32_t i = 0; i < library.num_targets; ++i)
-    os << "target " << library.targets[i].cpu << ": " << library.targets[i].features << "\n";
+    os << "target " << library.targets[i].cpu << ": "
+       << library.targets[i].features << "\n";
   for (int32_t i = 0; i < library.num_sites; ++i) {
     const gatecc_site_info &site = library.sites[i];
     os << "site " << site.name << ": " << site.kind << ", ";
@@ -117,7 +120,8 @@ static void writeText(const gatecc_library &library, const gatecc_memory *memory
 
 int gatecc::inspectLibrary(const InspectCommand &command) {
   std::string error;
-  std::unique_ptr<LoadedLibrary> library = LoadedLibrary::open(command.library, error);
+  std::unique_ptr<LoadedLibrary> library =
+      LoadedLibrary::open(command.library, error);
   if (!library) {
     errs() << "gatecc: error: " << error << "\n";
     return kExitInput;

@@ -37,7 +37,8 @@ private:
 bool HeaderParser::parseString(std::string &out) {
   rest = rest.ltrim();
   char quote = rest.empty() ? 0 : rest.front();
-  size_t end = quote == '\'' || quote == '"' ? rest.find(quote, 1) : StringRef::npos;
+  size_t end =
+      quote == '\'' || quote == '"' ? rest.find(quote, 1) : StringRef::npos;
   if (end == StringRef::npos)
     return false;
   out = rest.slice(1, end).str();
@@ -109,8 +110,11 @@ static bool parseDescr(StringRef descr, NpyArray &array, std::string &error) {
     char kind;
     uint8_t code;
     unsigned low, high;
-  } kinds[] = {{'f', kDLFloat, 2, 8}, {'i', kDLInt, 1, 8}, {'u', kDLUInt, 1, 8},
-               {'b', kDLBool, 1, 1}, {'V', kDLUInt, 2, 2}};
+  } kinds[] = {{'f', kDLFloat, 2, 8},
+               {'i', kDLInt, 1, 8},
+               {'u', kDLUInt, 1, 8},
+               {'b', kDLBool, 1, 1},
+               {'V', kDLUInt, 2, 2}};
   for (const auto &row : kinds)
     if (kind == row.kind && isPowerOf2_32(bytes) && bytes >= row.low &&
         bytes <= row.high && StringRef("<|>=").contains(order)) {
@@ -193,13 +197,14 @@ void NpyArray::adoptType(DLDataType wanted) {
 
 std::string gatecc::formatNpy(DLDataType type, ArrayRef<int64_t> shape,
                               StringRef data) {
-  char kind = type.code == kDLFloat   ? 'f'
-              : type.code == kDLInt   ? 'i'
-              : type.code == kDLBool  ? 'b'
-                                      : 'u';
+  char kind = type.code == kDLFloat  ? 'f'
+              : type.code == kDLInt  ? 'i'
+              : type.code == kDLBool ? 'b'
+                                     : 'u';
   std::string text = "{'descr': '";
   text += type.bits == 8 ? '|' : '<';
-  text += kind + std::to_string(type.bits / 8) + "', 'fortran_order': False, 'shape': (";
+  text += kind + std::to_string(type.bits / 8) +
+          "', 'fortran_order': False, 'shape': (";
   for (int64_t extent : shape)
     text += std::to_string(extent) + (shape.size() == 1 ? "," : ", ");
   if (shape.size() > 1)

@@ -60,7 +60,8 @@ public:
       return false;
     StringRef argument = list[index++];
     inlineValue.reset();
-    isOption = !onlyPositional && argument.size() > 1 && argument.starts_with("-");
+    isOption =
+        !onlyPositional && argument.size() > 1 && argument.starts_with("-");
     if (isOption && argument == "--") {
       onlyPositional = true;
       return next();
@@ -109,8 +110,8 @@ public:
     if (!value(text))
       return false;
     if (StringRef(text).getAsInteger(10, out) || out < low || out > high)
-      return fail(Twine(name) + " expects a number from " + Twine(low) + " to " +
-                  Twine(high) + ", got '" + text + "'");
+      return fail(Twine(name) + " expects a number from " + Twine(low) +
+                  " to " + Twine(high) + ", got '" + text + "'");
     return true;
   }
   bool fail(const Twine &text) {
@@ -124,8 +125,8 @@ public:
   bool unknown() { return fail("unknown option '" + Twine(name) + "'"); }
   bool positional(std::string &out, const char *what) {
     if (!out.empty())
-      return fail(Twine("one ") + what + " is expected, got '" + out + "' and '" +
-                  name + "'");
+      return fail(Twine("one ") + what + " is expected, got '" + out +
+                  "' and '" + name + "'");
     if (name.empty())
       return fail(Twine("the name of the ") + what + " is empty");
     out = name.str();
@@ -170,7 +171,8 @@ static bool parseDisabled(Arguments &arguments, CompileOptions &options) {
   for (StringRef name : names) {
     if (!is_contained(disablablePasses(), name))
       return arguments.fail("--disable: there is no pass '" + Twine(name) +
-                            "'; the passes are " + join(disablablePasses(), ", "));
+                            "'; the passes are " +
+                            join(disablablePasses(), ", "));
     options.disabled.push_back(name.str());
   }
   return true;
@@ -198,7 +200,8 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
   }
   if (name == "--report") {
     command.report = true;
-    if (arguments.optionalValue(command.reportFile) && command.reportFile.empty())
+    if (arguments.optionalValue(command.reportFile) &&
+        command.reportFile.empty())
       return arguments.fail("--report= needs the name of a file");
     return true;
   }
@@ -206,8 +209,10 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
     if (!arguments.value(text))
       return false;
     if (text != "embed" && text != "file")
-      return arguments.fail("--weights expects embed or file, got '" + text + "'");
-    command.weights = text == "embed" ? WeightsPlace::Embed : WeightsPlace::File;
+      return arguments.fail("--weights expects embed or file, got '" + text +
+                            "'");
+    command.weights =
+        text == "embed" ? WeightsPlace::Embed : WeightsPlace::File;
     return true;
   }
   if (name == "--disable")
@@ -216,7 +221,8 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
     if (!arguments.value(text))
       return false;
     if (text != "onnx" && text != "ort-cpu")
-      return arguments.fail("--ties expects onnx or ort-cpu, got '" + text + "'");
+      return arguments.fail("--ties expects onnx or ort-cpu, got '" + text +
+                            "'");
     command.options.tiesOrtCpu = text == "ort-cpu";
     return true;
   }
@@ -233,7 +239,8 @@ static bool checkCompile(Arguments &arguments, CompileCommand &command) {
   if (command.upTo >= Level::Object && command.output.empty())
     return arguments.fail("-o is needed for a library or an object");
   if (command.upTo >= Level::Object && command.output == "-")
-    return arguments.fail("a library or an object cannot go to standard output");
+    return arguments.fail(
+        "a library or an object cannot go to standard output");
   if (command.cpus.empty()) {
     std::string error;
     std::optional<CpuTarget> cpu = resolveCpu("native", error);
@@ -251,7 +258,8 @@ static bool addPair(Arguments &arguments,
     return false;
   for (const auto &other : list)
     if (other.first == entry.first)
-      return arguments.fail(Twine(arguments.name) + " " + entry.first + " is given twice");
+      return arguments.fail(Twine(arguments.name) + " " + entry.first +
+                            " is given twice");
   list.push_back(std::move(entry));
   return true;
 }
@@ -284,7 +292,8 @@ static bool parseInspectOption(Arguments &arguments, InspectCommand &command) {
     if (!arguments.pair(name, text))
       return false;
     if (StringRef(text).getAsInteger(10, number) || number < 0)
-      return arguments.fail("--bind expects NAME=N with N >= 0, got '" + name + "=" + text + "'");
+      return arguments.fail("--bind expects NAME=N with N >= 0, got '" + name +
+                            "=" + text + "'");
     command.bindings.emplace_back(name, number);
     return true;
   }
@@ -329,7 +338,8 @@ Command gatecc::parseCommand(ArrayRef<std::string> arguments) {
     }
   }
   if (arguments[0] == "run")
-    return parseAll<RunCommand>(arguments.drop_front(), parseRunOption, checkLibrary);
+    return parseAll<RunCommand>(arguments.drop_front(), parseRunOption,
+                                checkLibrary);
   if (arguments[0] == "inspect")
     return parseAll<InspectCommand>(arguments.drop_front(), parseInspectOption,
                                     checkLibrary);

@@ -27,7 +27,8 @@ struct CompileCommand {
 
 struct RunCommand {
   std::string library;
-  std::vector<std::pair<std::string, std::string>> inputs, outputs; // name, file
+  std::vector<std::pair<std::string, std::string>> inputs,
+      outputs; // name, file
   int threads = 0;
   int repeat = 0; // 0: run once, say nothing
   std::string statsFile;

@@ -64,7 +64,8 @@ int Runner::readInputs() {
     else
       error = "cannot read it: " + buffer.getError().message();
     if (!array) {
-      errs() << "gatecc: error: input '" << name << "': " << file << ": " << error << "\n";
+      errs() << "gatecc: error: input '" << name << "': " << file << ": "
+             << error << "\n";
       return kExitInput;
     }
     const gatecc_library &info = **library;
@@ -132,7 +133,8 @@ int Runner::measure() {
   }
   std::sort(times.begin(), times.end());
   size_t half = times.size() / 2;
-  double median = times.size() % 2 ? times[half] : (times[half - 1] + times[half]) / 2;
+  double median =
+      times.size() % 2 ? times[half] : (times[half - 1] + times[half]) / 2;
   std::string error,
       line = formatv("{{\"runs\":{0},\"median_ms\":{1:f6},\"min_ms\":{2:f6},"
                      "\"max_ms\":{3:f6}}\n",
@@ -150,11 +152,13 @@ int Runner::writeOutputs() {
     uint64_t bytes = tensor.dtype.bits / 8;
     for (int64_t extent : shape)
       bytes *= uint64_t(extent);
-    const char *data = static_cast<const char *>(tensor.data) + tensor.byte_offset;
+    const char *data =
+        static_cast<const char *>(tensor.data) + tensor.byte_offset;
     std::string error;
-    if (!writeOutput(entry.second,
-                     formatNpy(tensor.dtype, shape, StringRef(bytes ? data : "", bytes)),
-                     error)) {
+    if (!writeOutput(
+            entry.second,
+            formatNpy(tensor.dtype, shape, StringRef(bytes ? data : "", bytes)),
+            error)) {
       errs() << "gatecc: error: output '" << entry.first << "': cannot write '"
              << entry.second << "': " << error << "\n";
       return kExitInput;
@@ -200,7 +204,8 @@ int Runner::writeStatistics() {
     return fail(status);
   if (writeOutput(command.statsFile, text, error))
     return kExitSuccess;
-  errs() << "gatecc: error: cannot write '" << command.statsFile << "': " << error << "\n";
+  errs() << "gatecc: error: cannot write '" << command.statsFile
+         << "': " << error << "\n";
   return kExitInput;
 }
 
@@ -227,4 +232,6 @@ int Runner::run() {
   return command.statsFile.empty() ? kExitSuccess : writeStatistics();
 }
 
-int gatecc::runLibrary(const RunCommand &command) { return Runner(command).run(); }
+int gatecc::runLibrary(const RunCommand &command) {
+  return Runner(command).run();
+}

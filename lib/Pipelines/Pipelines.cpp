@@ -28,7 +28,7 @@ using namespace gatecc;
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
 static const StringRef kDisablable[] = {"form-groups", "fuse-elementwise",
-                                         "fuse-epilogue"};
+                                        "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -41,6 +41,9 @@ std::optional<Level> gatecc::parseLevel(StringRef name) {
 
 ArrayRef<StringRef> gatecc::disablablePasses() { return kDisablable; }
 
+/// On a module whose import has made the gate level already.
+static const char *const kSpeaksGate = "gatecc.speaks_gate";
+
 static void addCleanup(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -48,13 +51,17 @@ static void addCleanup(OpPassManager &pm) {
 
 LogicalResult gatecc::importModel(MLIRContext &context, StringRef path,
                                   OwningOpRef<ModuleOp> &module) {
-  module = path.ends_with(".json") ? importJson(context, path) : importOnnx(context, path);
+  bool isJson = path.ends_with(".json");
+  module = isJson ? importJson(context, path) : importOnnx(context, path);
+  if (module && isJson)
+    (*module)->setAttr(kSpeaksGate, UnitAttr::get(&context));
   return success(bool(module));
 }
 
 void gatecc::listOperators(llvm::raw_ostream &os) {
   for (const Operator &op : listOperators()) {
-    os << (op.domain.empty() ? "ai.onnx" : op.domain) << '.' << op.name << ' ' << op.minVersion;
+    os << (op.domain.empty() ? "ai.onnx" : op.domain) << '.' << op.name << ' '
+       << op.minVersion;
     if (op.maxVersion != anyVersion)
       os << '-' << op.maxVersion;
     else
@@ -66,15 +73,18 @@ void gatecc::listOperators(llvm::raw_ostream &os) {
 }
 
 LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
-                                  const CompileOptions &options, const CpuTarget *cpu) {
+                                  const CompileOptions &options,
+                                  const CpuTarget *cpu) {
   StageOptions stage;
   stage.disabled = options.disabled;
   if (cpu)
     stage.isa = cpu->vectorBits() >= 512   ? "avx512"
                 : cpu->vectorBits() >= 256 ? "avx2"
                                            : "sse";
+  stage.convertOnnx = !module->removeAttr(kSpeaksGate);
   if (options.tiesOrtCpu)
-    module->setAttr("gatecc.ties", StringAttr::get(module.getContext(), "ort-cpu"));
+    module->setAttr("gatecc.ties",
+                    StringAttr::get(module.getContext(), "ort-cpu"));
   PassManager pm(module.getContext());
   auto passes = [&](Level level) { return from < level && level <= upTo; };
   if (passes(Level::Gate))
@@ -89,14 +99,16 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
 }
 
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
-  pm.addPass(createConvertOnnxToGate());
+  if (options.convertOnnx)
+    pm.addPass(createConvertOnnxToGate());
   addCleanup(pm);
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
   addCleanup(pm);
 }
 
-void gatecc::buildGateToSchedule(OpPassManager &pm, const StageOptions &options) {
+void gatecc::buildGateToSchedule(OpPassManager &pm,
+                                 const StageOptions &options) {
   addCleanup(pm);
   if (!options.isDisabled("fuse-elementwise"))
     pm.addNestedPass<func::FuncOp>(createLinalgElementwiseOpFusionPass());
@@ -110,7 +122,8 @@ void gatecc::buildGateToSchedule(OpPassManager &pm, const StageOptions &options)
   addCleanup(pm);
 }
 
-void gatecc::buildScheduleToKernel(OpPassManager &pm, const StageOptions &options) {
+void gatecc::buildScheduleToKernel(OpPassManager &pm,
+                                   const StageOptions &options) {
   pm.addPass(createBuildEntry());
   addCleanup(pm);
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
@@ -145,15 +158,19 @@ void gatecc::registerStagePipelines() {
   auto add = [](StringRef name, StringRef description, auto build) {
     // The registry keeps what it is given; the callback is a plain function.
     PassPipelineRegistration<StagePipelineOptions>(
-        name, description, [build](OpPassManager &pm, const StagePipelineOptions &options) {
+        name, description,
+        [build](OpPassManager &pm, const StagePipelineOptions &options) {
           StageOptions stage;
           stage.isa = options.isa;
           build(pm, stage);
         });
   };
-  add("import-to-gate", "From the import level to the gate level", buildImportToGate);
-  add("gate-to-schedule", "From the gate level to the schedule level", buildGateToSchedule);
+  add("import-to-gate", "From the import level to the gate level",
+      buildImportToGate);
+  add("gate-to-schedule", "From the gate level to the schedule level",
+      buildGateToSchedule);
   add("schedule-to-kernel", "From the schedule level to the kernel level",
       buildScheduleToKernel);
-  add("kernel-to-llvm", "From the kernel level to the LLVM dialect", buildKernelToLlvm);
+  add("kernel-to-llvm", "From the kernel level to the LLVM dialect",
+      buildKernelToLlvm);
 }

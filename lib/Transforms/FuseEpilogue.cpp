@@ -46,9 +46,10 @@ std::optional<ExtentKind> classifyExtent(Type type, AffineMap map) {
 }
 
 bool isScalarCompute(linalg::GenericOp generic) {
-  return llvm::all_of(generic.getBody()->without_terminator(), [](Operation &op) {
-    return isa<arith::ArithDialect, math::MathDialect>(op.getDialect());
-  });
+  return llvm::all_of(
+      generic.getBody()->without_terminator(), [](Operation &op) {
+        return isa<arith::ArithDialect, math::MathDialect>(op.getDialect());
+      });
 }
 
 struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
@@ -57,11 +58,15 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
   LogicalResult matchAndRewrite(linalg::GenericOp generic,
                                 PatternRewriter &rewriter) const override {
     if (generic.getNumResults() != 1 || generic.getNumLoops() != 2 ||
-        generic.getNumParallelLoops() != 2 || !generic.hasPureTensorSemantics() ||
+        generic.getNumParallelLoops() != 2 ||
+        !generic.hasPureTensorSemantics() ||
         !generic.getIndexingMapsArray().back().isIdentity())
-      return rewriter.notifyMatchFailure(generic, "no elementwise op on rows and columns");
-    if (!isScalarCompute(generic) || !generic.getRegionOutputArgs()[0].use_empty())
-      return rewriter.notifyMatchFailure(generic, "body is not scalar arithmetic on inputs");
+      return rewriter.notifyMatchFailure(
+          generic, "no elementwise op on rows and columns");
+    if (!isScalarCompute(generic) ||
+        !generic.getRegionOutputArgs()[0].use_empty())
+      return rewriter.notifyMatchFailure(
+          generic, "body is not scalar arithmetic on inputs");
 
     // The first contraction decides; others join if they share its rows.
     SmallVector<unsigned> joined;
@@ -77,13 +82,15 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
       else if (contract.getRows() != lead.getRows() ||
                contract.getPlan() != lead.getPlan() ||
                contract.getGathered() != lead.getGathered() ||
-               contract.getWeights()[0].getType() != lead.getWeights()[0].getType() ||
+               contract.getWeights()[0].getType() !=
+                   lead.getWeights()[0].getType() ||
                contract == lead)
         continue;
       joined.push_back(index);
     }
     if (!lead)
-      return rewriter.notifyMatchFailure(generic, "feeds on no contraction of its own");
+      return rewriter.notifyMatchFailure(generic,
+                                         "feeds on no contraction of its own");
     if (!isa<FloatType>(getElementTypeOrSelf(generic.getResult(0).getType())))
       return rewriter.notifyMatchFailure(generic, "result is not float");
 
@@ -91,7 +98,8 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
     SmallVector<Value> weights, extras;
     SmallVector<Attribute> extents;
     for (unsigned index : joined)
-      contracts.push_back(generic.getInputs()[index].getDefiningOp<ContractOp>());
+      contracts.push_back(
+          generic.getInputs()[index].getDefiningOp<ContractOp>());
     for (ContractOp contract : contracts)
       llvm::append_range(weights, contract.getWeights());
     for (ContractOp contract : contracts) {
@@ -108,12 +116,14 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
         splats.emplace_back(index, constant.getSplatValue<TypedAttr>());
         continue;
       }
-      std::optional<ExtentKind> extent =
-          classifyExtent(input.getType(), generic.getIndexingMapsArray()[index]);
+      std::optional<ExtentKind> extent = classifyExtent(
+          input.getType(), generic.getIndexingMapsArray()[index]);
       if (!extent)
-        return rewriter.notifyMatchFailure(generic, "an operand follows other axes");
+        return rewriter.notifyMatchFailure(generic,
+                                           "an operand follows other axes");
       if (*extent == ExtentKind::Column && lead.getPlan())
-        return rewriter.notifyMatchFailure(generic, "a column operand of slots");
+        return rewriter.notifyMatchFailure(generic,
+                                           "a column operand of slots");
       if (!isa<FloatType>(getElementTypeOrSelf(input.getType())))
         return rewriter.notifyMatchFailure(generic, "an operand is not float");
       own.push_back(index);
@@ -122,38 +132,48 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
     }
 
     auto fused = ContractOp::create(
-        rewriter, generic.getLoc(), generic.getResult(0).getType(), lead.getRows(), weights,
-        extras, lead.getPlan(), rewriter.getArrayAttr(extents), lead.getGatheredAttr());
+        rewriter, generic.getLoc(), generic.getResult(0).getType(),
+        lead.getRows(), weights, extras, lead.getPlan(),
+        rewriter.getArrayAttr(extents), lead.getGatheredAttr());
     Block *block = rewriter.createBlock(&fused.getEpilogue());
-    auto addArguments = [&](Block::BlockArgListType arguments, IRMapping &mapping) {
+    auto addArguments = [&](Block::BlockArgListType arguments,
+                            IRMapping &mapping) {
       for (BlockArgument argument : arguments)
-        mapping.map(argument, block->addArgument(argument.getType(), argument.getLoc()));
+        mapping.map(argument,
+                    block->addArgument(argument.getType(), argument.getLoc()));
     };
     SmallVector<IRMapping> mappings(contracts.size());
     for (auto [contract, mapping] : llvm::zip(contracts, mappings))
       addArguments(contract.getEpilogue().getArguments().take_front(
-                       contract.getWeights().size()), mapping);
+                       contract.getWeights().size()),
+                   mapping);
     for (auto [contract, mapping] : llvm::zip(contracts, mappings))
       addArguments(contract.getEpilogue().getArguments().drop_front(
-                       contract.getWeights().size()), mapping);
+                       contract.getWeights().size()),
+                   mapping);
     IRMapping body;
     Block *source = generic.getBody();
     for (unsigned index : own)
       body.map(source->getArgument(index),
-               block->addArgument(source->getArgument(index).getType(), generic.getLoc()));
+               block->addArgument(source->getArgument(index).getType(),
+                                  generic.getLoc()));
     for (auto [index, value] : splats)
       body.map(source->getArgument(index),
-               arith::ConstantOp::create(rewriter, generic.getLoc(), value).getResult());
-    for (auto [contract, mapping, index] : llvm::zip(contracts, mappings, joined)) {
+               arith::ConstantOp::create(rewriter, generic.getLoc(), value)
+                   .getResult());
+    for (auto [contract, mapping, index] :
+         llvm::zip(contracts, mappings, joined)) {
       for (Operation &op : contract.getEpilogue().front().without_terminator())
         rewriter.clone(op, mapping);
-      Value yielded = contract.getEpilogue().front().getTerminator()->getOperand(0);
+      Value yielded =
+          contract.getEpilogue().front().getTerminator()->getOperand(0);
       body.map(source->getArgument(index), mapping.lookupOrDefault(yielded));
     }
     for (Operation &op : source->without_terminator())
       rewriter.clone(op, body);
-    gate::YieldOp::create(rewriter, generic.getLoc(),
-                          body.lookupOrDefault(source->getTerminator()->getOperand(0)));
+    gate::YieldOp::create(
+        rewriter, generic.getLoc(),
+        body.lookupOrDefault(source->getTerminator()->getOperand(0)));
     rewriter.replaceOp(generic, fused.getResult());
     for (ContractOp contract : contracts)
       rewriter.eraseOp(contract);
@@ -161,7 +181,8 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
   }
 };
 
-struct FuseEpiloguePass : public gatecc::impl::FuseEpilogueBase<FuseEpiloguePass> {
+struct FuseEpiloguePass
+    : public gatecc::impl::FuseEpilogueBase<FuseEpiloguePass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<MoveGenericIntoEpilogue>(&getContext());

@@ -42,13 +42,15 @@ public:
   LogicalResult run() {
     rewriter.setInsertionPoint(apply);
     if (apply.getBodies().size() != 1)
-      return apply.emitError("apply with more than one region is not supported yet");
+      return apply.emitError(
+          "apply with more than one region is not supported yet");
     int64_t first = apply.getRanges()[0], last = apply.getRanges()[1];
     if (last - first == 1 && apply.getParams().empty())
       return inlineGroup(first);
     if (first != 0 || last != apply.getPlan().getType().getGroups())
-      return apply.emitError("apply on a part of a plan's groups with parameters "
-                             "is not supported yet");
+      return apply.emitError(
+          "apply on a part of a plan's groups with parameters "
+          "is not supported yet");
     return inlineGrouped();
   }
 
@@ -71,20 +73,24 @@ LogicalResult ApplyInliner::inlineGrouped() {
 
   auto inputOf = [&](Value value) -> std::optional<unsigned> {
     auto argument = dyn_cast<BlockArgument>(value);
-    if (!argument || argument.getOwner() != &body || argument.getArgNumber() >= numInputs)
+    if (!argument || argument.getOwner() != &body ||
+        argument.getArgNumber() >= numInputs)
       return std::nullopt;
     return argument.getArgNumber();
   };
   auto paramOf = [&](Value value) -> Value {
     auto argument = dyn_cast<BlockArgument>(value);
-    if (!argument || argument.getOwner() != &body || argument.getArgNumber() < numInputs)
+    if (!argument || argument.getOwner() != &body ||
+        argument.getArgNumber() < numInputs)
       return Value();
     return apply.getParams()[argument.getArgNumber() - numInputs];
   };
   // Rows that something other than a contraction reads are copied to slots.
   auto mapRows = [&](Value value) {
-    if (std::optional<unsigned> input = inputOf(value); input && !mapping.contains(value))
-      mapping.map(value, plan.gatherRows(apply.getInputs()[*input], plan.source(), slots));
+    if (std::optional<unsigned> input = inputOf(value);
+        input && !mapping.contains(value))
+      mapping.map(value, plan.gatherRows(apply.getInputs()[*input],
+                                         plan.source(), slots));
   };
 
   for (Operation &op : body.without_terminator()) {
@@ -96,14 +102,16 @@ LogicalResult ApplyInliner::inlineGrouped() {
       }
     }
     auto contract = dyn_cast<ContractOp>(op);
-    bool grouped = contract && llvm::any_of(contract.getWeights(), [&](Value weight) {
-                     return bool(paramOf(weight));
-                   });
+    bool grouped =
+        contract && llvm::any_of(contract.getWeights(), [&](Value weight) {
+          return bool(paramOf(weight));
+        });
     if (!grouped) {
       for (Value operand : op.getOperands()) {
         if (paramOf(operand))
-          return op.emitError("a parameter of a group that is used outside a "
-                              "contraction and its epilogue is not supported yet");
+          return op.emitError(
+              "a parameter of a group that is used outside a "
+              "contraction and its epilogue is not supported yet");
         mapRows(operand);
       }
       rewriter.clone(op, mapping);
@@ -116,20 +124,26 @@ LogicalResult ApplyInliner::inlineGrouped() {
       return op.emitError("a contraction that mixes weights of its group with "
                           "shared ones is not supported yet");
     for (auto [index, extra] : llvm::enumerate(contract.getExtras())) {
-      if (contract.getExtent(index) == gate::ExtentKind::Column && !paramOf(extra))
-        return op.emitError("a bias that is shared by all groups is not supported yet");
+      if (contract.getExtent(index) == gate::ExtentKind::Column &&
+          !paramOf(extra))
+        return op.emitError(
+            "a bias that is shared by all groups is not supported yet");
       mapRows(extra);
-      extras.push_back(paramOf(extra) ? paramOf(extra) : mapping.lookupOrDefault(extra));
+      extras.push_back(paramOf(extra) ? paramOf(extra)
+                                      : mapping.lookupOrDefault(extra));
     }
     std::optional<unsigned> input = inputOf(contract.getRows());
-    Value rows = input ? apply.getInputs()[*input] : mapping.lookupOrDefault(contract.getRows());
+    Value rows = input ? apply.getInputs()[*input]
+                       : mapping.lookupOrDefault(contract.getRows());
     auto result = ContractOp::create(
-        rewriter, contract.getLoc(), contract.getResult().getType(), rows, weights, extras,
-        apply.getPlan(), contract.getExtents(), input ? rewriter.getUnitAttr() : UnitAttr());
+        rewriter, contract.getLoc(), contract.getResult().getType(), rows,
+        weights, extras, apply.getPlan(), contract.getExtents(),
+        input ? rewriter.getUnitAttr() : UnitAttr());
     contract.getEpilogue().cloneInto(&result.getEpilogue(), mapping);
     mapping.map(contract.getResult(), result.getResult());
   }
-  for (auto [result, value] : llvm::zip(apply.getOutputs(), body.getTerminator()->getOperands())) {
+  for (auto [result, value] :
+       llvm::zip(apply.getOutputs(), body.getTerminator()->getOperands())) {
     mapRows(value);
     rewriter.replaceAllUsesWith(result, mapping.lookupOrDefault(value));
   }
@@ -156,15 +170,17 @@ LogicalResult ApplyInliner::inlineGroup(int64_t group) {
     auto merge = dyn_cast<MergeOp>(user);
     if (!merge || merge.getPlan() != apply.getPlan() ||
         merge.getRange() != apply.getRanges())
-      return apply.emitError("an apply on one group whose result is not merged "
-                             "is not supported yet")
+      return apply
+                 .emitError("an apply on one group whose result is not merged "
+                            "is not supported yet")
                  .attachNote(user->getLoc())
              << "used here";
     if (!llvm::is_contained(merges, merge))
       merges.push_back(merge);
   }
   // Users come in reverse; program order keeps the output stable.
-  llvm::sort(merges, [](MergeOp a, MergeOp b) { return a->isBeforeInBlock(b); });
+  llvm::sort(merges,
+             [](MergeOp a, MergeOp b) { return a->isBeforeInBlock(b); });
   for (MergeOp merge : merges)
     if (failed(hoistBase(merge)))
       return failure();
@@ -173,24 +189,28 @@ LogicalResult ApplyInliner::inlineGroup(int64_t group) {
   PlanSizes plan(rewriter, loc, apply.getPlan());
   Value begin = plan.offset(group), count = plan.groupSize(group);
   Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0);
-  Value any = arith::CmpIOp::create(rewriter, loc, arith::CmpIPredicate::sgt, count, zero);
+  Value any = arith::CmpIOp::create(rewriter, loc, arith::CmpIPredicate::sgt,
+                                    count, zero);
   SmallVector<Type> types;
   for (MergeOp merge : merges)
     types.push_back(merge.getResult().getType());
-  auto branch = scf::IfOp::create(rewriter, loc, types, any, /*addThenBlock=*/true,
-                                  /*addElseBlock=*/true);
+  auto branch =
+      scf::IfOp::create(rewriter, loc, types, any, /*addThenBlock=*/true,
+                        /*addElseBlock=*/true);
 
   Block *then = branch.thenBlock();
   rewriter.setInsertionPointToStart(then);
   Value source = plan.sourceOfGroup(begin, count);
   Block &body = apply.getBodies().front().front();
   SmallVector<Value> rows;
-  for (auto [argument, input] : llvm::zip(body.getArguments(), apply.getInputs())) {
+  for (auto [argument, input] :
+       llvm::zip(body.getArguments(), apply.getInputs())) {
     for (Operation *user : llvm::make_early_inc_range(argument.getUsers()))
       if (auto dim = dyn_cast<tensor::DimOp>(user))
         if (dim.getConstantIndex() && *dim.getConstantIndex() == 0)
           rewriter.replaceOp(dim, count);
-    rows.push_back(argument.use_empty() ? input : plan.gatherRows(input, source, count));
+    rows.push_back(
+        argument.use_empty() ? input : plan.gatherRows(input, source, count));
   }
   Operation *yield = body.getTerminator();
   SmallVector<Value> yielded(yield->getOperands());
@@ -198,15 +218,19 @@ LogicalResult ApplyInliner::inlineGroup(int64_t group) {
   for (unsigned i = 0; i < yielded.size(); ++i)
     if (auto argument = dyn_cast<BlockArgument>(yielded[i]);
         argument && argument.getOwner() == &body)
-      yielded[i] = rows[argument.getArgNumber()] == apply.getInputs()[argument.getArgNumber()]
-                       ? plan.gatherRows(apply.getInputs()[argument.getArgNumber()], source, count)
-                       : rows[argument.getArgNumber()];
+      yielded[i] =
+          rows[argument.getArgNumber()] ==
+                  apply.getInputs()[argument.getArgNumber()]
+              ? plan.gatherRows(apply.getInputs()[argument.getArgNumber()],
+                                source, count)
+              : rows[argument.getArgNumber()];
   rewriter.inlineBlockBefore(&body, then, then->end(), rows);
   rewriter.setInsertionPointToEnd(then);
   SmallVector<Value> scattered, bases;
   for (MergeOp merge : merges) {
     Value slots = yielded[cast<OpResult>(merge.getSlots()).getResultNumber()];
-    scattered.push_back(plan.scatterRows(slots, source, count, merge.getBase()));
+    scattered.push_back(
+        plan.scatterRows(slots, source, count, merge.getBase()));
     bases.push_back(merge.getBase());
   }
   scf::YieldOp::create(rewriter, loc, scattered);

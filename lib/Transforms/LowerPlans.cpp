@@ -37,34 +37,42 @@ public:
   LogicalResult lowerTopK(gate::TopKOp topk);
 
 private:
-  Value index(int64_t value) { return arith::ConstantIndexOp::create(rewriter, loc, value); }
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(rewriter, loc, value);
+  }
   Value int32(int64_t value) {
-    return arith::ConstantIntOp::create(rewriter, loc, rewriter.getI32Type(), value);
+    return arith::ConstantIntOp::create(rewriter, loc, rewriter.getI32Type(),
+                                        value);
   }
   Value empty(ArrayRef<OpFoldResult> sizes, Type element) {
     return tensor::EmptyOp::create(rewriter, loc, sizes, element);
   }
-  Value rowsOf(Value tensor) { return tensor::DimOp::create(rewriter, loc, tensor, 0); }
+  Value rowsOf(Value tensor) {
+    return tensor::DimOp::create(rewriter, loc, tensor, 0);
+  }
   /// Sorts slots by group and gives the plan's readers its tensors.
   void replacePlan(Value plan, Value ids, Value weights, Value rows);
-  void recordSite(FlatSymbolRefAttr site, Value offsets, Value rows, int64_t groups,
-                  int64_t exit);
+  void recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
+                  int64_t groups, int64_t exit);
 
   RewriterBase &rewriter;
   Operation *op;
   Location loc;
 };
 
-void PlanBuilder::replacePlan(Value plan, Value ids, Value weights, Value rows) {
+void PlanBuilder::replacePlan(Value plan, Value ids, Value weights,
+                              Value rows) {
   auto type = cast<gate::PlanType>(plan.getType());
   int64_t groups = type.getGroups(), choices = type.getChoices();
   Type i32 = rewriter.getI32Type();
   Value slots = choices == 1
                     ? rows
-                    : arith::MulIOp::create(rewriter, loc, rows, index(choices)).getResult();
+                    : arith::MulIOp::create(rewriter, loc, rows, index(choices))
+                          .getResult();
   Value offsets = empty(OpFoldResult(rewriter.getIndexAttr(groups + 1)), i32);
   Value source = empty(OpFoldResult(slots), i32);
-  Value inverse = empty({OpFoldResult(rows), rewriter.getIndexAttr(choices)}, i32);
+  Value inverse =
+      empty({OpFoldResult(rows), rewriter.getIndexAttr(choices)}, i32);
   // The library can also order weights by slot; combine reads them by row.
   auto sort = createRuntimeCall(rewriter, loc, "gatecc_sort_slots",
                                 {ids, rows, index(choices), index(groups)},
@@ -73,8 +81,8 @@ void PlanBuilder::replacePlan(Value plan, Value ids, Value weights, Value rows) 
     auto tensors = dyn_cast<gate::PlanTensorsOp>(user);
     if (!tensors)
       continue;
-    Value values[] = {sort.getTensors()[0], sort.getTensors()[1], sort.getTensors()[2],
-                      weights};
+    Value values[] = {sort.getTensors()[0], sort.getTensors()[1],
+                      sort.getTensors()[2], weights};
     for (auto [result, value] : llvm::zip(tensors->getResults(), values))
       if (!result.use_empty())
         rewriter.replaceAllUsesWith(result, value);
@@ -108,32 +116,37 @@ void PlanBuilder::recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
   }
   if (kind == "exit")
     createRuntimeCall(rewriter, loc, "gatecc_record_exit",
-                      {index(number), index(first), index(exit), offsets, rows}, {})
+                      {index(number), index(first), index(exit), offsets, rows},
+                      {})
         .setFrame(true);
   else
-    createRuntimeCall(rewriter, loc, "gatecc_record_plan",
-                      {index(number), index(first), offsets, index(groups), rows}, {})
+    createRuntimeCall(
+        rewriter, loc, "gatecc_record_plan",
+        {index(number), index(first), offsets, index(groups), rows}, {})
         .setFrame(true);
 }
 
 LogicalResult PlanBuilder::lowerRoute(gate::RouteOp route) {
   auto logits = cast<RankedTensorType>(route.getLogits().getType());
   if (!logits.getElementType().isF32())
-    return route.emitError("routing by logits of ") << logits.getElementType()
-                                                    << " is not supported yet";
+    return route.emitError("routing by logits of ")
+           << logits.getElementType() << " is not supported yet";
   gate::PlanType plan = route.getPlan().getType();
   Value rows = rowsOf(route.getLogits());
-  OpFoldResult shape[] = {OpFoldResult(rows), rewriter.getIndexAttr(plan.getChoices())};
+  OpFoldResult shape[] = {OpFoldResult(rows),
+                          rewriter.getIndexAttr(plan.getChoices())};
   Value ids = empty(shape, rewriter.getI32Type());
   Value weights = empty(shape, rewriter.getF32Type());
   Value scale = arith::ConstantOp::create(rewriter, loc, route.getScaleAttr());
   auto call = createRuntimeCall(
       rewriter, loc, "gatecc_route_f32",
-      {route.getLogits(), rows, index(plan.getGroups()), index(plan.getChoices()),
-       int32(int64_t(route.getScore())), int32(route.getNormalize()), scale,
-       int32(route.getDropNonpositive()), int32(route.getTiesHigh())},
+      {route.getLogits(), rows, index(plan.getGroups()),
+       index(plan.getChoices()), int32(int64_t(route.getScore())),
+       int32(route.getNormalize()), scale, int32(route.getDropNonpositive()),
+       int32(route.getTiesHigh())},
       {ids, weights});
-  replacePlan(route.getPlan(), call.getTensors()[0], call.getTensors()[1], rows);
+  replacePlan(route.getPlan(), call.getTensors()[0], call.getTensors()[1],
+              rows);
   rewriter.eraseOp(route);
   return success();
 }
@@ -141,7 +154,8 @@ LogicalResult PlanBuilder::lowerRoute(gate::RouteOp route) {
 LogicalResult PlanBuilder::lowerPartition(gate::PartitionOp partition) {
   auto selector = cast<RankedTensorType>(partition.getSelector().getType());
   Value rows = rowsOf(partition.getSelector());
-  Value ids = empty({OpFoldResult(rows), rewriter.getIndexAttr(1)}, rewriter.getI32Type());
+  Value ids = empty({OpFoldResult(rows), rewriter.getIndexAttr(1)},
+                    rewriter.getI32Type());
   MLIRContext *context = rewriter.getContext();
   AffineMap identity = AffineMap::getMultiDimIdentityMap(2, context);
   AffineMap input = selector.getRank() == 2
@@ -155,7 +169,8 @@ LogicalResult PlanBuilder::lowerPartition(gate::PartitionOp partition) {
         Value id = arguments[0];
         if (id.getType().isInteger(1)) {
           auto constant = [&](int64_t value) {
-            return arith::ConstantIntOp::create(b, loc, b.getI32Type(), value).getResult();
+            return arith::ConstantIntOp::create(b, loc, b.getI32Type(), value)
+                .getResult();
           };
           id = arith::SelectOp::create(b, loc, id, constant(0), constant(1));
         }
@@ -169,21 +184,27 @@ LogicalResult PlanBuilder::lowerPartition(gate::PartitionOp partition) {
 LogicalResult PlanBuilder::lowerCombine(gate::CombineOp combine) {
   auto result = cast<RankedTensorType>(combine.getResult().getType());
   if (!result.getElementType().isF32())
-    return combine.emitError("combining slots of ") << result.getElementType()
-                                                    << " is not supported yet";
+    return combine.emitError("combining slots of ")
+           << result.getElementType() << " is not supported yet";
   PlanSizes plan(rewriter, loc, combine.getPlan());
   Value weights = plan.weights();
+  // A static number of rows stays in the type: the combine's users rely on it.
   SmallVector<OpFoldResult> sizes{OpFoldResult(combine.getRows()),
                                   rewriter.getIndexAttr(result.getDimSize(1))};
+  if (!result.isDynamicDim(0))
+    sizes[0] = rewriter.getIndexAttr(result.getDimSize(0));
   Value init = empty(sizes, result.getElementType());
-  SmallVector<Value> arguments{combine.getSlots(), index(result.getDimSize(1)), plan.inverse()};
+  SmallVector<Value> arguments{combine.getSlots(), index(result.getDimSize(1)),
+                               plan.inverse()};
   SmallVector<int64_t> nulls;
   if (weights)
     arguments.push_back(weights);
   else
     nulls.push_back(3);
-  arguments.append({combine.getRows(), index(combine.getPlan().getType().getChoices())});
-  auto call = createRuntimeCall(rewriter, loc, "gatecc_combine_f32", arguments, init, nulls);
+  arguments.append(
+      {combine.getRows(), index(combine.getPlan().getType().getChoices())});
+  auto call = createRuntimeCall(rewriter, loc, "gatecc_combine_f32", arguments,
+                                init, nulls);
   call.setFrame(true);
   rewriter.replaceOp(combine, call.getTensors()[0]);
   return success();
@@ -201,13 +222,15 @@ LogicalResult PlanBuilder::lowerTopK(gate::TopKOp topk) {
     return topk.emitError("top-k of ") << element << " is not supported yet";
   Value rows = rowsOf(topk.getInput());
   Value columns = tensor::DimOp::create(rewriter, loc, topk.getInput(), 1);
-  OpFoldResult shape[] = {input.isDynamicDim(0)
-                              ? OpFoldResult(rows)
-                              : OpFoldResult(rewriter.getIndexAttr(input.getDimSize(0))),
-                          rewriter.getIndexAttr(topk.getK())};
+  OpFoldResult shape[] = {
+      input.isDynamicDim(0)
+          ? OpFoldResult(rows)
+          : OpFoldResult(rewriter.getIndexAttr(input.getDimSize(0))),
+      rewriter.getIndexAttr(topk.getK())};
   auto call = createRuntimeCall(
       rewriter, loc, callee,
-      {topk.getInput(), rows, columns, index(topk.getK()), int32(topk.getLargest())},
+      {topk.getInput(), rows, columns, index(topk.getK()),
+       int32(topk.getLargest())},
       {empty(shape, element), empty(shape, rewriter.getI64Type())});
   rewriter.replaceOp(topk, call.getTensors());
   return success();

@@ -48,12 +48,14 @@ private:
   DenseMap<Attribute, FlatSymbolRefAttr> constants;
 };
 
-FailureOr<FlatSymbolRefAttr> PackWeightsPass::findWeight(ContractOp contract, Value value) {
+FailureOr<FlatSymbolRefAttr> PackWeightsPass::findWeight(ContractOp contract,
+                                                         Value value) {
   if (auto use = value.getDefiningOp<gate::WeightValueOp>())
     return use.getWeightAttr();
   ElementsAttr elements;
   if (!matchPattern(value, m_Constant(&elements)))
-    return contract.emitError("a contraction whose weight is no constant is not supported");
+    return contract.emitError(
+        "a contraction whose weight is no constant is not supported");
   FlatSymbolRefAttr &symbol = constants[elements];
   if (!symbol) {
     OpBuilder builder = OpBuilder::atBlockBegin(getOperation().getBody());
@@ -61,15 +63,17 @@ FailureOr<FlatSymbolRefAttr> PackWeightsPass::findWeight(ContractOp contract, Va
     while (getOperation().lookupSymbol(name))
       name += "_";
     gate::WeightOp::create(builder, contract.getLoc(), name,
-                           cast<RankedTensorType>(value.getType()), StringAttr(), 0,
-                           DenseI64ArrayAttr(), elements);
+                           cast<RankedTensorType>(value.getType()),
+                           StringAttr(), 0, DenseI64ArrayAttr(), elements);
     symbol = FlatSymbolRefAttr::get(&getContext(), name);
   }
   return symbol;
 }
 
-FlatSymbolRefAttr PackWeightsPass::getPacked(ContractOp contract, ArrayRef<Attribute> sources,
-                                             RankedTensorType type, int64_t lanes) {
+FlatSymbolRefAttr PackWeightsPass::getPacked(ContractOp contract,
+                                             ArrayRef<Attribute> sources,
+                                             RankedTensorType type,
+                                             int64_t lanes) {
   ArrayAttr key = ArrayAttr::get(&getContext(), sources);
   FlatSymbolRefAttr &symbol = packedWeights[{key, lanes}];
   if (symbol)
@@ -80,19 +84,22 @@ FlatSymbolRefAttr PackWeightsPass::getPacked(ContractOp contract, ArrayRef<Attri
   while (getOperation().lookupSymbol(name))
     name += "_";
   OpBuilder builder(getOperation().getContext());
-  builder.setInsertionPointAfter(
-      getOperation().lookupSymbol(cast<FlatSymbolRefAttr>(sources.back()).getValue()));
-  gate::PackedWeightOp::create(builder, contract.getLoc(), name, type, key, lanes);
+  builder.setInsertionPointAfter(getOperation().lookupSymbol(
+      cast<FlatSymbolRefAttr>(sources.back()).getValue()));
+  gate::PackedWeightOp::create(builder, contract.getLoc(), name, type, key,
+                               lanes);
   symbol = FlatSymbolRefAttr::get(&getContext(), name);
   return symbol;
 }
 
-LogicalResult PackWeightsPass::pack(ContractOp contract, RewriterBase &rewriter) {
+LogicalResult PackWeightsPass::pack(ContractOp contract,
+                                    RewriterBase &rewriter) {
   Location loc = contract.getLoc();
   auto type = cast<RankedTensorType>(contract.getWeights()[0].getType());
   Type element = type.getElementType();
   if (!element.isF32() && !element.isF64())
-    return contract.emitError("contractions of ") << element << " are not supported yet";
+    return contract.emitError("contractions of ")
+           << element << " are not supported yet";
   SmallVector<Attribute> sources;
   for (Value weight : contract.getWeights()) {
     FailureOr<FlatSymbolRefAttr> symbol = findWeight(contract, weight);
@@ -101,14 +108,16 @@ LogicalResult PackWeightsPass::pack(ContractOp contract, RewriterBase &rewriter)
     sources.push_back(*symbol);
   }
   int64_t numWeights = sources.size();
-  TileShape tile = getTileShape(parseIsa(isa), numWeights, element.getIntOrFloatBitWidth() / 8);
+  TileShape tile = getTileShape(parseIsa(isa), numWeights,
+                                element.getIntOrFloatBitWidth() / 8);
   ArrayRef<int64_t> shape = type.getShape();
   int64_t n = shape.back(), k = shape[shape.size() - 2];
-  auto packedType = RankedTensorType::get(
-      {type.getRank() == 3 ? shape[0] : 1, (n + tile.lanes - 1) / tile.lanes, k,
-       numWeights * tile.lanes},
-      element);
-  FlatSymbolRefAttr symbol = getPacked(contract, sources, packedType, tile.lanes);
+  auto packedType = RankedTensorType::get({type.getRank() == 3 ? shape[0] : 1,
+                                           (n + tile.lanes - 1) / tile.lanes, k,
+                                           numWeights * tile.lanes},
+                                          element);
+  FlatSymbolRefAttr symbol =
+      getPacked(contract, sources, packedType, tile.lanes);
 
   rewriter.setInsertionPoint(contract);
   Value packed = gate::WeightValueOp::create(rewriter, loc, packedType, symbol);
@@ -123,14 +132,15 @@ LogicalResult PackWeightsPass::pack(ContractOp contract, RewriterBase &rewriter)
     count = tensor::DimOp::create(rewriter, loc, contract.getRows(), 0);
   }
   auto result = cast<RankedTensorType>(contract.getResult().getType());
-  SmallVector<OpFoldResult> sizes{result.isDynamicDim(0)
-                                      ? OpFoldResult(count)
-                                      : rewriter.getIndexAttr(result.getDimSize(0)),
-                                  rewriter.getIndexAttr(n)};
-  Value init = tensor::EmptyOp::create(rewriter, loc, sizes, result.getElementType());
+  SmallVector<OpFoldResult> sizes{
+      result.isDynamicDim(0) ? OpFoldResult(count)
+                             : rewriter.getIndexAttr(result.getDimSize(0)),
+      rewriter.getIndexAttr(n)};
+  Value init =
+      tensor::EmptyOp::create(rewriter, loc, sizes, result.getElementType());
   auto call = gate::PackedContractOp::create(
-      rewriter, loc, result, contract.getRows(), packed, offsets, source, contract.getExtras(),
-      init, contract.getExtents(), tile.lanes);
+      rewriter, loc, result, contract.getRows(), packed, offsets, source,
+      contract.getExtras(), init, contract.getExtents(), tile.lanes);
   call.getEpilogue().takeBody(contract.getEpilogue());
   rewriter.replaceOp(contract, call.getResult());
   return success();

@@ -9,10 +9,13 @@ using namespace mlir;
 using namespace gatecc;
 
 gate::RuntimeCallOp gatecc::createRuntimeCall(OpBuilder &builder, Location loc,
-                                              StringRef callee, ValueRange arguments,
-                                              ValueRange inits, ArrayRef<int64_t> nulls) {
-  return gate::RuntimeCallOp::create(builder, loc, inits.getTypes(), Type(), callee, arguments,
-                                     inits, nulls, /*frame=*/false, /*updates=*/false);
+                                              StringRef callee,
+                                              ValueRange arguments,
+                                              ValueRange inits,
+                                              ArrayRef<int64_t> nulls) {
+  return gate::RuntimeCallOp::create(builder, loc, inits.getTypes(), Type(),
+                                     callee, arguments, inits, nulls,
+                                     /*frame=*/false, /*updates=*/false);
 }
 
 gate::PlanTensorsOp PlanSizes::tensors() {
@@ -26,7 +29,8 @@ Value PlanSizes::weights() {
 }
 
 Value PlanSizes::rows() {
-  return tensor::DimOp::create(builder, loc, plan.getDefiningOp()->getOperand(0), 0);
+  return tensor::DimOp::create(builder, loc,
+                               plan.getDefiningOp()->getOperand(0), 0);
 }
 
 Value PlanSizes::offset(int64_t group) {
@@ -34,15 +38,17 @@ Value PlanSizes::offset(int64_t group) {
     return arith::ConstantIndexOp::create(builder, loc, 0);
   Value index = arith::ConstantIndexOp::create(builder, loc, group);
   Value offset = tensor::ExtractOp::create(builder, loc, offsets(), index);
-  return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), offset);
+  return arith::IndexCastOp::create(builder, loc, builder.getIndexType(),
+                                    offset);
 }
 
 Value PlanSizes::bounded(Value value) {
   int64_t choices = cast<gate::PlanType>(plan.getType()).getChoices();
   Value upper = rows();
   if (choices > 1)
-    upper = arith::MulIOp::create(builder, loc, upper,
-                                  arith::ConstantIndexOp::create(builder, loc, choices));
+    upper = arith::MulIOp::create(
+        builder, loc, upper,
+        arith::ConstantIndexOp::create(builder, loc, choices));
   return gate::BoundOp::create(builder, loc, value, upper);
 }
 
@@ -58,8 +64,10 @@ Value PlanSizes::groupSize(int64_t group) {
 }
 
 Value PlanSizes::sourceOfGroup(Value begin, Value count) {
-  SmallVector<OpFoldResult> starts{begin}, sizes{count}, strides{builder.getIndexAttr(1)};
-  return tensor::ExtractSliceOp::create(builder, loc, source(), starts, sizes, strides);
+  SmallVector<OpFoldResult> starts{begin}, sizes{count},
+      strides{builder.getIndexAttr(1)};
+  return tensor::ExtractSliceOp::create(builder, loc, source(), starts, sizes,
+                                        strides);
 }
 
 Value PlanSizes::rowBytes(Value rows) {
@@ -71,8 +79,8 @@ Value PlanSizes::rowBytes(Value rows) {
   Value result = arith::ConstantIndexOp::create(builder, loc, bytes);
   for (int64_t i = 1; i < type.getRank(); ++i)
     if (type.isDynamicDim(i))
-      result = arith::MulIOp::create(builder, loc, result,
-                                     tensor::DimOp::create(builder, loc, rows, i));
+      result = arith::MulIOp::create(
+          builder, loc, result, tensor::DimOp::create(builder, loc, rows, i));
   return result;
 }
 
@@ -80,13 +88,15 @@ Value PlanSizes::gatherRows(Value rows, Value source, Value count) {
   auto type = cast<RankedTensorType>(rows.getType());
   SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, rows);
   sizes.front() = count;
-  Value init = tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
+  Value init =
+      tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
   return createRuntimeCall(builder, loc, "gatecc_gather_rows",
                            {rows, rowBytes(rows), source, count}, init)
       .getTensors()[0];
 }
 
-Value PlanSizes::scatterRows(Value slots, Value source, Value count, Value base) {
+Value PlanSizes::scatterRows(Value slots, Value source, Value count,
+                             Value base) {
   auto call = createRuntimeCall(builder, loc, "gatecc_scatter_rows",
                                 {slots, rowBytes(base), source, count}, base);
   call.setUpdates(true);

@@ -32,10 +32,11 @@ public:
   /// source[begin .. begin + count).
   mlir::Value sourceOfGroup(mlir::Value begin, mlir::Value count);
   /// [count, ...]: row source[i] of `rows` for each i.
-  mlir::Value gatherRows(mlir::Value rows, mlir::Value source, mlir::Value count);
+  mlir::Value gatherRows(mlir::Value rows, mlir::Value source,
+                         mlir::Value count);
   /// `base` with its row source[i] replaced by row i of `slots`.
-  mlir::Value scatterRows(mlir::Value slots, mlir::Value source, mlir::Value count,
-                          mlir::Value base);
+  mlir::Value scatterRows(mlir::Value slots, mlir::Value source,
+                          mlir::Value count, mlir::Value base);
 
 private:
   gate::PlanTensorsOp tensors();
@@ -48,10 +49,10 @@ private:
 };
 
 /// A call of the run-time library in destination style.
-gate::RuntimeCallOp createRuntimeCall(mlir::OpBuilder &builder, mlir::Location loc,
-                                      llvm::StringRef callee, mlir::ValueRange arguments,
-                                      mlir::ValueRange inits,
-                                      llvm::ArrayRef<int64_t> nulls = {});
+gate::RuntimeCallOp
+createRuntimeCall(mlir::OpBuilder &builder, mlir::Location loc,
+                  llvm::StringRef callee, mlir::ValueRange arguments,
+                  mlir::ValueRange inits, llvm::ArrayRef<int64_t> nulls = {});
 
 } // namespace gatecc
 

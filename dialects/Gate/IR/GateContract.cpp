@@ -23,8 +23,9 @@ void ContractOp::build(OpBuilder &builder, OperationState &state, Type result,
         builder.getArrayAttr({}), UnitAttr());
   Type element = cast<RankedTensorType>(result).getElementType();
   OpBuilder::InsertionGuard guard(builder);
-  Block *block = builder.createBlock(state.regions.front().get(), {},
-                                     {getAccumulatorType(element)}, {state.location});
+  Block *block =
+      builder.createBlock(state.regions.front().get(), {},
+                          {getAccumulatorType(element)}, {state.location});
   YieldOp::create(builder, state.location, block->getArguments());
 }
 
@@ -44,14 +45,16 @@ LogicalResult ContractOp::verify() {
   if (weight.getRank() != (grouped ? 3 : 2))
     return emitOpError("expects weights of rank ")
            << (grouped ? 3 : 2) << ", got " << weight;
-  int64_t n = weight.getShape().back(), k = weight.getDimSize(weight.getRank() - 2);
+  int64_t n = weight.getShape().back(),
+          k = weight.getDimSize(weight.getRank() - 2);
   if (rows.getDimSize(1) != k)
     return emitOpError("expects rows with ") << k << " columns, got " << rows;
   if (grouped && weight.getDimSize(0) != getPlan().getType().getGroups())
     return emitOpError("expects a weight for each of the ")
            << getPlan().getType().getGroups() << " groups, got " << weight;
   if (result.getRank() != 2 || result.getDimSize(1) != n) // C5
-    return emitOpError("expects a result with ") << n << " columns, got " << result;
+    return emitOpError("expects a result with ")
+           << n << " columns, got " << result;
   if (getExtents().size() != getExtras().size()) // C3
     return emitOpError("expects an extent for each extra operand");
   for (auto [extra, attribute] : llvm::zip(getExtras(), getExtents())) {
@@ -65,40 +68,46 @@ LogicalResult ContractOp::verify() {
         return emitOpError("expects a scalar, got ") << type;
       break;
     case ExtentKind::Column:
-      if (!type || type.getRank() != (grouped ? 2 : 1) || type.getShape().back() != n)
-        return emitOpError("expects a column operand with ") << n << " columns, got "
-               << extra.getType();
+      if (!type || type.getRank() != (grouped ? 2 : 1) ||
+          type.getShape().back() != n)
+        return emitOpError("expects a column operand with ")
+               << n << " columns, got " << extra.getType();
       break;
     case ExtentKind::Row:
       if (!type || type.getRank() != 1)
-        return emitOpError("expects a row operand of rank 1, got ") << extra.getType();
+        return emitOpError("expects a row operand of rank 1, got ")
+               << extra.getType();
       break;
     case ExtentKind::Full:
       if (!type || type.getRank() != 2 || type.getDimSize(1) != n)
-        return emitOpError("expects a full operand with ") << n << " columns, got "
-               << extra.getType();
+        return emitOpError("expects a full operand with ")
+               << n << " columns, got " << extra.getType();
       break;
     }
   }
   Block &block = getEpilogue().front(); // C4
   if (block.getNumArguments() != getWeights().size() + getExtras().size())
-    return emitOpError("expects an epilogue argument for each weight and extra");
+    return emitOpError(
+        "expects an epilogue argument for each weight and extra");
   for (auto [index, argument] : llvm::enumerate(block.getArguments())) {
     Type want = index < getWeights().size()
                     ? getAccumulatorType(rows.getElementType())
-                    : getElementTypeOrSelf(getExtras()[index - getWeights().size()].getType());
+                    : getElementTypeOrSelf(
+                          getExtras()[index - getWeights().size()].getType());
     if (argument.getType() != want)
-      return emitOpError("expects epilogue argument ") << index << " to be " << want
-             << ", got " << argument.getType();
+      return emitOpError("expects epilogue argument ")
+             << index << " to be " << want << ", got " << argument.getType();
   }
   for (Operation &op : block.without_terminator())
     if (!isa<arith::ArithDialect, math::MathDialect>(op.getDialect()) ||
         llvm::any_of(op.getResultTypes(), llvm::IsaPred<ShapedType>))
-      return emitOpError("expects scalar arith and math ops in the epilogue, got ")
+      return emitOpError(
+                 "expects scalar arith and math ops in the epilogue, got ")
              << op.getName();
   auto yield = dyn_cast<YieldOp>(block.back());
   if (!yield || yield.getNumOperands() != 1 ||
       yield.getOperand(0).getType() != result.getElementType())
-    return emitOpError("expects the epilogue to yield one ") << result.getElementType();
+    return emitOpError("expects the epilogue to yield one ")
+           << result.getElementType();
   return success();
 }

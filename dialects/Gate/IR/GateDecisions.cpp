@@ -20,11 +20,13 @@ LogicalResult TopKOp::verify() {
   if (k < 1 || (!ShapedType::isDynamic(columns) && k > columns)) // C2
     return emitOpError("expects 1 <= k <= ") << columns << ", got " << k;
   SmallVector<int64_t> shape{input.getDimSize(0), k};
-  if (values.getShape() != ArrayRef(shape) || indices.getShape() != ArrayRef(shape) ||
+  if (values.getShape() != ArrayRef(shape) ||
+      indices.getShape() != ArrayRef(shape) ||
       values.getElementType() != input.getElementType() ||
       !indices.getElementType().isInteger(64)) // C3
-    return emitOpError("expects results of shape [T, k] with the input's element "
-                       "type and i64, got ")
+    return emitOpError(
+               "expects results of shape [T, k] with the input's element "
+               "type and i64, got ")
            << values << " and " << indices;
   return success();
 }
@@ -35,7 +37,8 @@ LogicalResult RouteOp::verify() {
   if (logits.getRank() != 2 || !isa<FloatType>(logits.getElementType())) // C1
     return emitOpError("expects float logits of rank 2, got ") << logits;
   if (logits.getDimSize(1) != plan.getGroups()) // C2
-    return emitOpError("expects as many logits per row as the plan has groups (")
+    return emitOpError(
+               "expects as many logits per row as the plan has groups (")
            << plan.getGroups() << "), got " << logits.getDimSize(1);
   return success(); // C3 is the plan type's own.
 }

@@ -37,10 +37,12 @@ void RuntimeCallOp::getEffects(
   addDestinationEffects(*this, effects);
   // Without a destination the call is there for what it records.
   if (getInits().empty())
-    effects.emplace_back(MemoryEffects::Write::get(), SideEffects::DefaultResource::get());
+    effects.emplace_back(MemoryEffects::Write::get(),
+                         SideEffects::DefaultResource::get());
 }
 
-void PlanTensorsOp::build(OpBuilder &builder, OperationState &state, Value plan) {
+void PlanTensorsOp::build(OpBuilder &builder, OperationState &state,
+                          Value plan) {
   auto type = cast<PlanType>(plan.getType());
   Type i32 = builder.getI32Type();
   int64_t dynamic = ShapedType::kDynamic, choices = type.getChoices();
@@ -57,7 +59,8 @@ LogicalResult PackedContractOp::verify() {
   auto packed = cast<ShapedType>(getPacked().getType());
   if (packed.getRank() != 4 || rows.getRank() != 2 ||
       packed.getDimSize(2) != rows.getDimSize(1)) // C1
-    return emitOpError("expects packed weights [G, P, K, W * lanes] for rows [R, K], got ")
+    return emitOpError("expects packed weights [G, P, K, W * lanes] for rows "
+                       "[R, K], got ")
            << packed << " and " << rows;
   Block &block = getEpilogue().front();
   if (block.getNumArguments() <= getExtras().size() ||
@@ -65,19 +68,21 @@ LogicalResult PackedContractOp::verify() {
     return emitOpError("expects panels of ")
            << "accumulators * lanes columns, got " << packed;
   if (!getOffsets() && packed.getDimSize(0) != 1) // C3
-    return emitOpError("expects one group of weights without offsets, got ") << packed;
+    return emitOpError("expects one group of weights without offsets, got ")
+           << packed;
   if (bool(getResult()) != isa<RankedTensorType>(getInit().getType())) // C4
-    return emitOpError("expects a result exactly if its destination is a tensor");
+    return emitOpError(
+        "expects a result exactly if its destination is a tensor");
   if (getExtents().size() != getExtras().size())
     return emitOpError("expects an extent for each extra operand");
   return success();
 }
 
 LogicalResult RuntimeCallOp::verify() {
-  unsigned tensors = llvm::count_if(getInits(), [](Value v) {
-    return isa<RankedTensorType>(v.getType());
-  });
-  if (tensors != getTensors().size() || (tensors && tensors != getInits().size())) // C1
+  unsigned tensors = llvm::count_if(
+      getInits(), [](Value v) { return isa<RankedTensorType>(v.getType()); });
+  if (tensors != getTensors().size() ||
+      (tensors && tensors != getInits().size())) // C1
     return emitOpError("expects a result for each destination tensor");
   for (Value operand : getOperands()) // C2
     if (auto type = dyn_cast<MemRefType>(operand.getType()))
@@ -88,7 +93,8 @@ LogicalResult RuntimeCallOp::verify() {
 
 LogicalResult TasksOp::verify() {
   Block &block = getBody().front();
-  if (block.getNumArguments() != 1 || !block.getArgument(0).getType().isIndex()) // C1
+  if (block.getNumArguments() != 1 ||
+      !block.getArgument(0).getType().isIndex()) // C1
     return emitOpError("expects a body that takes one index");
   return success();
 }
@@ -106,7 +112,8 @@ LogicalResult PlanTensorsOp::verify() {
       !matches(getSource(), {dynamic}, isI32) ||
       !matches(getInverse(), {dynamic, plan.getChoices()}, isI32) ||
       !matches(getWeights(), {dynamic, plan.getChoices()}, isF32)) // C1
-    return emitOpError("expects the tensors of ") << plan << ", got " << getResultTypes();
+    return emitOpError("expects the tensors of ")
+           << plan << ", got " << getResultTypes();
   return success();
 }
 
@@ -118,12 +125,14 @@ LogicalResult SymbolOp::verify() {
 }
 
 /// One size for each dynamic extent of a buffer that begins at a bare pointer.
-static LogicalResult verifyBuffer(Operation *op, Type type, OperandRange sizes) {
+static LogicalResult verifyBuffer(Operation *op, Type type,
+                                  OperandRange sizes) {
   auto buffer = dyn_cast<MemRefType>(type);
   if (!buffer || !buffer.getLayout().isIdentity() ||
       buffer.getNumDynamicDims() != int64_t(sizes.size()))
-    return op->emitOpError("expects a ranked buffer without layout and one size for each "
-                           "dynamic extent, got ")
+    return op->emitOpError(
+               "expects a ranked buffer without layout and one size for each "
+               "dynamic extent, got ")
            << type << " and " << sizes.size() << " sizes";
   return success();
 }
@@ -147,8 +156,9 @@ LogicalResult WeightBufferOp::verifySymbolUses(SymbolTableCollection &tables) {
   auto have = dyn_cast<MemRefType>(getResult().getType());
   if (!want || !have || want.getShape() != have.getShape() ||
       want.getElementType() != have.getElementType()) // C1
-    return emitOpError("expects a gate.weight or gate.packed_weight of the result's "
-                       "shape and element type, got ")
+    return emitOpError(
+               "expects a gate.weight or gate.packed_weight of the result's "
+               "shape and element type, got ")
            << getWeightAttr();
   return success();
 }

@@ -21,7 +21,8 @@ LogicalResult WeightOp::verify() {
     return emitOpError("expects a value of type ") << type;
   if (getFile()) {
     if (!getStrides() || int64_t(getStrides()->size()) != type.getRank())
-      return emitOpError("expects a stride for each of ") << type.getRank() << " dimensions";
+      return emitOpError("expects a stride for each of ")
+             << type.getRank() << " dimensions";
     if (int64_t(getOffset()) < 0 ||
         llvm::any_of(*getStrides(), [](int64_t s) { return s < 0; })) // C3
       return emitOpError("expects an offset and strides that are not negative");
@@ -35,9 +36,11 @@ LogicalResult PackedWeightOp::verify() {
   Type common;
   for (Attribute source : getSources()) { // C1
     auto reference = dyn_cast<FlatSymbolRefAttr>(source);
-    auto weight = reference ? module.lookupSymbol<WeightOp>(reference.getAttr()) : nullptr;
+    auto weight = reference ? module.lookupSymbol<WeightOp>(reference.getAttr())
+                            : nullptr;
     if (!weight || (common && weight.getType() != common))
-      return emitOpError("expects gate.weight sources of one type, got ") << source;
+      return emitOpError("expects gate.weight sources of one type, got ")
+             << source;
     common = weight.getType();
   }
   auto source = dyn_cast_or_null<RankedTensorType>(common);
@@ -46,13 +49,14 @@ LogicalResult PackedWeightOp::verify() {
     return emitOpError("expects sources of rank 2 or 3 and at least one lane");
   ArrayRef<int64_t> shape = source.getShape();
   int64_t n = shape.back();
-  SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1, (n + lanes - 1) / lanes,
-                            shape[shape.size() - 2],
+  SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1,
+                            (n + lanes - 1) / lanes, shape[shape.size() - 2],
                             int64_t(getSources().size()) * lanes};
   if (type.getShape() != ArrayRef(want) ||
       type.getElementType() != source.getElementType()) // C2
     return emitOpError("expects the packed type ")
-           << RankedTensorType::get(want, source.getElementType()) << ", got " << type;
+           << RankedTensorType::get(want, source.getElementType()) << ", got "
+           << type;
   return success();
 }
 
@@ -67,16 +71,19 @@ LogicalResult WeightValueOp::verifySymbolUses(SymbolTableCollection &tables) {
     return emitOpError("expects a gate.weight or gate.packed_weight named ")
            << getWeightAttr();
   if (type != getResult().getType())
-    return emitOpError("expects the weight's type ") << type << ", got "
-           << getResult().getType();
+    return emitOpError("expects the weight's type ")
+           << type << ", got " << getResult().getType();
   return success();
 }
 
 LogicalResult SiteOp::verify() {
-  if (!llvm::is_contained({"experts", "exit", "skip", "select", "halt"}, getKind())) // C1
-    return emitOpError("expects kind experts, exit, skip, select or halt, got '")
+  if (!llvm::is_contained({"experts", "exit", "skip", "select", "halt"},
+                          getKind())) // C1
+    return emitOpError(
+               "expects kind experts, exit, skip, select or halt, got '")
            << getKind() << "'";
-  if (getCost().empty() || llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
+  if (getCost().empty() ||
+      llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
     return emitOpError("expects a cost for each group, none negative");
   return success();
 }

@@ -30,7 +30,8 @@ LogicalResult ApplyOp::verify() {
   ArrayRef<int64_t> ranges = getRanges();
   if (ranges.size() != 2 * getBodies().size()) // C2
     return emitOpError("expects a pair of bounds for each of its ")
-           << getBodies().size() << " regions, got " << ranges.size() << " bounds";
+           << getBodies().size() << " regions, got " << ranges.size()
+           << " bounds";
   int64_t last = 0;
   for (unsigned i = 0; i < ranges.size(); i += 2) { // C1
     if (ranges[i] < last || ranges[i + 1] <= ranges[i] ||
@@ -44,37 +45,45 @@ LogicalResult ApplyOp::verify() {
     if (region.empty())
       return emitOpError("expects a block in region ") << index;
     Block &block = region.front();
-    unsigned expected = getInputs().size() + (index == 0 ? getParams().size() : 0);
+    unsigned expected =
+        getInputs().size() + (index == 0 ? getParams().size() : 0);
     if (block.getNumArguments() != expected) // C3
-      return emitOpError("expects ") << expected << " arguments in region " << index
-             << ", got " << block.getNumArguments();
-    for (auto [argument, input] : llvm::zip(block.getArguments(), getInputs())) { // C4
+      return emitOpError("expects ")
+             << expected << " arguments in region " << index << ", got "
+             << block.getNumArguments();
+    for (auto [argument, input] :
+         llvm::zip(block.getArguments(), getInputs())) { // C4
       auto have = dyn_cast<RankedTensorType>(argument.getType());
       auto want = cast<RankedTensorType>(input.getType());
-      if (want.getRank() < 1 || !sameExtents(have, 1, want, 1) || !have.isDynamicDim(0))
-        return emitOpError("region ") << index << ": argument " << argument.getType()
+      if (want.getRank() < 1 || !sameExtents(have, 1, want, 1) ||
+          !have.isDynamicDim(0))
+        return emitOpError("region ")
+               << index << ": argument " << argument.getType()
                << " does not hold rows of " << want;
     }
     if (index == 0)
-      for (auto [argument, param] : llvm::zip(
-               block.getArguments().drop_front(getInputs().size()), getParams())) {
+      for (auto [argument, param] :
+           llvm::zip(block.getArguments().drop_front(getInputs().size()),
+                     getParams())) {
         auto have = dyn_cast<RankedTensorType>(argument.getType());
         auto want = cast<RankedTensorType>(param.getType());
         if (want.getRank() < 1 || want.getDimSize(0) != ranges[1] - ranges[0] ||
             !sameExtents(have, 0, want, 1))
-          return emitOpError("argument ") << argument.getType()
-                 << " is not the slice of one group of " << want << " for "
-                 << ranges[1] - ranges[0] << " groups";
+          return emitOpError("argument ")
+                 << argument.getType() << " is not the slice of one group of "
+                 << want << " for " << ranges[1] - ranges[0] << " groups";
       }
     auto yield = dyn_cast<YieldOp>(block.back());
     if (!yield || yield.getNumOperands() != getNumResults())
-      return emitOpError("expects region ") << index << " to yield " << getNumResults()
-             << " values";
-    for (auto [value, result] : llvm::zip(yield.getOperands(), getResults())) { // C5
+      return emitOpError("expects region ")
+             << index << " to yield " << getNumResults() << " values";
+    for (auto [value, result] :
+         llvm::zip(yield.getOperands(), getResults())) { // C5
       auto have = dyn_cast<RankedTensorType>(value.getType());
       auto want = cast<RankedTensorType>(result.getType());
       if (want.getRank() < 1 || !sameExtents(have, 1, want, 1))
-        return emitOpError("region ") << index << " yields " << value.getType()
+        return emitOpError("region ")
+               << index << " yields " << value.getType()
                << ", which are no rows of the result " << want;
     }
   }
@@ -100,7 +109,8 @@ LogicalResult MergeOp::verify() {
   auto base = cast<RankedTensorType>(getBase().getType());
   if (slots.getRank() < 1 || slots.getRank() != base.getRank() ||
       !sameExtents(slots, 1, base, 1)) // C2
-    return emitOpError("expects slots and base that differ in their rows only, got ")
+    return emitOpError(
+               "expects slots and base that differ in their rows only, got ")
            << slots << " and " << base;
   ArrayRef<int64_t> range = getRange();
   if (range.size() != 2 || range[0] < 0 || range[0] >= range[1] ||

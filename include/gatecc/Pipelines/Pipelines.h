@@ -45,7 +45,8 @@ llvm::ArrayRef<llvm::StringRef> disablablePasses();
 
 /// Reads an ONNX or JSON model into a module at the level Import. On failure a
 /// diagnostic names the file, the node and the reason.
-mlir::LogicalResult importModel(mlir::MLIRContext &context, llvm::StringRef path,
+mlir::LogicalResult importModel(mlir::MLIRContext &context,
+                                llvm::StringRef path,
                                 mlir::OwningOpRef<mlir::ModuleOp> &module);
 
 /// Lowers a module from one level to a later one (at most Llvm). `cpu` is not

@@ -17,19 +17,25 @@ namespace gatecc {
 struct StageOptions {
   /// The instruction set of the tile table: sse, avx2 or avx512.
   std::string isa = "avx2";
+  /// The module holds ONNX nodes; a JSON file is at the gate level from the
+  /// start.
+  bool convertOnnx = true;
   /// Optimisations that must not run.
   std::vector<std::string> disabled;
 
-  bool isDisabled(llvm::StringRef pass) const { return llvm::is_contained(disabled, pass); }
+  bool isDisabled(llvm::StringRef pass) const {
+    return llvm::is_contained(disabled, pass);
+  }
 };
 
 void buildImportToGate(mlir::OpPassManager &pm, const StageOptions &options);
 void buildGateToSchedule(mlir::OpPassManager &pm, const StageOptions &options);
-void buildScheduleToKernel(mlir::OpPassManager &pm, const StageOptions &options);
+void buildScheduleToKernel(mlir::OpPassManager &pm,
+                           const StageOptions &options);
 void buildKernelToLlvm(mlir::OpPassManager &pm, const StageOptions &options);
 
-/// Makes them available to gate-opt under the names import-to-gate, gate-to-schedule,
-/// schedule-to-kernel and kernel-to-llvm.
+/// Makes them available to gate-opt under the names import-to-gate,
+/// gate-to-schedule, schedule-to-kernel and kernel-to-llvm.
 void registerStagePipelines();
 
 } // namespace gatecc

@@ -21,12 +21,13 @@ struct LinkError {
   bool isFileSystem = false;
 };
 
-/// Links `objects`, the run-time library and the object file `weightsObject` (if
-/// not "") into `path`, which is overwritten; a partial file may be left there on failure. The same
-/// objects make the same bytes, whatever the path. Any thread may call this;
-/// one links at a time.
-bool linkObjects(llvm::ArrayRef<ObjectBuffer> objects, llvm::StringRef weightsObject,
-                 llvm::StringRef path, LinkKind kind, LinkError &error);
+/// Links `objects`, the run-time library and the object file `weightsObject`
+/// (if not "") into `path`, which is overwritten; a partial file may be left
+/// there on failure. The same objects make the same bytes, whatever the path.
+/// Any thread may call this; one links at a time.
+bool linkObjects(llvm::ArrayRef<ObjectBuffer> objects,
+                 llvm::StringRef weightsObject, llvm::StringRef path,
+                 LinkKind kind, LinkError &error);
 
 } // namespace gatecc
 

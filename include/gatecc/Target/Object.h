@@ -30,9 +30,9 @@ createLLVMContext(mlir::MLIRContext &diagnostics);
 /// symbols) -> i64, which become `version.run` and `version.arenaBytes`, the
 /// only symbols that stay visible. Every function is marked as code for the
 /// version's CPU. Functions of the run-time library are declared only.
-std::unique_ptr<llvm::Module> translateVersion(mlir::ModuleOp module,
-                                               const VersionDescription &version,
-                                               llvm::LLVMContext &context);
+std::unique_ptr<llvm::Module>
+translateVersion(mlir::ModuleOp module, const VersionDescription &version,
+                 llvm::LLVMContext &context);
 
 using ObjectBuffer = llvm::SmallVector<char, 0>;
 

@@ -33,8 +33,8 @@ private:
 /// allocated first, so that a full disk is an error and not a signal.
 class MappedOutput {
 public:
-  static std::unique_ptr<MappedOutput> create(llvm::StringRef path, uint64_t size,
-                                              std::string &error);
+  static std::unique_ptr<MappedOutput>
+  create(llvm::StringRef path, uint64_t size, std::string &error);
   ~MappedOutput();
   MappedOutput(const MappedOutput &) = delete;
   MappedOutput &operator=(const MappedOutput &) = delete;
@@ -55,7 +55,8 @@ bool checkSpace(llvm::StringRef output, uint64_t bytes, std::string &error);
 
 /// Writes `text` to `path`: beside and renamed for ordinary files, directly
 /// for others such as /dev/null; "" or "-" is standard output.
-bool writeOutput(llvm::StringRef path, llvm::StringRef text, std::string &error);
+bool writeOutput(llvm::StringRef path, llvm::StringRef text,
+                 std::string &error);
 
 /// Whether something of its own kind (a device, a folder) lies at `path`, that
 /// must not be replaced.

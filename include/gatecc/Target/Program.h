@@ -59,8 +59,8 @@ struct ProgramDescription {
 };
 
 /// Parses "B", "2*B*S" or "3" into coefficient and factors. Symbols that are
-/// not in `symbols` yet are added if `mayAdd`. None for other texts, or when the
-/// coefficient overflows.
+/// not in `symbols` yet are added if `mayAdd`. None for other texts, or when
+/// the coefficient overflows.
 std::optional<ExtentDescription> parseExtent(llvm::StringRef text,
                                              std::vector<std::string> &symbols,
                                              bool mayAdd);

@@ -37,9 +37,11 @@ inline TileFacts getTileFacts(Isa isa) {
 struct TileShape {
   int64_t lanes, vectors, rows;
 };
-inline TileShape getTileShape(Isa isa, int64_t numWeights, int64_t elementBytes) {
+inline TileShape getTileShape(Isa isa, int64_t numWeights,
+                              int64_t elementBytes) {
   TileFacts facts = getTileFacts(isa);
-  int64_t vectors = numWeights >= facts.vectors ? 1 : facts.vectors / numWeights;
+  int64_t vectors =
+      numWeights >= facts.vectors ? 1 : facts.vectors / numWeights;
   int64_t width = facts.vectorBytes / elementBytes;
   int64_t rows = facts.rows;
   while (rows > 1 && rows * vectors * numWeights > facts.rows * facts.vectors)

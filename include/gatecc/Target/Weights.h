@@ -30,8 +30,9 @@ enum class WeightContainer {
 /// held in memory. `hash` is XXH64 of the data. Errors, also a full disk, are
 /// diagnostics.
 mlir::LogicalResult writeWeights(llvm::ArrayRef<mlir::ModuleOp> modules,
-                                 WeightContainer container, llvm::StringRef path,
-                                 llvm::StringRef result, uint64_t &hash);
+                                 WeightContainer container,
+                                 llvm::StringRef path, llvm::StringRef result,
+                                 uint64_t &hash);
 
 /// The bytes of the placed weights, for tests: writes into `data`, which holds
 /// placedBytes() zeros.

@@ -204,8 +204,8 @@ JsonImporter::checkOperators(const JsonValue &nodes,
 
 OwningOpRef<ModuleOp> JsonImporter::run() {
   module = ModuleOp::create(fileLoc);
-  if (failed(checkKeys(root, {"$schema", "gatecc", "name", "weights", "inputs",
-                              "outputs", "nodes"})))
+  if (failed(checkKeys(
+          root, {"gatecc", "name", "weights", "inputs", "outputs", "nodes"})))
     return {};
   const JsonValue *version = require(root, "gatecc", JsonValue::Int);
   const JsonValue *name = require(root, "name", JsonValue::String);

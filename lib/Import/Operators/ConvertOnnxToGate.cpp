@@ -274,6 +274,18 @@ LogicalResult Conversion::run() {
   return success();
 }
 
+/// Networks in the JSON form are imported at the gate level.
+static bool speaksGate(func::FuncOp main) {
+  bool hasOther = false;
+  for (Operation &op : main.front()) {
+    if (isa<onnx::NodeOp>(op))
+      return false;
+    hasOther |=
+        !isa<arith::ConstantOp, gate::WeightValueOp, func::ReturnOp>(op);
+  }
+  return hasOther;
+}
+
 namespace {
 struct ConvertOnnxToGate
     : gatecc::impl::ConvertOnnxToGateBase<ConvertOnnxToGate> {
@@ -283,6 +295,8 @@ struct ConvertOnnxToGate
       getOperation().emitError("expects a function @main with one block");
       return signalPassFailure();
     }
+    if (speaksGate(main))
+      return;
     // Two functions of one name may not live in one symbol table.
     if (failed(Conversion(main).run()))
       signalPassFailure();

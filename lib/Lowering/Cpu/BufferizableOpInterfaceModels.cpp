@@ -17,7 +17,8 @@ namespace {
 
 /// Replaces the tensors among `values` by their buffers.
 LogicalResult toBuffers(SmallVectorImpl<Value> &values, RewriterBase &rewriter,
-                        const BufferizationOptions &options, const BufferizationState &state) {
+                        const BufferizationOptions &options,
+                        const BufferizationState &state) {
   for (Value &value : values) {
     if (!isa<TensorType>(value.getType()))
       continue;
@@ -30,8 +31,10 @@ LogicalResult toBuffers(SmallVectorImpl<Value> &values, RewriterBase &rewriter,
 }
 
 struct PackedContractModel
-    : DstBufferizableOpInterfaceExternalModel<PackedContractModel, gate::PackedContractOp> {
-  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
+    : DstBufferizableOpInterfaceExternalModel<PackedContractModel,
+                                              gate::PackedContractOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
+                              const AnalysisState &) const {
     return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
   }
 
@@ -39,7 +42,8 @@ struct PackedContractModel
                           const BufferizationOptions &options,
                           BufferizationState &state) const {
     auto contract = cast<gate::PackedContractOp>(op);
-    SmallVector<Value> fixed{contract.getRows(), contract.getPacked(), contract.getInit()};
+    SmallVector<Value> fixed{contract.getRows(), contract.getPacked(),
+                             contract.getInit()};
     SmallVector<Value> optional, extras(contract.getExtras());
     if (contract.getOffsets())
       optional.push_back(contract.getOffsets());
@@ -61,8 +65,10 @@ struct PackedContractModel
 };
 
 struct RuntimeCallModel
-    : DstBufferizableOpInterfaceExternalModel<RuntimeCallModel, gate::RuntimeCallOp> {
-  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
+    : DstBufferizableOpInterfaceExternalModel<RuntimeCallModel,
+                                              gate::RuntimeCallOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
+                              const AnalysisState &) const {
     auto call = cast<gate::RuntimeCallOp>(op);
     return call.getUpdates() || !call.isDpsInit(&operand);
   }
@@ -77,8 +83,8 @@ struct RuntimeCallModel
       return failure();
     Type scalar = call.getScalar() ? call.getScalar().getType() : Type();
     auto created = gate::RuntimeCallOp::create(
-        rewriter, call.getLoc(), TypeRange{}, scalar, call.getCallee(), arguments, inits,
-        call.getNulls(), call.getFrame(), call.getUpdates());
+        rewriter, call.getLoc(), TypeRange{}, scalar, call.getCallee(),
+        arguments, inits, call.getNulls(), call.getFrame(), call.getUpdates());
     SmallVector<Value> results(inits);
     if (scalar)
       results.push_back(created.getScalar());
@@ -88,33 +94,41 @@ struct RuntimeCallModel
 };
 
 struct WeightValueModel
-    : BufferizableOpInterface::ExternalModel<WeightValueModel, gate::WeightValueOp> {
-  bool bufferizesToMemoryRead(Operation *, OpOperand &, const AnalysisState &) const {
+    : BufferizableOpInterface::ExternalModel<WeightValueModel,
+                                             gate::WeightValueOp> {
+  bool bufferizesToMemoryRead(Operation *, OpOperand &,
+                              const AnalysisState &) const {
     return false;
   }
-  bool bufferizesToMemoryWrite(Operation *, OpOperand &, const AnalysisState &) const {
+  bool bufferizesToMemoryWrite(Operation *, OpOperand &,
+                               const AnalysisState &) const {
     return false;
   }
-  AliasingValueList getAliasingValues(Operation *, OpOperand &, const AnalysisState &) const {
+  AliasingValueList getAliasingValues(Operation *, OpOperand &,
+                                      const AnalysisState &) const {
     return {};
   }
-  bool isWritable(Operation *, Value, const AnalysisState &) const { return false; }
-
-  FailureOr<BufferLikeType> getBufferType(Operation *op, Value value,
-                                          const BufferizationOptions &, const BufferizationState &,
-                                          SmallVector<Value> &) const {
-    return cast<BufferLikeType>(
-        getMemRefTypeWithStaticIdentityLayout(cast<TensorType>(value.getType())));
+  bool isWritable(Operation *, Value, const AnalysisState &) const {
+    return false;
   }
 
-  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &,
+  FailureOr<BufferLikeType> getBufferType(Operation *op, Value value,
+                                          const BufferizationOptions &,
+                                          const BufferizationState &,
+                                          SmallVector<Value> &) const {
+    return cast<BufferLikeType>(getMemRefTypeWithStaticIdentityLayout(
+        cast<TensorType>(value.getType())));
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &,
                           BufferizationState &) const {
     auto weight = cast<gate::WeightValueOp>(op);
     Value frame = op->getParentOfType<func::FuncOp>().getArgument(0);
     auto type = getMemRefTypeWithStaticIdentityLayout(
         cast<TensorType>(weight.getResult().getType()));
-    replaceOpWithNewBufferizedOp<gate::WeightBufferOp>(rewriter, op, type, frame,
-                                                       weight.getWeightAttr());
+    replaceOpWithNewBufferizedOp<gate::WeightBufferOp>(
+        rewriter, op, type, frame, weight.getWeightAttr());
     return success();
   }
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Gives @main the interface that the run-time library calls.
-//   before: func @main(%x: tensor<?x64xf32> {gate.dims = ["B", 64]}) -> tensor<?x10xf32>
-//   after:  func @gatecc_run(%frame: !llvm.ptr) -> i32, inputs and outputs as
+//   before: func @main(%x: tensor<?x64xf32> {gate.dims = ["B", 64]}) ->
+//   tensor<?x10xf32> after:  func @gatecc_run(%frame: !llvm.ptr) -> i32, inputs
+//   and outputs as
 //           ports, the size B as symbol 0
 // The library has checked dtypes, ranks and sizes before it calls.
 #include "dialects/Gate/IR/GateOps.h"
@@ -56,8 +57,8 @@ LogicalResult BuildEntryPass::build(func::FuncOp main) {
     for (auto &[known, value] : symbols)
       if (known == name)
         return value;
-    Value value = gate::SymbolOp::create(rewriter, loc, rewriter.getIndexType(), frame,
-                                         int64_t(symbols.size()));
+    Value value = gate::SymbolOp::create(rewriter, loc, rewriter.getIndexType(),
+                                         frame, int64_t(symbols.size()));
     symbols.emplace_back(name, value);
     return value;
   };
@@ -71,27 +72,32 @@ LogicalResult BuildEntryPass::build(func::FuncOp main) {
     auto type = dyn_cast<RankedTensorType>(argument.getType());
     auto dims = main.getArgAttrOfType<ArrayAttr>(i, "gate.dims");
     if (!type || !dims || int64_t(dims.size()) != type.getRank())
-      return main.emitError("expects a ranked tensor with gate.dims as input ") << i;
+      return main.emitError("expects a ranked tensor with gate.dims as input ")
+             << i;
     SmallVector<Value> extents(type.getRank()), dynamic;
     for (int64_t d = 0; d < type.getRank(); ++d) {
       if (!type.isDynamicDim(d))
         continue;
       auto name = dyn_cast<StringAttr>(dims[d]);
       if (!name)
-        return main.emitError("expects the name of a size in gate.dims of input ") << i;
+        return main.emitError(
+                   "expects the name of a size in gate.dims of input ")
+               << i;
       extents[d] = symbolValue(name.getValue());
       dynamic.push_back(extents[d]);
     }
     for (Operation *user : llvm::make_early_inc_range(argument.getUsers())) {
       auto dim = dyn_cast<tensor::DimOp>(user);
-      if (dim && dim.getConstantIndex() && *dim.getConstantIndex() < type.getRank() &&
+      if (dim && dim.getConstantIndex() &&
+          *dim.getConstantIndex() < type.getRank() &&
           extents[*dim.getConstantIndex()])
         rewriter.replaceOp(dim, extents[*dim.getConstantIndex()]);
     }
     Value port = gate::PortOp::create(rewriter, loc, memrefType(type), frame,
                                       /*output=*/false, int64_t(i), dynamic);
     Value tensor = bufferization::ToTensorOp::create(rewriter, loc, type, port,
-                                                     /*restrict=*/true, /*writable=*/false);
+                                                     /*restrict=*/true,
+                                                     /*writable=*/false);
     rewriter.replaceAllUsesWith(argument, tensor);
   }
   entry.eraseArguments(1, numInputs);
@@ -110,7 +116,9 @@ LogicalResult BuildEntryPass::build(func::FuncOp main) {
       // A product of sizes: "2*B*S".
       auto text = dyn_cast<StringAttr>(dims[d]);
       if (!text)
-        return main.emitError("expects a size expression in gate.dims of result ") << index;
+        return main.emitError(
+                   "expects a size expression in gate.dims of result ")
+               << index;
       Value extent;
       SmallVector<StringRef> factors;
       text.getValue().split(factors, '*');
@@ -121,26 +129,33 @@ LogicalResult BuildEntryPass::build(func::FuncOp main) {
         if (!factor.getAsInteger(10, number)) {
           value = arith::ConstantIndexOp::create(rewriter, loc, number);
         } else {
-          auto known = llvm::find_if(symbols, [&](auto &s) { return s.first == factor; });
+          auto known = llvm::find_if(
+              symbols, [&](auto &s) { return s.first == factor; });
           if (known == symbols.end())
             return main.emitError("the size of result ")
-                   << index << " is not determined by the inputs: '" << factor << "'";
+                   << index << " is not determined by the inputs: '" << factor
+                   << "'";
           value = known->second;
         }
-        extent = extent ? arith::MulIOp::create(rewriter, loc, extent, value).getResult() : value;
+        extent = extent ? arith::MulIOp::create(rewriter, loc, extent, value)
+                              .getResult()
+                        : value;
       }
       dynamic.push_back(extent);
     }
-    Value port = gate::PortOp::create(rewriter, loc, memrefType(type), frame, /*output=*/true,
-                                      int64_t(index), dynamic);
-    bufferization::MaterializeInDestinationOp::create(rewriter, loc, TypeRange{}, value, port,
-                                                      /*restrict=*/true, /*writable=*/true);
+    Value port = gate::PortOp::create(rewriter, loc, memrefType(type), frame,
+                                      /*output=*/true, int64_t(index), dynamic);
+    bufferization::MaterializeInDestinationOp::create(
+        rewriter, loc, TypeRange{}, value, port,
+        /*restrict=*/true, /*writable=*/true);
   }
-  Value ok = arith::ConstantIntOp::create(rewriter, loc, rewriter.getI32Type(), 0);
+  Value ok =
+      arith::ConstantIntOp::create(rewriter, loc, rewriter.getI32Type(), 0);
   rewriter.replaceOpWithNewOp<func::ReturnOp>(terminator, ok);
   main.removeArgAttrsAttr();
   main.removeResAttrsAttr();
-  main.setFunctionType(rewriter.getFunctionType({pointer}, {rewriter.getI32Type()}));
+  main.setFunctionType(
+      rewriter.getFunctionType({pointer}, {rewriter.getI32Type()}));
   main.setName("gatecc_run");
   return success();
 }

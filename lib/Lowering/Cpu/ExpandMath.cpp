@@ -25,8 +25,10 @@ namespace {
 struct SplitFma : OpRewritePattern<math::FmaOp> {
   using OpRewritePattern::OpRewritePattern;
 
-  LogicalResult matchAndRewrite(math::FmaOp op, PatternRewriter &rewriter) const override {
-    Value product = arith::MulFOp::create(rewriter, op.getLoc(), op.getA(), op.getB());
+  LogicalResult matchAndRewrite(math::FmaOp op,
+                                PatternRewriter &rewriter) const override {
+    Value product =
+        arith::MulFOp::create(rewriter, op.getLoc(), op.getA(), op.getB());
     rewriter.replaceOpWithNewOp<arith::AddFOp>(op, product, op.getC());
     return success();
   }
@@ -38,13 +40,14 @@ struct ExpandMathPass : public gatecc::impl::ExpandMathBase<ExpandMathPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
-      return llvm::is_contained({"math.exp", "math.expm1", "math.tanh", "math.erf", "math.log",
-                                 "math.log1p", "math.log2", "math.sin", "math.cos", "math.atan",
-                                 "math.atan2", "math.acos", "math.asin", "math.cbrt"},
-                                name);
+      return llvm::is_contained(
+          {"math.exp", "math.expm1", "math.tanh", "math.erf", "math.log",
+           "math.log1p", "math.log2", "math.sin", "math.cos", "math.atan",
+           "math.atan2", "math.acos", "math.asin", "math.cbrt"},
+          name);
     });
-    math::populateExpansionPatterns(patterns, {"rsqrt", "exp2", "sinh", "cosh", "asinh",
-                                               "acosh", "atanh"});
+    math::populateExpansionPatterns(
+        patterns, {"rsqrt", "exp2", "sinh", "cosh", "asinh", "acosh", "atanh"});
     if (!fma)
       patterns.add<SplitFma>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Emits the register tiles of packed contractions.
-//   site:    tasks over (row block of a group, range of panels) -> call @contract_N
-//   kernel:  for panel { for row tile { for k { broadcast * panel -> registers };
+//   site:    tasks over (row block of a group, range of panels) -> call
+//   @contract_N kernel:  for panel { for row tile { for k { broadcast * panel
+//   -> registers };
 //            epilogue; store } }, with a variant for each rest of rows
 // Every accumulator adds its products in the order of k, whatever the tile, so
 // a row has the same bits in any batch. A is read through row indices and never
@@ -54,13 +55,16 @@ public:
   std::string key() {
     std::string text;
     llvm::raw_string_ostream os(text);
-    os << element << '/' << numWeights << '/' << bool(site.getSource()) << grouped
-       << site.getExtents() << cast<MemRefType>(site.getInit().getType()).getElementType();
+    os << element << '/' << numWeights << '/' << bool(site.getSource())
+       << grouped << site.getExtents()
+       << cast<MemRefType>(site.getInit().getType()).getElementType();
     OpPrintingFlags flags;
     flags.printGenericOpForm().useLocalScope();
     // Names of values are numbered within the op: equal bodies print equally.
     for (Operation &op : site.getEpilogue().front()) {
-      os << '\n' << op.getName() << op.getAttrDictionary() << op.getPropertiesAsAttribute();
+      os << '\n'
+         << op.getName() << op.getAttrDictionary()
+         << op.getPropertiesAsAttribute();
       for (Value operand : op.getOperands())
         os << ' ' << position(operand);
     }
@@ -82,7 +86,8 @@ private:
     SmallVector<int64_t> strides(memref.getRank(), ShapedType::kDynamic);
     strides.back() = 1;
     return MemRefType::get(shape, memref.getElementType(),
-                           StridedLayoutAttr::get(site.getContext(), ShapedType::kDynamic,
+                           StridedLayoutAttr::get(site.getContext(),
+                                                  ShapedType::kDynamic,
                                                   strides));
   }
   int position(Value value) {
@@ -92,7 +97,9 @@ private:
     Operation *op = value.getDefiningOp();
     return 1000 + int(std::distance(block.begin(), op->getIterator()));
   }
-  Value index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(b, value);
+  }
   SmallVector<Type> argumentTypes();
   SmallVector<Value> arguments();
   void emitTile(int64_t rows, Value firstRow, Value panel, Value column);
@@ -116,13 +123,15 @@ private:
 
 SmallVector<Type> KernelEmitter::argumentTypes() {
   Type indexType = b.getIndexType();
-  SmallVector<Type> types{dynamicType(site.getRows().getType()),
-                          dynamicType(site.getPacked().getType(), numWeights * tile.lanes)};
+  SmallVector<Type> types{
+      dynamicType(site.getRows().getType()),
+      dynamicType(site.getPacked().getType(), numWeights * tile.lanes)};
   if (site.getSource())
     types.push_back(dynamicType(site.getSource().getType()));
   for (Value extra : site.getExtras())
-    types.push_back(isa<MemRefType>(extra.getType()) ? Type(dynamicType(extra.getType()))
-                                                     : extra.getType());
+    types.push_back(isa<MemRefType>(extra.getType())
+                        ? Type(dynamicType(extra.getType()))
+                        : extra.getType());
   types.push_back(dynamicType(site.getInit().getType()));
   types.append(5, indexType); // group, first and last row, first and last panel
   return types;
@@ -144,8 +153,10 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
     extras.push_back(entry->getArgument(next++));
   init = entry->getArgument(next++);
   group = entry->getArgument(next++);
-  Value firstRow = entry->getArgument(next), lastRow = entry->getArgument(next + 1);
-  Value firstPanel = entry->getArgument(next + 2), lastPanel = entry->getArgument(next + 3);
+  Value firstRow = entry->getArgument(next),
+        lastRow = entry->getArgument(next + 1);
+  Value firstPanel = entry->getArgument(next + 2),
+        lastPanel = entry->getArgument(next + 3);
 
   Value one = index(1), step = index(tile.rows);
   Value count = arith::SubIOp::create(b, lastRow, firstRow);
@@ -160,17 +171,27 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
     b.setInsertionPointToStart(tiles.getBody());
     emitTile(tile.rows, tiles.getInductionVar(), panel, column);
     b.setInsertionPointAfter(tiles);
-    SmallVector<int64_t> cases;
-    for (int64_t i = 1; i < tile.rows; ++i)
-      cases.push_back(i);
-    auto variants = scf::IndexSwitchOp::create(b, TypeRange{}, rest, cases, cases.size());
-    for (auto [i, region] : llvm::enumerate(variants.getCaseRegions())) {
-      b.createBlock(&region);
-      emitTile(cases[i], lastFull, panel, column);
-      scf::YieldOp::create(b);
+    // The rest, in tiles of powers of two: fewer variants than one for each
+    // number of rows, and the same order over k in all of them.
+    Value next = lastFull;
+    for (int64_t size = llvm::bit_floor(uint64_t(tile.rows - 1)); size >= 1;
+         size /= 2) {
+      Value left = arith::SubIOp::create(b, lastRow, next);
+      Value fits = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, left,
+                                         index(size));
+      auto branch =
+          scf::IfOp::create(b, TypeRange{b.getIndexType()}, fits, true, true);
+      {
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(branch.thenBlock());
+        emitTile(size, next, panel, column);
+        scf::YieldOp::create(
+            b, ValueRange{arith::AddIOp::create(b, next, index(size))});
+        b.setInsertionPointToStart(branch.elseBlock());
+        scf::YieldOp::create(b, ValueRange{next});
+      }
+      next = branch.getResult(0);
     }
-    b.createBlock(&variants.getDefaultRegion());
-    scf::YieldOp::create(b);
   } else {
     auto tiles = scf::ForOp::create(b, firstRow, lastRow, one);
     b.setInsertionPointToStart(tiles.getBody());
@@ -181,12 +202,14 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
   return kernel;
 }
 
-void KernelEmitter::emitTile(int64_t tileRows, Value firstRow, Value panel, Value column) {
+void KernelEmitter::emitTile(int64_t tileRows, Value firstRow, Value panel,
+                             Value column) {
   Type i = b.getIndexType();
   auto vectorType = VectorType::get({width}, element);
   SmallVector<Value> slots, sources;
   for (int64_t r = 0; r < tileRows; ++r) {
-    Value slot = r ? arith::AddIOp::create(b, firstRow, index(r)).getResult() : firstRow;
+    Value slot =
+        r ? arith::AddIOp::create(b, firstRow, index(r)).getResult() : firstRow;
     slots.push_back(slot);
     if (source) {
       Value row = memref::LoadOp::create(b, source, slot);
@@ -205,18 +228,21 @@ void KernelEmitter::emitTile(int64_t tileRows, Value firstRow, Value panel, Valu
     Value k = loop.getInductionVar();
     SmallVector<Value> panelVectors, next;
     for (int64_t v = 0; v < vectors; ++v)
-      panelVectors.push_back(vector::LoadOp::create(b, vectorType, packed,
-                                                    ValueRange{group, panel, k, index(v * width)}));
+      panelVectors.push_back(vector::LoadOp::create(
+          b, vectorType, packed,
+          ValueRange{group, panel, k, index(v * width)}));
     for (int64_t r = 0; r < tileRows; ++r) {
       Value scalar = memref::LoadOp::create(b, rows, ValueRange{sources[r], k});
       Value broadcast = broadcastTo(b, b.getLoc(), scalar, width);
       for (int64_t v = 0; v < vectors; ++v) {
         Value accumulator = loop.getRegionIterArgs()[r * vectors + v];
         if (facts.fma)
-          next.push_back(math::FmaOp::create(b, broadcast, panelVectors[v], accumulator));
+          next.push_back(
+              math::FmaOp::create(b, broadcast, panelVectors[v], accumulator));
         else
           next.push_back(arith::AddFOp::create(
-              b, arith::MulFOp::create(b, broadcast, panelVectors[v]), accumulator));
+              b, arith::MulFOp::create(b, broadcast, panelVectors[v]),
+              accumulator));
       }
     }
     scf::YieldOp::create(b, next);
@@ -225,44 +251,57 @@ void KernelEmitter::emitTile(int64_t tileRows, Value firstRow, Value panel, Valu
   // A panel that reaches beyond the last column is stored through a mask.
   Value columns = memref::DimOp::create(b, init, 1);
   Value end = arith::AddIOp::create(b, column, index(tile.lanes));
-  Value whole = arith::CmpIOp::create(b, arith::CmpIPredicate::sle, end, columns);
-  auto branch = scf::IfOp::create(b, TypeRange{}, whole, /*addThenBlock=*/true,
-                                  /*addElseBlock=*/true);
-  for (bool masked : {false, true}) {
-    OpBuilder::InsertionGuard guard(b);
-    Block *block = masked ? branch.elseBlock() : branch.thenBlock();
-    b.setInsertionPointToStart(block);
+  Value whole =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::sle, end, columns);
+  // Tiles for the rest of the rows always use it: half the code.
+  auto emitStores = [&](bool masked) {
     for (int64_t v = 0; v < tile.vectors; ++v) {
       Value at = arith::AddIOp::create(b, column, index(v * width));
       Value mask;
       if (masked) {
         Value left = arith::SubIOp::create(b, columns, at);
-        mask = vector::CreateMaskOp::create(b, VectorType::get({width}, b.getI1Type()), left);
+        mask = vector::CreateMaskOp::create(
+            b, VectorType::get({width}, b.getI1Type()), left);
       }
       for (int64_t r = 0; r < tileRows; ++r) {
         SmallVector<Value> accumulators;
         for (int64_t w = 0; w < numWeights; ++w)
-          accumulators.push_back(loop.getResult(r * vectors + w * tile.vectors + v));
+          accumulators.push_back(
+              loop.getResult(r * vectors + w * tile.vectors + v));
         emitEpilogue(r, v, slots[r], at, accumulators, mask);
       }
     }
-    scf::YieldOp::create(b);
-  }
+  };
+  if (tileRows < tile.rows)
+    return emitStores(true);
+  auto branch = scf::IfOp::create(b, TypeRange{}, whole, /*addThenBlock=*/true,
+                                  /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  emitStores(false);
+  scf::YieldOp::create(b);
+  b.setInsertionPointToStart(branch.elseBlock());
+  emitStores(true);
+  scf::YieldOp::create(b);
 }
 
-Value KernelEmitter::loadColumns(Value buffer, ValueRange indices, Type type, Value mask) {
+Value KernelEmitter::loadColumns(Value buffer, ValueRange indices, Type type,
+                                 Value mask) {
   auto vectorType = VectorType::get({width}, type);
   if (!mask)
     return vector::LoadOp::create(b, vectorType, buffer, indices);
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
-  return vector::MaskedLoadOp::create(b, vectorType, buffer, indices, mask, zero);
+  return vector::MaskedLoadOp::create(b, vectorType, buffer, indices, mask,
+                                      zero);
 }
 
-void KernelEmitter::emitEpilogue(int64_t row, int64_t vector, Value slot, Value column,
-                                 ArrayRef<Value> accumulators, Value mask) {
+void KernelEmitter::emitEpilogue(int64_t row, int64_t vector, Value slot,
+                                 Value column, ArrayRef<Value> accumulators,
+                                 Value mask) {
   Block &body = site.getEpilogue().front();
   IRMapping mapping;
-  for (auto [argument, accumulator] : llvm::zip(body.getArguments(), accumulators))
+  for (auto [argument, accumulator] :
+       llvm::zip(body.getArguments(), accumulators))
     mapping.map(argument, accumulator);
   for (auto [i, extra] : llvm::enumerate(extras)) {
     Type type = getElementTypeOrSelf(extra.getType());
@@ -286,9 +325,11 @@ void KernelEmitter::emitEpilogue(int64_t row, int64_t vector, Value slot, Value 
   }
   cloneBody(b, body, mapping, width);
   Value result = broadcastTo(
-      b, b.getLoc(), mapping.lookupOrDefault(body.getTerminator()->getOperand(0)), width);
+      b, b.getLoc(),
+      mapping.lookupOrDefault(body.getTerminator()->getOperand(0)), width);
   if (mask)
-    vector::MaskedStoreOp::create(b, init, ValueRange{slot, column}, mask, result);
+    vector::MaskedStoreOp::create(b, init, ValueRange{slot, column}, mask,
+                                  result);
   else
     vector::StoreOp::create(b, result, init, ValueRange{slot, column});
 }
@@ -302,20 +343,22 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
 
   Value blocks, firstBlock;
   if (grouped) {
-    firstBlock = memref::AllocOp::create(b, MemRefType::get({groups + 1}, b.getI32Type()));
+    firstBlock = memref::AllocOp::create(
+        b, MemRefType::get({groups + 1}, b.getI32Type()));
     auto call = gate::RuntimeCallOp::create(
         b, TypeRange{}, b.getI64Type(), "gatecc_group_tasks",
-        ValueRange{site.getOffsets(), index(groups), block}, ValueRange{firstBlock},
-        ArrayRef<int64_t>{}, false, false);
+        ValueRange{site.getOffsets(), index(groups), block},
+        ValueRange{firstBlock}, ArrayRef<int64_t>{}, false, false);
     blocks = arith::IndexCastOp::create(b, indexType, call.getScalar());
   } else {
     Value count = memref::DimOp::create(b, site.getInit(), 0);
     blocks = arith::CeilDivSIOp::create(b, count, block);
   }
   // With few blocks of rows, panels are what is shared out.
-  Value few = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, blocks, index(8));
-  Value perTask = arith::SelectOp::create(b, few, index(std::max<int64_t>(1, (panels + 7) / 8)),
-                                          index(panels));
+  Value few =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::slt, blocks, index(8));
+  Value perTask = arith::SelectOp::create(
+      b, few, index(std::max<int64_t>(1, (panels + 7) / 8)), index(panels));
   Value ranges = arith::CeilDivSIOp::create(b, index(panels), perTask);
   Value count = arith::MulIOp::create(b, blocks, ranges);
   auto tasks = gate::TasksOp::create(b, count);
@@ -328,22 +371,27 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
     Value task64 = arith::IndexCastOp::create(b, b.getI64Type(), rowBlock);
     auto find = gate::RuntimeCallOp::create(
         b, TypeRange{}, b.getI64Type(), "gatecc_find_group",
-        ValueRange{firstBlock, index(groups), task64}, ValueRange{}, ArrayRef<int64_t>{}, false,
-        false);
+        ValueRange{firstBlock, index(groups), task64}, ValueRange{},
+        ArrayRef<int64_t>{}, false, false);
     groupIndex = arith::IndexCastOp::create(b, indexType, find.getScalar());
     auto load = [&](Value buffer, Value at) -> Value {
-      return arith::IndexCastOp::create(b, indexType, memref::LoadOp::create(b, buffer, at));
+      return arith::IndexCastOp::create(b, indexType,
+                                        memref::LoadOp::create(b, buffer, at));
     };
     Value begin = load(site.getOffsets(), groupIndex);
-    limit = load(site.getOffsets(), arith::AddIOp::create(b, groupIndex, index(1)));
-    Value local = arith::SubIOp::create(b, rowBlock, load(firstBlock, groupIndex));
-    first = arith::AddIOp::create(b, begin, arith::MulIOp::create(b, local, block));
+    limit =
+        load(site.getOffsets(), arith::AddIOp::create(b, groupIndex, index(1)));
+    Value local =
+        arith::SubIOp::create(b, rowBlock, load(firstBlock, groupIndex));
+    first =
+        arith::AddIOp::create(b, begin, arith::MulIOp::create(b, local, block));
   } else {
     groupIndex = index(0);
     first = arith::MulIOp::create(b, rowBlock, block);
     limit = memref::DimOp::create(b, site.getInit(), 0);
   }
-  Value last = arith::MinSIOp::create(b, arith::AddIOp::create(b, first, block), limit);
+  Value last =
+      arith::MinSIOp::create(b, arith::AddIOp::create(b, first, block), limit);
   Value firstPanel = arith::MulIOp::create(b, range, perTask);
   Value lastPanel = arith::MinSIOp::create(
       b, arith::AddIOp::create(b, firstPanel, perTask), index(panels));
@@ -361,18 +409,22 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   site.erase();
 }
 
-/// Canonicalization moves constants out of epilogues; a kernel needs them inside.
+/// Canonicalization moves constants out of epilogues; a kernel needs them
+/// inside.
 void sinkConstants(PackedContractOp site) {
   Block &body = site.getEpilogue().front();
   OpBuilder builder = OpBuilder::atBlockBegin(&body);
   llvm::SetVector<Value> used;
   getUsedValuesDefinedAbove(site.getEpilogue(), used);
   for (Value value : used)
-    if (Operation *op = value.getDefiningOp(); op && op->hasTrait<OpTrait::ConstantLike>())
-      replaceAllUsesInRegionWith(value, builder.clone(*op)->getResult(0), site.getEpilogue());
+    if (Operation *op = value.getDefiningOp();
+        op && op->hasTrait<OpTrait::ConstantLike>())
+      replaceAllUsesInRegionWith(value, builder.clone(*op)->getResult(0),
+                                 site.getEpilogue());
 }
 
-struct LowerContractPass : public gatecc::impl::LowerContractBase<LowerContractPass> {
+struct LowerContractPass
+    : public gatecc::impl::LowerContractBase<LowerContractPass> {
   using LowerContractBase::LowerContractBase;
 
   void runOnOperation() override {
@@ -383,15 +435,18 @@ struct LowerContractPass : public gatecc::impl::LowerContractBase<LowerContractP
       sinkConstants(site);
       llvm::SetVector<Value> captured;
       getUsedValuesDefinedAbove(site.getEpilogue(), captured);
-      if (!captured.empty() || !isVectorizableBody(site.getEpilogue().front())) {
-        site.emitError("an epilogue with other than elementwise arithmetic on its own "
-                        "arguments is not supported");
+      if (!captured.empty() ||
+          !isVectorizableBody(site.getEpilogue().front())) {
+        site.emitError(
+            "an epilogue with other than elementwise arithmetic on its own "
+            "arguments is not supported");
         return signalPassFailure();
       }
       KernelEmitter emitter(site, parseIsa(isa), getOperation());
       func::FuncOp &kernel = kernels[emitter.key()];
       if (!kernel)
-        kernel = emitter.emitKernel(("contract_" + Twine(kernels.size() - 1)).str());
+        kernel =
+            emitter.emitKernel(("contract_" + Twine(kernels.size() - 1)).str());
       emitter.emitSite(kernel);
     }
   }

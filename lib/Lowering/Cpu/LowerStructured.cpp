@@ -50,9 +50,12 @@ private:
   /// How an operand moves along the innermost axis.
   enum class Access { Fixed, Contiguous, Other };
 
-  Value index(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
-  bool isReduction(unsigned loop) { return op.getIteratorTypesArray()[loop] ==
-                                           utils::IteratorType::reduction; }
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(b, value);
+  }
+  bool isReduction(unsigned loop) {
+    return op.getIteratorTypesArray()[loop] == utils::IteratorType::reduction;
+  }
   Access classify(OpOperand &operand);
   SmallVector<Value> indicesOf(OpOperand &operand);
   Value load(OpOperand &operand, int64_t lanes);
@@ -113,7 +116,8 @@ Value LoopEmitter::load(OpOperand &operand, int64_t lanes) {
     return operand.get();
   if (lanes == 0 || classify(operand) == Access::Fixed)
     return memref::LoadOp::create(b, operand.get(), indicesOf(operand));
-  return vector::LoadOp::create(b, VectorType::get({lanes}, type.getElementType()),
+  return vector::LoadOp::create(b,
+                                VectorType::get({lanes}, type.getElementType()),
                                 operand.get(), indicesOf(operand));
 }
 
@@ -121,8 +125,8 @@ void LoopEmitter::store(OpOperand &operand, Value value, int64_t lanes) {
   if (lanes == 0)
     memref::StoreOp::create(b, value, operand.get(), indicesOf(operand));
   else
-    vector::StoreOp::create(b, broadcastTo(b, b.getLoc(), value, lanes), operand.get(),
-                            indicesOf(operand));
+    vector::StoreOp::create(b, broadcastTo(b, b.getLoc(), value, lanes),
+                            operand.get(), indicesOf(operand));
 }
 
 SmallVector<Value> LoopEmitter::emitBody(int64_t lanes, ValueRange outputs) {
@@ -178,7 +182,8 @@ void LoopEmitter::emitScalar(Value begin, Value end) {
     }
   }
   if (carried)
-    for (auto [init, value] : llvm::zip(op.getDpsInitsMutable(), loop.getResults()))
+    for (auto [init, value] :
+         llvm::zip(op.getDpsInitsMutable(), loop.getResults()))
       store(init, value, 0);
 }
 
@@ -190,7 +195,8 @@ Operation *LoopEmitter::getCombiner() {
   BlockArgument accumulator = body->getArguments().back();
   Operation *combiner = body->getTerminator()->getOperand(0).getDefiningOp();
   if (!combiner || combiner->getBlock() != body || !accumulator.hasOneUse() ||
-      *accumulator.getUsers().begin() != combiner || combiner->getNumOperands() != 2)
+      *accumulator.getUsers().begin() != combiner ||
+      combiner->getNumOperands() != 2)
     return nullptr;
   return getIdentity(combiner) ? combiner : nullptr;
 }
@@ -206,14 +212,15 @@ Attribute LoopEmitter::getIdentity(Operation *combiner) {
   if (auto floatType = dyn_cast<FloatType>(type)) {
     bool least = isa<arith::MaximumFOp>(combiner);
     if (least || isa<arith::MinimumFOp>(combiner))
-      return b.getFloatAttr(type, APFloat::getInf(floatType.getFloatSemantics(), least));
+      return b.getFloatAttr(
+          type, APFloat::getInf(floatType.getFloatSemantics(), least));
   }
   return Attribute();
 }
 
 Value LoopEmitter::combine(Operation *combiner, Value left, Value right) {
-  OperationState state(b.getLoc(), combiner->getName(), {left, right}, {left.getType()},
-                       combiner->getAttrs());
+  OperationState state(b.getLoc(), combiner->getName(), {left, right},
+                       {left.getType()}, combiner->getAttrs());
   state.propertiesAttr = combiner->getPropertiesAsAttribute();
   return b.create(state)->getResult(0);
 }
@@ -226,9 +233,10 @@ void LoopEmitter::emitReduction(Operation *combiner, Attribute identity) {
   Value vectorEnd =
       arith::SubIOp::create(b, end, arith::RemSIOp::create(b, length, width));
   auto vectorType = VectorType::get({kWidth}, combiner->getResult(0).getType());
-  Value neutral =
-      arith::ConstantOp::create(b, DenseElementsAttr::get(vectorType, identity));
-  auto loop = scf::ForOp::create(b, begin, vectorEnd, width, ValueRange{neutral});
+  Value neutral = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(vectorType, identity));
+  auto loop =
+      scf::ForOp::create(b, begin, vectorEnd, width, ValueRange{neutral});
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
@@ -238,7 +246,8 @@ void LoopEmitter::emitReduction(Operation *combiner, Attribute identity) {
   Value total = load(init, 0);
   for (int64_t lane = 0; lane < kWidth; ++lane)
     total = combine(combiner, total,
-                    vector::ExtractOp::create(b, loop.getResult(0), ArrayRef<int64_t>{lane}));
+                    vector::ExtractOp::create(b, loop.getResult(0),
+                                              ArrayRef<int64_t>{lane}));
   store(init, total, 0);
   emitScalar(vectorEnd, end);
 }
@@ -266,12 +275,14 @@ void LoopEmitter::emitInnermost() {
                  llvm::none_of(op->getOpOperands(), [&](OpOperand &operand) {
                    return classify(operand) == Access::Other;
                  });
-  bool fixedOutputs = llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
-    return classify(init) == Access::Fixed;
-  });
-  bool movingOutputs = llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
-    return classify(init) == Access::Contiguous;
-  });
+  bool fixedOutputs =
+      llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
+        return classify(init) == Access::Fixed;
+      });
+  bool movingOutputs =
+      llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
+        return classify(init) == Access::Contiguous;
+      });
   if (regular && isReduction(depth - 1) && fixedOutputs)
     if (Operation *combiner = getCombiner())
       return emitReduction(combiner, getIdentity(combiner));
@@ -292,7 +303,8 @@ void LoopEmitter::emitLoops(unsigned loop) {
 
 void LoopEmitter::emit() {
   if (depth == 0) {
-    for (auto [init, value] : llvm::zip(op.getDpsInitsMutable(), emitBody(0, {})))
+    for (auto [init, value] :
+         llvm::zip(op.getDpsInitsMutable(), emitBody(0, {})))
       store(init, value, 0);
     return op->erase();
   }
@@ -300,7 +312,8 @@ void LoopEmitter::emit() {
   int64_t total = 1;
   bool dynamic = false;
   for (Range range : op.createLoopRanges(b, b.getLoc())) {
-    begins.push_back(getValueOrCreateConstantIndexOp(b, b.getLoc(), range.offset));
+    begins.push_back(
+        getValueOrCreateConstantIndexOp(b, b.getLoc(), range.offset));
     ends.push_back(getValueOrCreateConstantIndexOp(b, b.getLoc(), range.size));
     if (std::optional<int64_t> size = getConstantIntValue(range.size))
       total *= *size;
@@ -318,24 +331,30 @@ void LoopEmitter::emit() {
   Value chunk = arith::DivSIOp::create(
       b, index(kTaskElements), arith::MaxSIOp::create(b, perIndex, one));
   // Whole vectors when the outer loop is the only one.
-  chunk = arith::MaxSIOp::create(b, chunk, index(depth == 1 ? kTaskElements : 1));
+  chunk =
+      arith::MaxSIOp::create(b, chunk, index(depth == 1 ? kTaskElements : 1));
   Value extent = ends[0];
-  auto tasks = gate::TasksOp::create(b, arith::CeilDivSIOp::create(b, extent, chunk));
-  Block *block = b.createBlock(&tasks.getBody(), {}, {b.getIndexType()}, {b.getLoc()});
+  auto tasks =
+      gate::TasksOp::create(b, arith::CeilDivSIOp::create(b, extent, chunk));
+  Block *block =
+      b.createBlock(&tasks.getBody(), {}, {b.getIndexType()}, {b.getLoc()});
   begins[0] = arith::MulIOp::create(b, block->getArgument(0), chunk);
-  ends[0] = arith::MinSIOp::create(b, arith::AddIOp::create(b, begins[0], chunk), extent);
+  ends[0] = arith::MinSIOp::create(
+      b, arith::AddIOp::create(b, begins[0], chunk), extent);
   emitLoops(0);
   op->erase();
 }
 
-struct LowerStructuredPass : public gatecc::impl::LowerStructuredBase<LowerStructuredPass> {
+struct LowerStructuredPass
+    : public gatecc::impl::LowerStructuredBase<LowerStructuredPass> {
   void runOnOperation() override {
     IRRewriter rewriter(&getContext());
     SmallVector<memref::CopyOp> copies;
     getOperation().walk([&](memref::CopyOp copy) { copies.push_back(copy); });
     for (memref::CopyOp copy : copies) {
       rewriter.setInsertionPoint(copy);
-      linalg::makeMemRefCopyOp(rewriter, copy.getLoc(), copy.getSource(), copy.getTarget());
+      linalg::makeMemRefCopyOp(rewriter, copy.getLoc(), copy.getSource(),
+                               copy.getTarget());
       rewriter.eraseOp(copy);
     }
     SmallVector<LinalgOp> ops;

@@ -23,7 +23,8 @@ using namespace gatecc;
 
 namespace {
 
-struct OutlineTasksPass : public gatecc::impl::OutlineTasksBase<OutlineTasksPass> {
+struct OutlineTasksPass
+    : public gatecc::impl::OutlineTasksBase<OutlineTasksPass> {
   void runOnOperation() override {
     SmallVector<gate::TasksOp> ops;
     getOperation()->walk([&](gate::TasksOp tasks) { ops.push_back(tasks); });
@@ -34,7 +35,8 @@ struct OutlineTasksPass : public gatecc::impl::OutlineTasksBase<OutlineTasksPass
   }
 
 private:
-  LogicalResult outline(gate::TasksOp tasks, StringRef name, RewriterBase &rewriter);
+  LogicalResult outline(gate::TasksOp tasks, StringRef name,
+                        RewriterBase &rewriter);
 };
 
 LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks, StringRef name,
@@ -54,11 +56,12 @@ LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks, StringRef name,
     else
       captures.push_back(value);
   }
-  SmallVector<Type> types(llvm::map_range(captures, [](Value v) { return v.getType(); }));
+  SmallVector<Type> types(
+      llvm::map_range(captures, [](Value v) { return v.getType(); }));
   types.push_back(rewriter.getIndexType());
   rewriter.setInsertionPointToEnd(getOperation().getBody());
-  auto function =
-      func::FuncOp::create(rewriter, loc, name, rewriter.getFunctionType(types, {}));
+  auto function = func::FuncOp::create(rewriter, loc, name,
+                                       rewriter.getFunctionType(types, {}));
   function.setPrivate();
   Block *entry = function.addEntryBlock();
   IRMapping mapping;
@@ -72,7 +75,8 @@ LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks, StringRef name,
   func::ReturnOp::create(rewriter, loc);
 
   rewriter.setInsertionPoint(tasks);
-  gate::LaunchOp::create(rewriter, loc, parent.getArgument(0), name, tasks.getCount(), captures);
+  gate::LaunchOp::create(rewriter, loc, parent.getArgument(0), name,
+                         tasks.getCount(), captures);
   rewriter.eraseOp(tasks);
   return success();
 }

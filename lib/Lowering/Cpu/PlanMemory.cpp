@@ -74,8 +74,9 @@ std::optional<Polynomial> getBound(Value value) {
   if (!op)
     return std::nullopt;
   if (auto constant = dyn_cast<arith::ConstantIndexOp>(op))
-    return constant.value() >= 0 ? std::optional(Polynomial::constant(constant.value()))
-                                 : std::nullopt;
+    return constant.value() >= 0
+               ? std::optional(Polynomial::constant(constant.value()))
+               : std::nullopt;
   if (auto symbol = dyn_cast<gate::SymbolOp>(op)) {
     Polynomial p;
     p.terms[{int64_t(symbol.getIndex())}] = 1;
@@ -94,23 +95,27 @@ std::optional<Polynomial> getBound(Value value) {
     return getBound(alloc.getDynamicSizes()[type.getDynamicDimIndex(*index)]);
   }
   if (isa<arith::AddIOp, arith::MulIOp>(op)) {
-    std::optional<Polynomial> a = getBound(op->getOperand(0)), b = getBound(op->getOperand(1));
+    std::optional<Polynomial> a = getBound(op->getOperand(0)),
+                              b = getBound(op->getOperand(1));
     if (!a || !b)
       return std::nullopt;
     return isa<arith::AddIOp>(op) ? *a + *b : *a * *b;
   }
-  // Sizes are not negative: a quotient by at least 1 is no larger than its dividend,
-  // a minimum no larger than either side.
-  if (isa<arith::DivSIOp, arith::DivUIOp, arith::CeilDivSIOp, arith::FloorDivSIOp>(op)) {
+  // Sizes are not negative: a quotient by at least 1 is no larger than its
+  // dividend, a minimum no larger than either side.
+  if (isa<arith::DivSIOp, arith::DivUIOp, arith::CeilDivSIOp,
+          arith::FloorDivSIOp>(op)) {
     auto divisor = op->getOperand(1).getDefiningOp<arith::ConstantIndexOp>();
-    return divisor && divisor.value() >= 1 ? getBound(op->getOperand(0)) : std::nullopt;
+    return divisor && divisor.value() >= 1 ? getBound(op->getOperand(0))
+                                           : std::nullopt;
   }
   if (isa<arith::MinSIOp, arith::MinUIOp>(op)) {
     std::optional<Polynomial> a = getBound(op->getOperand(0));
     return a ? a : getBound(op->getOperand(1));
   }
   if (isa<arith::MaxSIOp, arith::MaxUIOp>(op)) {
-    std::optional<Polynomial> a = getBound(op->getOperand(0)), b = getBound(op->getOperand(1));
+    std::optional<Polynomial> a = getBound(op->getOperand(0)),
+                              b = getBound(op->getOperand(1));
     if (!a || !b)
       return std::nullopt;
     return *a + *b;
@@ -141,12 +146,14 @@ struct PlanMemoryPass : public gatecc::impl::PlanMemoryBase<PlanMemoryPass> {
 private:
   SmallVector<Buffer> collect(func::FuncOp run);
   SmallVector<Polynomial> assign(SmallVectorImpl<Buffer> &buffers);
-  void rewrite(func::FuncOp run, ArrayRef<Buffer> buffers, ArrayRef<Polynomial> places);
+  void rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
+               ArrayRef<Polynomial> places);
   void emitArenaBytes(func::FuncOp run, ArrayRef<Polynomial> places);
 };
 
 /// The value of `polynomial`, rounded up to the alignment.
-Value materialize(OpBuilder &builder, Location loc, const Polynomial &polynomial,
+Value materialize(OpBuilder &builder, Location loc,
+                  const Polynomial &polynomial,
                   function_ref<Value(int64_t)> symbol) {
   auto constant = [&](int64_t value) {
     return arith::ConstantIndexOp::create(builder, loc, value).getResult();
@@ -188,12 +195,15 @@ SmallVector<Buffer> PlanMemoryPass::collect(func::FuncOp run) {
         return;
       bytes = bytes * *bound;
     }
-    Buffer buffer{alloc, bytes, positions[alloc].first, positions[alloc].second, 0};
+    Buffer buffer{alloc, bytes, positions[alloc].first, positions[alloc].second,
+                  0};
     for (Value view : views.resolve(alloc.getResult()))
       for (Operation *user : view.getUsers()) {
-        // Inside a loop that does not hold the buffer, it lives to the loop's end.
+        // Inside a loop that does not hold the buffer, it lives to the loop's
+        // end.
         Operation *last = user;
-        for (Operation *parent = user->getParentOp(); parent && !parent->isProperAncestor(alloc);
+        for (Operation *parent = user->getParentOp();
+             parent && !parent->isProperAncestor(alloc);
              parent = parent->getParentOp())
           if (isa<LoopLikeOpInterface, gate::TasksOp>(parent))
             last = parent;
@@ -204,7 +214,8 @@ SmallVector<Buffer> PlanMemoryPass::collect(func::FuncOp run) {
   return buffers;
 }
 
-SmallVector<Polynomial> PlanMemoryPass::assign(SmallVectorImpl<Buffer> &buffers) {
+SmallVector<Polynomial>
+PlanMemoryPass::assign(SmallVectorImpl<Buffer> &buffers) {
   SmallVector<Polynomial> places;
   SmallVector<int64_t> freeFrom; // the position after which a place is free
   for (Buffer &buffer : buffers) {
@@ -232,7 +243,8 @@ void PlanMemoryPass::rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
   SmallVector<Value> offsets;
   Value offset = arith::ConstantIndexOp::create(rewriter, loc, 0);
   auto symbol = [&](int64_t index) -> Value {
-    return gate::SymbolOp::create(rewriter, loc, rewriter.getIndexType(), frame, index);
+    return gate::SymbolOp::create(rewriter, loc, rewriter.getIndexType(), frame,
+                                  index);
   };
   for (const Polynomial &place : places) {
     offsets.push_back(offset);
@@ -241,28 +253,31 @@ void PlanMemoryPass::rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
   }
   for (Buffer buffer : buffers) {
     rewriter.setInsertionPoint(buffer.alloc);
-    rewriter.replaceOpWithNewOp<gate::ArenaOp>(buffer.alloc, buffer.alloc.getType(), frame,
-                                               offsets[buffer.place],
-                                               buffer.alloc.getDynamicSizes());
+    rewriter.replaceOpWithNewOp<gate::ArenaOp>(
+        buffer.alloc, buffer.alloc.getType(), frame, offsets[buffer.place],
+        buffer.alloc.getDynamicSizes());
   }
 }
 
-void PlanMemoryPass::emitArenaBytes(func::FuncOp run, ArrayRef<Polynomial> places) {
+void PlanMemoryPass::emitArenaBytes(func::FuncOp run,
+                                    ArrayRef<Polynomial> places) {
   Location loc = run.getLoc();
   OpBuilder builder(&getContext());
   builder.setInsertionPointAfter(run);
   Type i64 = builder.getI64Type();
   auto function = func::FuncOp::create(
       builder, loc, "gatecc_arena_bytes",
-      builder.getFunctionType({LLVM::LLVMPointerType::get(&getContext())}, {i64}));
+      builder.getFunctionType({LLVM::LLVMPointerType::get(&getContext())},
+                              {i64}));
   Block *entry = function.addEntryBlock();
   builder.setInsertionPointToStart(entry);
   auto symbol = [&](int64_t index) -> Value {
-    Value address = LLVM::GEPOp::create(builder, loc, entry->getArgument(0).getType(), i64,
-                                        entry->getArgument(0),
-                                        ArrayRef<LLVM::GEPArg>{int32_t(index)});
+    Value address = LLVM::GEPOp::create(
+        builder, loc, entry->getArgument(0).getType(), i64,
+        entry->getArgument(0), ArrayRef<LLVM::GEPArg>{int32_t(index)});
     Value value = LLVM::LoadOp::create(builder, loc, i64, address);
-    return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value);
+    return arith::IndexCastOp::create(builder, loc, builder.getIndexType(),
+                                      value);
   };
   Value total = arith::ConstantIndexOp::create(builder, loc, 0);
   for (const Polynomial &place : places)

@@ -11,18 +11,21 @@ using namespace mlir;
 
 bool gatecc::isVectorizableBody(Block &body) {
   return llvm::all_of(body.without_terminator(), [](Operation &op) {
-    return isa<arith::ConstantOp>(op) || OpTrait::hasElementwiseMappableTraits(&op);
+    return isa<arith::ConstantOp>(op) ||
+           OpTrait::hasElementwiseMappableTraits(&op);
   });
 }
 
-Value gatecc::broadcastTo(OpBuilder &builder, Location loc, Value value, int64_t width) {
+Value gatecc::broadcastTo(OpBuilder &builder, Location loc, Value value,
+                          int64_t width) {
   if (isa<VectorType>(value.getType()))
     return value;
-  return vector::BroadcastOp::create(builder, loc, VectorType::get({width}, value.getType()),
-                                     value);
+  return vector::BroadcastOp::create(
+      builder, loc, VectorType::get({width}, value.getType()), value);
 }
 
-void gatecc::cloneBody(OpBuilder &builder, Block &body, IRMapping &mapping, int64_t width) {
+void gatecc::cloneBody(OpBuilder &builder, Block &body, IRMapping &mapping,
+                       int64_t width) {
   for (Operation &op : body.without_terminator()) {
     if (width == 0 || isa<arith::ConstantOp>(op)) {
       builder.clone(op, mapping);
@@ -30,12 +33,13 @@ void gatecc::cloneBody(OpBuilder &builder, Block &body, IRMapping &mapping, int6
     }
     SmallVector<Value> operands;
     for (Value operand : op.getOperands())
-      operands.push_back(
-          broadcastTo(builder, op.getLoc(), mapping.lookupOrDefault(operand), width));
+      operands.push_back(broadcastTo(builder, op.getLoc(),
+                                     mapping.lookupOrDefault(operand), width));
     SmallVector<Type> types;
     for (Type type : op.getResultTypes())
       types.push_back(VectorType::get({width}, type));
-    OperationState state(op.getLoc(), op.getName(), operands, types, op.getAttrs());
+    OperationState state(op.getLoc(), op.getName(), operands, types,
+                         op.getAttrs());
     state.propertiesAttr = op.getPropertiesAsAttribute();
     Operation *clone = builder.create(state);
     mapping.map(op.getResults(), clone->getResults());

@@ -12,14 +12,14 @@ namespace gatecc {
 bool isVectorizableBody(mlir::Block &body);
 
 /// `value` in each of `width` lanes; a vector stays as it is.
-mlir::Value broadcastTo(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value,
-                        int64_t width);
+mlir::Value broadcastTo(mlir::OpBuilder &builder, mlir::Location loc,
+                        mlir::Value value, int64_t width);
 
 /// Clones the ops of `body` before its terminator on vectors of `width` lanes
 /// and maps their results in `mapping`, which holds values (scalar or vector)
 /// for the body's arguments. With a width of 0 the clone is scalar.
-void cloneBody(mlir::OpBuilder &builder, mlir::Block &body, mlir::IRMapping &mapping,
-               int64_t width);
+void cloneBody(mlir::OpBuilder &builder, mlir::Block &body,
+               mlir::IRMapping &mapping, int64_t width);
 
 } // namespace gatecc
 

@@ -79,12 +79,14 @@ static std::string hostFeatures() {
   llvm::sort(names);
   std::string text;
   for (StringRef name : names)
-    text += (Twine(text.empty() ? "" : ",") + (features[name] ? "+" : "-") + name)
-                .str();
+    text +=
+        (Twine(text.empty() ? "" : ",") + (features[name] ? "+" : "-") + name)
+            .str();
   return text;
 }
 
-std::optional<CpuTarget> gatecc::resolveCpu(StringRef name, std::string &error) {
+std::optional<CpuTarget> gatecc::resolveCpu(StringRef name,
+                                            std::string &error) {
   const Target *target = lookupTarget(error);
   if (!target)
     return std::nullopt;

@@ -57,8 +57,8 @@ private:
   }
   Constant *tensors(ArrayRef<TensorDescription> list, const Twine &name);
   Constant *function(StringRef name, Type *result) {
-    FunctionCallee callee =
-        module.getOrInsertFunction(name, FunctionType::get(result, {ptr}, false));
+    FunctionCallee callee = module.getOrInsertFunction(
+        name, FunctionType::get(result, {ptr}, false));
     auto *function = cast<Function>(callee.getCallee());
     function->setVisibility(GlobalValue::HiddenVisibility);
     return function;
@@ -81,15 +81,16 @@ Constant *ProgramEmitter::tensors(ArrayRef<TensorDescription> list,
       SmallVector<Constant *> factors;
       for (int32_t factor : extent.factors)
         factors.push_back(number(i32, factor));
-      int kind = factors.empty() ? GATECC_EXTENT_CONSTANT : GATECC_EXTENT_MONOMIAL;
-      extents.push_back(record({number(i32, kind), number(i64, extent.coefficient),
-                                number(i32, factors.size()),
-                                array(factors, "factors")}));
+      int kind =
+          factors.empty() ? GATECC_EXTENT_CONSTANT : GATECC_EXTENT_MONOMIAL;
+      extents.push_back(
+          record({number(i32, kind), number(i64, extent.coefficient),
+                  number(i32, factors.size()), array(factors, "factors")}));
     }
-    items.push_back(record({string(tensor.name), number(i8, tensor.dtypeCode),
-                            number(i8, tensor.dtypeBits),
-                            number(i32, extents.size()),
-                            array(extents, "shape")}));
+    items.push_back(
+        record({string(tensor.name), number(i8, tensor.dtypeCode),
+                number(i8, tensor.dtypeBits), number(i32, extents.size()),
+                array(extents, "shape")}));
   }
   return array(items, name);
 }
@@ -107,10 +108,10 @@ void ProgramEmitter::emit(const ProgramDescription &program) {
                             array(costs, "costs"), real(site.fullCost)}));
   }
   for (const VersionDescription &version : program.versions)
-    targets.push_back(record(
-        {string(version.cpu.name), number(i64, version.cpu.required),
-         function(version.run, i32), function(version.arenaBytes, i64),
-         number(i32, version.cpu.rank)}));
+    targets.push_back(
+        record({string(version.cpu.name), number(i64, version.cpu.required),
+                function(version.run, i32), function(version.arenaBytes, i64),
+                number(i32, version.cpu.rank)}));
 
   Constant *embedded = null();
   bool inFile = !program.weightsFile.empty();

@@ -50,10 +50,12 @@ private:
 };
 } // namespace
 
-static const char *const kExports = "{ global: gatecc_get_library; local: *; };\n";
+static const char *const kExports =
+    "{ global: gatecc_get_library; local: *; };\n";
 
-bool gatecc::linkObjects(ArrayRef<ObjectBuffer> objects, StringRef weightsObject,
-                         StringRef path, LinkKind kind, LinkError &error) {
+bool gatecc::linkObjects(ArrayRef<ObjectBuffer> objects,
+                         StringRef weightsObject, StringRef path, LinkKind kind,
+                         LinkError &error) {
   SmallVector<std::unique_ptr<MemoryFile>> files;
   std::vector<std::string> arguments{"ld.lld"};
   auto add = [&](StringRef name, StringRef contents, StringRef prefix = "") {
@@ -64,9 +66,9 @@ bool gatecc::linkObjects(ArrayRef<ObjectBuffer> objects, StringRef weightsObject
   bool opened = true;
   if (kind == LinkKind::Library) {
     for (const char *option :
-         {"-shared", "-z", "defs", "-z", "relro", "-z", "now", "-z", "noexecstack",
-          "-Bsymbolic", "--gc-sections", "--hash-style=gnu", "--build-id=sha1",
-          "--as-needed", "--fatal-warnings"})
+         {"-shared", "-z", "defs", "-z", "relro", "-z", "now", "-z",
+          "noexecstack", "-Bsymbolic", "--gc-sections", "--hash-style=gnu",
+          "--build-id=sha1", "--as-needed", "--fatal-warnings"})
       arguments.push_back(option);
     opened &= add("exports", kExports, "--version-script=");
   } else {
@@ -80,7 +82,8 @@ bool gatecc::linkObjects(ArrayRef<ObjectBuffer> objects, StringRef weightsObject
   if (kind == LinkKind::Library)
     opened &= add("libc", stubLibc()) && add("libm", stubLibm());
   if (!opened) {
-    error.message = std::string("memory for the linker's inputs: ") + std::strerror(errno);
+    error.message =
+        std::string("memory for the linker's inputs: ") + std::strerror(errno);
     error.isFileSystem = true;
     return false;
   }
@@ -90,7 +93,8 @@ bool gatecc::linkObjects(ArrayRef<ObjectBuffer> objects, StringRef weightsObject
   uint64_t bytes = runtimeObject().size() + (64 << 10), weightsBytes = 0;
   for (const ObjectBuffer &object : objects)
     bytes += object.size();
-  if (!weightsObject.empty() && sys::fs::file_size(weightsObject, weightsBytes)) {
+  if (!weightsObject.empty() &&
+      sys::fs::file_size(weightsObject, weightsBytes)) {
     error = {"the weights cannot be read again", /*isFileSystem=*/true};
     return false;
   }

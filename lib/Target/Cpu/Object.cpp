@@ -2,8 +2,8 @@
 // Translation to LLVM IR, the run-time library as bitcode, LLVM's -O3, ELF.
 #include "gatecc/Target/Object.h"
 
-#include "lib/Target/Cpu/Embedded.h"
 #include "dialects/Gate/IR/GateOps.h"
+#include "lib/Target/Cpu/Embedded.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -83,7 +83,8 @@ gatecc::translateVersion(ModuleOp module, const VersionDescription &version,
   auto rename = [&](StringRef from, StringRef to, const char *type) {
     Function *function = result->getFunction(from);
     if (!function || function->isDeclaration()) {
-      module.emitError() << "the module does not define " << from << " : " << type;
+      module.emitError() << "the module does not define " << from << " : "
+                         << type;
       return false;
     }
     function->setName(to);
@@ -114,7 +115,8 @@ static std::unique_ptr<Module> readRuntime(const CpuTarget &cpu,
       llvm::MemoryBufferRef(runtimeBitcode(), "gatecc_runtime"), context);
   if (!runtime) {
     emitError(UnknownLoc::get(&diagnostics))
-        << "the embedded run-time library: " << llvm::toString(runtime.takeError());
+        << "the embedded run-time library: "
+        << llvm::toString(runtime.takeError());
     return nullptr;
   }
   for (Function &function : **runtime) {
@@ -131,7 +133,8 @@ static std::unique_ptr<Module> readRuntime(const CpuTarget &cpu,
 static FailureOr<ObjectBuffer> emitObject(Module &module, const CpuTarget &cpu,
                                           MLIRContext &diagnostics) {
   auto fail = [&](const llvm::Twine &what) {
-    emitError(UnknownLoc::get(&diagnostics)) << "code for " << cpu.name << ": " << what;
+    emitError(UnknownLoc::get(&diagnostics))
+        << "code for " << cpu.name << ": " << what;
     return failure();
   };
   std::string text;
@@ -181,8 +184,8 @@ FailureOr<ObjectBuffer> gatecc::emitVersion(std::unique_ptr<Module> module,
   if (!runtime)
     return failure();
   // Lists of functions to keep would bring everything in.
-  for (const char *list : {"llvm.used", "llvm.compiler.used", "llvm.global_ctors",
-                           "llvm.global_dtors"})
+  for (const char *list : {"llvm.used", "llvm.compiler.used",
+                           "llvm.global_ctors", "llvm.global_dtors"})
     if (llvm::GlobalVariable *global = runtime->getNamedGlobal(list))
       global->eraseFromParent();
   llvm::StringSet<> kernels;
@@ -215,9 +218,9 @@ FailureOr<ObjectBuffer> gatecc::emitVersion(std::unique_ptr<Module> module,
   return emitObject(*module, cpu, diagnostics);
 }
 
-FailureOr<ObjectBuffer> gatecc::emitDescription(const ProgramDescription &program,
-                                                llvm::LLVMContext &context,
-                                                MLIRContext &diagnostics) {
+FailureOr<ObjectBuffer>
+gatecc::emitDescription(const ProgramDescription &program,
+                        llvm::LLVMContext &context, MLIRContext &diagnostics) {
   std::unique_ptr<Module> constants = emitProgram(program, context);
   return emitObject(*constants, baselineCpu(), diagnostics);
 }

@@ -53,9 +53,10 @@ bool TemporaryFile::moveTo(StringRef target, std::string &error) {
   return true;
 }
 
-std::unique_ptr<MappedOutput> MappedOutput::create(StringRef path, uint64_t size,
-                                                   std::string &error) {
-  int file = ::open(path.str().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+std::unique_ptr<MappedOutput>
+MappedOutput::create(StringRef path, uint64_t size, std::string &error) {
+  int file =
+      ::open(path.str().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file < 0) {
     fail(error, errno);
     return nullptr;

@@ -23,7 +23,8 @@ gatecc::parseExtent(StringRef text, std::vector<std::string> &symbols,
     if (llvm::isDigit(part.front())) {
       int64_t number;
       if (part.getAsInteger(10, number) ||
-          __builtin_mul_overflow(extent.coefficient, number, &extent.coefficient))
+          __builtin_mul_overflow(extent.coefficient, number,
+                                 &extent.coefficient))
         return std::nullopt;
       continue;
     }
@@ -65,10 +66,9 @@ static LogicalResult readType(Type type, TensorDescription &tensor) {
   return success();
 }
 
-static FailureOr<TensorDescription> readTensor(ModuleOp module, Attribute name,
-                                               Type type, Attribute dims,
-                                               std::vector<std::string> &symbols,
-                                               bool isInput) {
+static FailureOr<TensorDescription>
+readTensor(ModuleOp module, Attribute name, Type type, Attribute dims,
+           std::vector<std::string> &symbols, bool isInput) {
   TensorDescription tensor;
   const char *what = isInput ? "an input" : "an output";
   auto text = dyn_cast_or_null<StringAttr>(name);
@@ -82,10 +82,9 @@ static FailureOr<TensorDescription> readTensor(ModuleOp module, Attribute name,
                               << "' needs a ranked tensor type and a gate.dims "
                                  "entry for each dimension";
   if (failed(readType(ranked.getElementType(), tensor)))
-    return module.emitError() << what << " '" << tensor.name
-                              << "' has the element type "
-                              << ranked.getElementType()
-                              << ", which a library cannot take";
+    return module.emitError()
+           << what << " '" << tensor.name << "' has the element type "
+           << ranked.getElementType() << ", which a library cannot take";
   for (auto [dim, size] : llvm::zip_equal(array, ranked.getShape())) {
     std::optional<ExtentDescription> extent;
     if (auto number = dyn_cast<IntegerAttr>(dim)) {
@@ -102,8 +101,10 @@ static FailureOr<TensorDescription> readTensor(ModuleOp module, Attribute name,
                     (!extent->factors.empty() || extent->coefficient != size)))
       return module.emitError()
              << what << " '" << tensor.name << "' has the dimension " << dim
-             << ", which is not " << (isInput ? "one symbol or" : "a product of "
-                "the inputs' symbols, nor")
+             << ", which is not "
+             << (isInput ? "one symbol or"
+                         : "a product of "
+                           "the inputs' symbols, nor")
              << " the size in its type " << ranked;
     tensor.shape.push_back(std::move(*extent));
   }
@@ -133,12 +134,12 @@ LogicalResult gatecc::recordProgram(ModuleOp module) {
     outputs.push_back(record(main.getResultAttr(i, "gate.name"),
                              main.getResultTypes()[i],
                              main.getResultAttr(i, "gate.dims")));
-  module->setAttr(kProgramRecord, builder.getDictionaryAttr({
-                                {builder.getStringAttr("inputs"),
-                                 builder.getArrayAttr(inputs)},
-                                {builder.getStringAttr("outputs"),
-                                 builder.getArrayAttr(outputs)},
-                            }));
+  module->setAttr(
+      kProgramRecord,
+      builder.getDictionaryAttr({
+          {builder.getStringAttr("inputs"), builder.getArrayAttr(inputs)},
+          {builder.getStringAttr("outputs"), builder.getArrayAttr(outputs)},
+      }));
   return success();
 }
 
@@ -153,7 +154,8 @@ FailureOr<ProgramDescription> gatecc::describeProgram(ModuleOp module) {
                      std::vector<TensorDescription> &list) -> LogicalResult {
     auto entries = record.getAs<ArrayAttr>(which);
     if (!entries)
-      return module.emitError() << "expects the list '" << which << "' in gatecc.program";
+      return module.emitError()
+             << "expects the list '" << which << "' in gatecc.program";
     for (Attribute attribute : entries) {
       auto entry = dyn_cast<DictionaryAttr>(attribute);
       auto type = entry ? entry.getAs<TypeAttr>("type") : nullptr;
@@ -163,8 +165,10 @@ FailureOr<ProgramDescription> gatecc::describeProgram(ModuleOp module) {
           program.symbols, isInput);
       if (failed(tensor))
         return failure();
-      if (llvm::any_of(list, [&](auto &other) { return other.name == tensor->name; }))
-        return module.emitError() << "two " << which << " are named '" << tensor->name << "'";
+      if (llvm::any_of(list,
+                       [&](auto &other) { return other.name == tensor->name; }))
+        return module.emitError()
+               << "two " << which << " are named '" << tensor->name << "'";
       list.push_back(std::move(*tensor));
     }
     return success();

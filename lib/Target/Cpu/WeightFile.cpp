@@ -4,8 +4,8 @@
 #include "gatecc/Target/Weights.h"
 
 #include "gatecc/Target/OutputFile.h"
-#include "runtime/program.h"
 #include "mlir/IR/Diagnostics.h"
+#include "runtime/program.h"
 #include "llvm/BinaryFormat/ELF.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/xxhash.h"
@@ -101,7 +101,8 @@ LogicalResult gatecc::writeWeights(ArrayRef<ModuleOp> modules,
     return failure();
   bool isObject = container == WeightContainer::Object;
   uint64_t tail = GATECC_WEIGHTS_START + llvm::alignTo(*bytes, 64);
-  uint64_t size = isObject ? tail + sizeof(ObjectTail) : GATECC_WEIGHTS_START + *bytes;
+  uint64_t size =
+      isObject ? tail + sizeof(ObjectTail) : GATECC_WEIGHTS_START + *bytes;
   std::string error;
   auto cannotWrite = [&] {
     return emitError(UnknownLoc::get(modules.front()->getContext()))

@@ -51,8 +51,8 @@ static Attribute keyOf(Operation *op, SymbolTable &symbols) {
   if (auto packed = dyn_cast<gate::PackedWeightOp>(op)) {
     key.push_back(packed.getLanesAttr());
     for (Attribute source : packed.getSources())
-      key.push_back(
-          keyOf(symbols.lookup(cast<FlatSymbolRefAttr>(source).getValue()), symbols));
+      key.push_back(keyOf(
+          symbols.lookup(cast<FlatSymbolRefAttr>(source).getValue()), symbols));
   } else {
     for (const char *name : {"file", "offset", "strides", "value"}) {
       Attribute part = op->getAttr(name);
@@ -129,6 +129,7 @@ FailureOr<uint64_t> gatecc::placedBytes(ArrayRef<ModuleOp> modules) {
     return failure();
   uint64_t end = 0;
   for (const PlacedWeight &weight : *placed)
-    end = std::max(end, llvm::alignTo(weight.offset + weight.bytes, kAlignment));
+    end =
+        std::max(end, llvm::alignTo(weight.offset + weight.bytes, kAlignment));
   return end;
 }

@@ -105,11 +105,13 @@ FailureOr<View> Evaluator::viewOfFile(gate::WeightOp op, RankedTensorType type,
   // The last byte that the view touches, exactly.
   __int128 end = __int128(int64_t(op.getOffset())) + elementBytes;
   bool isEmpty = false;
-  for (auto [extent, stride] : llvm::zip_equal(type.getShape(), *op.getStrides())) {
+  for (auto [extent, stride] :
+       llvm::zip_equal(type.getShape(), *op.getStrides())) {
     isEmpty |= extent == 0;
     end += __int128(extent - 1) * stride;
   }
-  if (!isEmpty && (int64_t(op.getOffset()) < 0 || end > __int128(file->getBufferSize())))
+  if (!isEmpty &&
+      (int64_t(op.getOffset()) < 0 || end > __int128(file->getBufferSize())))
     return op.emitError("the weight '")
            << op.getSymName() << "' of type " << type << " at byte "
            << op.getOffset() << " lies beyond the end of '" << path << "' ("
@@ -151,7 +153,8 @@ FailureOr<View> Evaluator::viewOfValue(gate::WeightOp op, RankedTensorType type,
     AsmResourceBlob *blob = resource.getRawHandle().getBlob();
     if (!blob || blob->getData().size() != bytes.size())
       return op.emitError("the value of the weight '")
-             << op.getSymName() << "' does not have " << bytes.size() << " bytes";
+             << op.getSymName() << "' does not have " << bytes.size()
+             << " bytes";
     llvm::copy(blob->getDataAs<uint8_t>(), bytes.begin());
   } else {
     return op.emitError("the value of the weight '")
@@ -186,7 +189,8 @@ static void packPanels(const View &source, int64_t weights, int64_t index,
     for (int64_t p = 0; p < panels; ++p) {
       const uint8_t *in = source.base + g * groupStride + p * lanes * nStride;
       int64_t columns = std::min(lanes, n - p * lanes);
-      uint8_t *panel = out + (g * panels + p) * k * lineBytes + index * lanes * size;
+      uint8_t *panel =
+          out + (g * panels + p) * k * lineBytes + index * lanes * size;
       for (int64_t row = 0; row < k; ++row, in += kStride, panel += lineBytes) {
         copyElements(panel, in, columns, nStride, size);
         std::memset(panel + columns * size, 0, (lanes - columns) * size);

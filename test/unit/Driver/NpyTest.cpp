@@ -17,8 +17,10 @@ static std::string npy(std::string header, std::string data, char version = 1) {
   return file + header + data;
 }
 
-static std::string header(std::string descr, std::string shape, bool fortran = false) {
-  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") +
+static std::string header(std::string descr, std::string shape,
+                          bool fortran = false) {
+  return "{'descr': '" + descr +
+         "', 'fortran_order': " + (fortran ? "True" : "False") +
          ", 'shape': " + shape + ", }";
 }
 
@@ -40,13 +42,15 @@ TEST(Npy, ReadsAllTypes) {
   struct {
     const char *descr;
     int code, bits;
-  } cases[] = {{"<f4", kDLFloat, 32}, {"<f8", kDLFloat, 64}, {"<f2", kDLFloat, 16},
-               {"<i8", kDLInt, 64},   {"<i4", kDLInt, 32},   {"<i2", kDLInt, 16},
-               {"|i1", kDLInt, 8},    {"|u1", kDLUInt, 8},   {"<u2", kDLUInt, 16},
-               {"<u4", kDLUInt, 32},  {"<u8", kDLUInt, 64},  {"|b1", kDLBool, 8}};
+  } cases[] = {
+      {"<f4", kDLFloat, 32}, {"<f8", kDLFloat, 64}, {"<f2", kDLFloat, 16},
+      {"<i8", kDLInt, 64},   {"<i4", kDLInt, 32},   {"<i2", kDLInt, 16},
+      {"|i1", kDLInt, 8},    {"|u1", kDLUInt, 8},   {"<u2", kDLUInt, 16},
+      {"<u4", kDLUInt, 32},  {"<u8", kDLUInt, 64},  {"|b1", kDLBool, 8}};
   for (auto &c : cases)
     for (char version : {1, 2, 3}) {
-      auto array = parse(npy(header(c.descr, "(2, 1)"), std::string(c.bits / 4, '\1'), version));
+      auto array = parse(npy(header(c.descr, "(2, 1)"),
+                             std::string(c.bits / 4, '\1'), version));
       ASSERT_TRUE(array);
       EXPECT_EQ(array->type.code, c.code) << c.descr;
       EXPECT_EQ(array->type.bits, c.bits) << c.descr;
@@ -74,10 +78,14 @@ TEST(Npy, HalvesAreViews) {
 
 TEST(Npy, ReadsShapes) {
   EXPECT_TRUE(parse(npy(header("|i1", "()"), "x"))->shape.empty());
-  EXPECT_EQ(parse(npy(header("|i1", "(0, 9223372036854775807)"), ""))->data.size(), 0u);
-  EXPECT_EQ(parse(npy(header("|i1", "(3L,)"), "xyz"))->shape, std::vector<int64_t>({3}));
+  EXPECT_EQ(
+      parse(npy(header("|i1", "(0, 9223372036854775807)"), ""))->data.size(),
+      0u);
+  EXPECT_EQ(parse(npy(header("|i1", "(3L,)"), "xyz"))->shape,
+            std::vector<int64_t>({3}));
   // Other orders of the keys, other quotes, more data than needed.
-  EXPECT_TRUE(parse(npy("{\"shape\":(1,),\"descr\":\"|u1\",\"fortran_order\":False}", "xx")));
+  EXPECT_TRUE(parse(
+      npy("{\"shape\":(1,),\"descr\":\"|u1\",\"fortran_order\":False}", "xx")));
 }
 
 TEST(Npy, ReordersFortranArrays) {
@@ -94,15 +102,19 @@ TEST(Npy, RefusesWhatBreaks) {
   std::string good = npy(header("<f4", "(2, 2)"), std::string(16, 'x'));
   for (size_t size = 0; size < good.size(); ++size)
     errorOf(good.substr(0, size));
-  EXPECT_NE(errorOf(npy(header(">f4", "(1,)"), "abcd")).find("big-endian"), std::string::npos);
-  for (const char *descr : {"|O", "<U3", "<c8", "<f16", "<i3", "<f", "", "|V4", "<M8[ns]"})
+  EXPECT_NE(errorOf(npy(header(">f4", "(1,)"), "abcd")).find("big-endian"),
+            std::string::npos);
+  for (const char *descr :
+       {"|O", "<U3", "<c8", "<f16", "<i3", "<f", "", "|V4", "<M8[ns]"})
     errorOf(npy(header(descr, "(1,)"), std::string(64, 'x')));
   errorOf(npy(header("<f4", "(4294967296, 4294967296, 4294967296)"), ""));
   errorOf(npy(header("<f4", "(-1,)"), ""));
   errorOf(npy(header("<f4", "(1"), "abcd"));
   errorOf(npy(header("<f4", "1"), "abcd"));
   errorOf(npy(header("<f4", "(99999999999999999999,)"), "abcd"));
-  errorOf(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", "abcd"));
+  errorOf(
+      npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }",
+          "abcd"));
   errorOf(npy("{'descr': '<f4', 'shape': (1,), }", "abcd"));
   errorOf(npy(header("<f4", "(1,)") + " more", "abcd"));
   errorOf(npy(header("<f4", "(1,)"), "abcd", 9));
@@ -122,8 +134,10 @@ TEST(Npy, WritesWhatItReads) {
     EXPECT_EQ(array->type.code, kDLInt);
     EXPECT_EQ(std::string(array->data.begin(), array->data.end()), data);
   }
-  EXPECT_NE(formatNpy({kDLBfloat, 16, 1}, {1}, "ab").find("'<u2'"), std::string::npos);
-  EXPECT_NE(formatNpy({kDLBool, 8, 1}, {1}, "a").find("'|b1'"), std::string::npos);
+  EXPECT_NE(formatNpy({kDLBfloat, 16, 1}, {1}, "ab").find("'<u2'"),
+            std::string::npos);
+  EXPECT_NE(formatNpy({kDLBool, 8, 1}, {1}, "a").find("'|b1'"),
+            std::string::npos);
 }
 
 TEST(Npy, NamesTypes) {

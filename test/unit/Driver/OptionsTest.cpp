@@ -28,9 +28,9 @@ TEST(Options, CompileDefaults) {
 
 TEST(Options, CompileAll) {
   auto command = parse<CompileCommand>(
-      {"--mcpu=x86-64-v2,x86-64-v3", "--mcpu", "x86-64-v3", "--compile-to", "gate",
-       "--report=r.json", "--weights=file", "--ties=ort-cpu", "--assume-finite", "-v",
-       "--", "-m.onnx"});
+      {"--mcpu=x86-64-v2,x86-64-v3", "--mcpu", "x86-64-v3", "--compile-to",
+       "gate", "--report=r.json", "--weights=file", "--ties=ort-cpu",
+       "--assume-finite", "-v", "--", "-m.onnx"});
   EXPECT_EQ(command.model, "-m.onnx");
   EXPECT_EQ(command.cpus.size(), 2u);
   EXPECT_EQ(command.upTo, Level::Gate);
@@ -39,22 +39,26 @@ TEST(Options, CompileAll) {
   EXPECT_EQ(command.weights, WeightsPlace::File);
   EXPECT_TRUE(command.options.tiesOrtCpu && command.options.assumeFinite &&
               command.options.verbose);
-  EXPECT_TRUE(parse<CompileCommand>({"m", "-o", "x", "--report"}).reportFile.empty());
+  EXPECT_TRUE(
+      parse<CompileCommand>({"m", "-o", "x", "--report"}).reportFile.empty());
 }
 
 TEST(Options, RunSplitsAtTheLastEqualsSign) {
   auto command = parse<RunCommand>({"run", "m.so", "--input", "a=b=c.npy",
                                     "--output=y=z=d.npy", "--threads", "3",
                                     "--repeat=7", "--stats", "s.json"});
-  EXPECT_EQ(command.inputs[0], std::make_pair(std::string("a=b"), std::string("c.npy")));
-  EXPECT_EQ(command.outputs[0], std::make_pair(std::string("y=z"), std::string("d.npy")));
+  EXPECT_EQ(command.inputs[0],
+            std::make_pair(std::string("a=b"), std::string("c.npy")));
+  EXPECT_EQ(command.outputs[0],
+            std::make_pair(std::string("y=z"), std::string("d.npy")));
   EXPECT_EQ(command.threads, 3);
   EXPECT_EQ(command.repeat, 7);
   EXPECT_EQ(command.statsFile, "s.json");
 }
 
 TEST(Options, Inspect) {
-  auto command = parse<InspectCommand>({"inspect", "m.so", "--json", "--bind", "B=64", "--bind=S=0"});
+  auto command = parse<InspectCommand>(
+      {"inspect", "m.so", "--json", "--bind", "B=64", "--bind=S=0"});
   EXPECT_TRUE(command.json);
   ASSERT_EQ(command.bindings.size(), 2u);
   EXPECT_EQ(command.bindings[0].second, 64);
@@ -62,10 +66,21 @@ TEST(Options, Inspect) {
 }
 
 TEST(Options, UsageErrors) {
-  for (std::vector<std::string> arguments : std::vector<std::vector<std::string>>{
-           {}, {""}, {"m"}, {"m", "-o"}, {"m", "n", "-o", "x"}, {"m", "--mcpu="},
-           {"m", "-x"}, {"run"}, {"run", "a", "b"}, {"run", "a", "--input", "=b"},
-           {"run", "a", "--input", "b="}, {"run", "a", "--threads", "1025"},
-           {"inspect"}, {"inspect", "a", "--bind", "B=x"}, {"inspect", "a", "--json=1"}})
+  for (std::vector<std::string> arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {""},
+                                             {"m"},
+                                             {"m", "-o"},
+                                             {"m", "n", "-o", "x"},
+                                             {"m", "--mcpu="},
+                                             {"m", "-x"},
+                                             {"run"},
+                                             {"run", "a", "b"},
+                                             {"run", "a", "--input", "=b"},
+                                             {"run", "a", "--input", "b="},
+                                             {"run", "a", "--threads", "1025"},
+                                             {"inspect"},
+                                             {"inspect", "a", "--bind", "B=x"},
+                                             {"inspect", "a", "--json=1"}})
     EXPECT_TRUE(std::holds_alternative<UsageError>(parseCommand(arguments)));
 }

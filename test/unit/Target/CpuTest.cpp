@@ -47,7 +47,8 @@ TEST(Cpu, NativeIsResolved) {
 }
 
 TEST(Cpu, UnknownNamesAreRefused) {
-  for (const char *name : {"", "nothing", "i686", "pentium4", "x86-64-v5", "generic"}) {
+  for (const char *name :
+       {"", "nothing", "i686", "pentium4", "x86-64-v5", "generic"}) {
     std::string error;
     EXPECT_FALSE(resolveCpu(name, error)) << name;
     EXPECT_NE(error.find("x86-64-v3"), std::string::npos);

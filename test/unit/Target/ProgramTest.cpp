@@ -43,15 +43,17 @@ TEST(ParseExtent, RefusesOtherTexts) {
 namespace {
 class Describe : public testing::Test {
 protected:
-  Describe() : handler(&context, [this](Diagnostic &d) {
-                 message = d.str();
-                 return success();
-               }) {
+  Describe()
+      : handler(&context, [this](Diagnostic &d) {
+          message = d.str();
+          return success();
+        }) {
     context.loadDialect<func::FuncDialect, gate::GateDialect>();
   }
   FailureOr<ProgramDescription> describe(llvm::StringRef attributes,
                                          llvm::StringRef body) {
-    std::string text = ("module attributes {" + attributes + "} {\n" + body + "\n}").str();
+    std::string text =
+        ("module attributes {" + attributes + "} {\n" + body + "\n}").str();
     module = parseSourceString<ModuleOp>(text, &context);
     EXPECT_TRUE(module) << message;
     return describeProgram(*module);
@@ -64,7 +66,8 @@ protected:
 } // namespace
 
 static const char *const kMain =
-    "func.func private @main(tensor<?x?x4xbf16> {gate.name = \"x\", gate.dims = [\"B\", \"S\", 4]},"
+    "func.func private @main(tensor<?x?x4xbf16> {gate.name = \"x\", gate.dims "
+    "= [\"B\", \"S\", 4]},"
     " tensor<?xi1> {gate.name = \"m\", gate.dims = [\"S\"]})"
     " -> (tensor<?xi64> {gate.name = \"y\", gate.dims = [\"2*B*S\"]})\n";
 
@@ -72,7 +75,8 @@ TEST_F(Describe, ReadsTheInterfaceAndTheSites) {
   auto program = describe(
       "gatecc.name = \"net\", gatecc.source_hash = \"12\"",
       std::string(kMain) +
-          "gate.site @a {name = \"moe\", kind = \"experts\", cost = array<f64: 1.0, 2.0>,"
+          "gate.site @a {name = \"moe\", kind = \"experts\", cost = array<f64: "
+          "1.0, 2.0>,"
           " full_cost = 3.0 : f64, nodes = [], note = \"\"}\n"
           "gate.site @b {name = \"act\", kind = \"halt\", cost = array<f64>,"
           " full_cost = 1.0 : f64, nodes = [], note = \"\"}");
@@ -127,11 +131,14 @@ TEST_F(Describe, RefusesWhatDoesNotFit) {
       "tensor<?xi7> {gate.name = \"x\", gate.dims = [\"B\"]}",       // type
       "tensor<?xf32> {gate.name = \"x\", gate.dims = [1.0 : f32]}"}; // kind
   for (const char *input : wrong)
-    EXPECT_TRUE(failed(describe("", std::string("func.func private @main(") + input + ")")))
+    EXPECT_TRUE(failed(
+        describe("", std::string("func.func private @main(") + input + ")")))
         << input;
   // An output may only use symbols of inputs.
-  EXPECT_TRUE(failed(describe("", "func.func private @main() -> (tensor<?xf32> "
-                                  "{gate.name = \"y\", gate.dims = [\"N\"]})")));
+  EXPECT_TRUE(
+      failed(describe("", "func.func private @main() -> (tensor<?xf32> "
+                          "{gate.name = \"y\", gate.dims = [\"N\"]})")));
   EXPECT_TRUE(failed(describe("gatecc.program = 1", "")));
-  EXPECT_TRUE(failed(describe("gatecc.program = {inputs = [1], outputs = []}", "")));
+  EXPECT_TRUE(
+      failed(describe("gatecc.program = {inputs = [1], outputs = []}", "")));
 }

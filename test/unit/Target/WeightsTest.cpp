@@ -3,9 +3,9 @@
 #include "gatecc/Target/Weights.h"
 
 #include "dialects/Gate/IR/GateOps.h"
-#include "runtime/program.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
+#include "runtime/program.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/xxhash.h"
@@ -19,26 +19,30 @@ using namespace gatecc;
 namespace {
 class Weights : public testing::Test {
 protected:
-  Weights() : handler(&context, [this](Diagnostic &d) {
-                message += d.str() + "\n";
-                return success();
-              }) {
+  Weights()
+      : handler(&context, [this](Diagnostic &d) {
+          message += d.str() + "\n";
+          return success();
+        }) {
     context.loadDialect<gate::GateDialect>();
     int file;
-    EXPECT_FALSE(llvm::sys::fs::createTemporaryFile("weights", "bin", file, path));
+    EXPECT_FALSE(
+        llvm::sys::fs::createTemporaryFile("weights", "bin", file, path));
     // 16 bytes of something else, then the floats 0, 1, 2, ..., 63.
     std::vector<float> numbers(64);
     std::iota(numbers.begin(), numbers.end(), 0.0f);
     llvm::raw_fd_ostream os(file, /*shouldClose=*/true);
     os.write("0123456789abcdef", 16);
-    os.write(reinterpret_cast<const char *>(numbers.data()), numbers.size() * 4);
+    os.write(reinterpret_cast<const char *>(numbers.data()),
+             numbers.size() * 4);
   }
   ~Weights() override { llvm::sys::fs::remove(path); }
 
   /// Every `FILE` in the text becomes the name of the file. All weights are
   /// read by a gate.weight_value.
-  OwningOpRef<ModuleOp> parse(std::string text,
-                              std::vector<std::pair<std::string, std::string>> used) {
+  OwningOpRef<ModuleOp>
+  parse(std::string text,
+        std::vector<std::pair<std::string, std::string>> used) {
     for (size_t at; (at = text.find("FILE")) != std::string::npos;)
       text.replace(at, 4, ("file = \"" + path.str() + "\"").str());
     for (auto &[name, type] : used)
@@ -65,11 +69,13 @@ protected:
 } // namespace
 
 TEST_F(Weights, StridesSliceAndTranspose) {
-  auto module = parse(
-      "gate.weight @a : tensor<2x3xf32> {FILE, offset = 20 : i64, strides = array<i64: 32, 4>}\n"
-      "gate.weight @t : tensor<3x2xf32> {FILE, offset = 16 : i64, strides = array<i64: 4, 32>}\n"
-      "gate.weight @unused : tensor<4xf32> {FILE, offset = 0 : i64, strides = array<i64: 4>}",
-      {{"a", "tensor<2x3xf32>"}, {"t", "tensor<3x2xf32>"}});
+  auto module = parse("gate.weight @a : tensor<2x3xf32> {FILE, offset = 20 : "
+                      "i64, strides = array<i64: 32, 4>}\n"
+                      "gate.weight @t : tensor<3x2xf32> {FILE, offset = 16 : "
+                      "i64, strides = array<i64: 4, 32>}\n"
+                      "gate.weight @unused : tensor<4xf32> {FILE, offset = 0 : "
+                      "i64, strides = array<i64: 4>}",
+                      {{"a", "tensor<2x3xf32>"}, {"t", "tensor<3x2xf32>"}});
   std::vector<float> data = evaluate(*module);
   ASSERT_EQ(data.size(), 32u); // two places of 64 bytes
   EXPECT_EQ(std::vector<float>(&data[0], &data[6]),
@@ -80,14 +86,16 @@ TEST_F(Weights, StridesSliceAndTranspose) {
 }
 
 TEST_F(Weights, LargeTransposeIsExact) {
-  auto module = parse("gate.weight @t : tensor<3x64xf32> {FILE, offset = 16 : i64, "
-                      "strides = array<i64: 0, 4>}\n"
-                      "gate.weight @u : tensor<64x130xf32> {FILE, offset = 16 : i64, "
-                      "strides = array<i64: 4, 0>}\n"
-                      "gate.weight @v : tensor<8x8xf32> {FILE, offset = 16 : i64, "
-                      "strides = array<i64: 4, 32>}",
-                      {{"t", "tensor<3x64xf32>"}, {"u", "tensor<64x130xf32>"},
-                       {"v", "tensor<8x8xf32>"}});
+  auto module =
+      parse("gate.weight @t : tensor<3x64xf32> {FILE, offset = 16 : i64, "
+            "strides = array<i64: 0, 4>}\n"
+            "gate.weight @u : tensor<64x130xf32> {FILE, offset = 16 : i64, "
+            "strides = array<i64: 4, 0>}\n"
+            "gate.weight @v : tensor<8x8xf32> {FILE, offset = 16 : i64, "
+            "strides = array<i64: 4, 32>}",
+            {{"t", "tensor<3x64xf32>"},
+             {"u", "tensor<64x130xf32>"},
+             {"v", "tensor<8x8xf32>"}});
   std::vector<float> data = evaluate(*module);
   for (int i = 0; i < 3 * 64; ++i)
     ASSERT_EQ(data[i], i % 64);
@@ -99,11 +107,13 @@ TEST_F(Weights, LargeTransposeIsExact) {
 
 TEST_F(Weights, PanelsOfTwoSources) {
   // [K = 2, N = 3] in panels of 2 columns, two weights side by side.
-  auto module = parse(
-      "gate.weight @g : tensor<2x3xf32> {FILE, offset = 16 : i64, strides = array<i64: 12, 4>}\n"
-      "gate.weight @u : tensor<2x3xf32> {FILE, offset = 40 : i64, strides = array<i64: 12, 4>}\n"
-      "gate.packed_weight @p : tensor<1x2x2x4xf32> {sources = [@g, @u], lanes = 2 : i64}",
-      {{"p", "tensor<1x2x2x4xf32>"}});
+  auto module = parse("gate.weight @g : tensor<2x3xf32> {FILE, offset = 16 : "
+                      "i64, strides = array<i64: 12, 4>}\n"
+                      "gate.weight @u : tensor<2x3xf32> {FILE, offset = 40 : "
+                      "i64, strides = array<i64: 12, 4>}\n"
+                      "gate.packed_weight @p : tensor<1x2x2x4xf32> {sources = "
+                      "[@g, @u], lanes = 2 : i64}",
+                      {{"p", "tensor<1x2x2x4xf32>"}});
   std::vector<float> data = evaluate(*module);
   ASSERT_EQ(data.size(), 16u);
   EXPECT_EQ(data, std::vector<float>({0, 1, 6, 7, 3, 4, 9, 10, // panel 0
@@ -111,23 +121,32 @@ TEST_F(Weights, PanelsOfTwoSources) {
 }
 
 TEST_F(Weights, PanelsOfGroups) {
-  auto module = parse("gate.weight @g : tensor<2x2x2xf32> {FILE, offset = 16 : i64, "
-                      "strides = array<i64: 16, 4, 8>}\n" // transposed in each group
-                      "gate.packed_weight @p : tensor<2x1x2x4xf32> {sources = [@g], lanes = 4 : i64}",
-                      {{"p", "tensor<2x1x2x4xf32>"}});
+  auto module =
+      parse("gate.weight @g : tensor<2x2x2xf32> {FILE, offset = 16 : i64, "
+            "strides = array<i64: 16, 4, 8>}\n" // transposed in each group
+            "gate.packed_weight @p : tensor<2x1x2x4xf32> {sources = [@g], "
+            "lanes = 4 : i64}",
+            {{"p", "tensor<2x1x2x4xf32>"}});
   std::vector<float> data = evaluate(*module);
-  EXPECT_EQ(data, std::vector<float>({0, 2, 0, 0, 1, 3, 0, 0, 4, 6, 0, 0, 5, 7, 0, 0}));
+  EXPECT_EQ(data, std::vector<float>(
+                      {0, 2, 0, 0, 1, 3, 0, 0, 4, 6, 0, 0, 5, 7, 0, 0}));
 }
 
 TEST_F(Weights, ValuesOfAllTypes) {
   auto module = parse(
-      "gate.weight @f : tensor<3xf32> {value = dense<[1.5, -2.0, 3.0]> : tensor<3xf32>}\n"
-      "gate.weight @b : tensor<9xi1> {value = dense<[true, false, true, true, false, true, true, true, true]> : tensor<9xi1>}\n"
+      "gate.weight @f : tensor<3xf32> {value = dense<[1.5, -2.0, 3.0]> : "
+      "tensor<3xf32>}\n"
+      "gate.weight @b : tensor<9xi1> {value = dense<[true, false, true, true, "
+      "false, true, true, true, true]> : tensor<9xi1>}\n"
       "gate.weight @s : tensor<2x2xi64> {value = dense<-7> : tensor<2x2xi64>}\n"
-      "gate.weight @h : tensor<2xbf16> {value = dense<[1.0, -1.0]> : tensor<2xbf16>}\n"
+      "gate.weight @h : tensor<2xbf16> {value = dense<[1.0, -1.0]> : "
+      "tensor<2xbf16>}\n"
       "gate.weight @e : tensor<0x4xf32> {value = dense<> : tensor<0x4xf32>}",
-      {{"f", "tensor<3xf32>"}, {"b", "tensor<9xi1>"}, {"s", "tensor<2x2xi64>"},
-       {"h", "tensor<2xbf16>"}, {"e", "tensor<0x4xf32>"}});
+      {{"f", "tensor<3xf32>"},
+       {"b", "tensor<9xi1>"},
+       {"s", "tensor<2x2xi64>"},
+       {"h", "tensor<2xbf16>"},
+       {"e", "tensor<0x4xf32>"}});
   std::vector<float> data = evaluate(*module);
   EXPECT_EQ(data[1], -2.0f);
   const auto *bytes = reinterpret_cast<const uint8_t *>(data.data());
@@ -141,10 +160,12 @@ TEST_F(Weights, ValuesOfAllTypes) {
 }
 
 TEST_F(Weights, EqualWeightsShareAPlace) {
-  const char *text =
-      "gate.weight @a : tensor<4xf32> {FILE, offset = 16 : i64, strides = array<i64: 4>}\n"
-      "gate.weight @b : tensor<4xf32> {FILE, offset = 16 : i64, strides = array<i64: 4>}\n"
-      "gate.weight @c : tensor<4xf32> {FILE, offset = 20 : i64, strides = array<i64: 4>}";
+  const char *text = "gate.weight @a : tensor<4xf32> {FILE, offset = 16 : i64, "
+                     "strides = array<i64: 4>}\n"
+                     "gate.weight @b : tensor<4xf32> {FILE, offset = 16 : i64, "
+                     "strides = array<i64: 4>}\n"
+                     "gate.weight @c : tensor<4xf32> {FILE, offset = 20 : i64, "
+                     "strides = array<i64: 4>}";
   std::vector<std::pair<std::string, std::string>> used = {
       {"a", "tensor<4xf32>"}, {"b", "tensor<4xf32>"}, {"c", "tensor<4xf32>"}};
   auto first = parse(text, used), second = parse(text, used);
@@ -152,7 +173,9 @@ TEST_F(Weights, EqualWeightsShareAPlace) {
   ASSERT_TRUE(succeeded(bytes));
   EXPECT_EQ(*bytes, 128u);
   auto offset = [](ModuleOp module, const char *name) {
-    return module.lookupSymbol(name)->getAttrOfType<IntegerAttr>("gate.offset").getInt();
+    return module.lookupSymbol(name)
+        ->getAttrOfType<IntegerAttr>("gate.offset")
+        .getInt();
   };
   EXPECT_EQ(offset(*first, "a"), offset(*first, "b"));
   EXPECT_NE(offset(*first, "a"), offset(*first, "c"));
@@ -166,21 +189,24 @@ TEST_F(Weights, BoundsAreChecked) {
   struct {
     const char *type, *offset, *strides;
     bool fits;
-  } cases[] = {{"tensor<64xf32>", "16", "4", true},
-               {"tensor<64xf32>", "17", "4", false},
-               {"tensor<65xf32>", "16", "4", false},
-               {"tensor<2xf32>", "16", "9223372036854775807", false},
-               {"tensor<3xf32>", "9223372036854775807", "9223372036854775807", false},
-               {"tensor<0xf32>", "9223372036854775807", "4", true},
-               {"tensor<1xf32>", "268", "9223372036854775807", true}};
+  } cases[] = {
+      {"tensor<64xf32>", "16", "4", true},
+      {"tensor<64xf32>", "17", "4", false},
+      {"tensor<65xf32>", "16", "4", false},
+      {"tensor<2xf32>", "16", "9223372036854775807", false},
+      {"tensor<3xf32>", "9223372036854775807", "9223372036854775807", false},
+      {"tensor<0xf32>", "9223372036854775807", "4", true},
+      {"tensor<1xf32>", "268", "9223372036854775807", true}};
   for (auto &c : cases) {
-    auto module = parse(std::string("gate.weight @w : ") + c.type + " {FILE, offset = " +
-                            c.offset + " : i64, strides = array<i64: " + c.strides + ">}",
+    auto module = parse(std::string("gate.weight @w : ") + c.type +
+                            " {FILE, offset = " + c.offset +
+                            " : i64, strides = array<i64: " + c.strides + ">}",
                         {{"w", c.type}});
     FailureOr<uint64_t> bytes = layoutWeights(*module);
     ASSERT_TRUE(succeeded(bytes));
     std::vector<uint8_t> data(*bytes);
-    EXPECT_EQ(succeeded(evaluateWeights(*module, data)), c.fits) << c.type << c.offset;
+    EXPECT_EQ(succeeded(evaluateWeights(*module, data)), c.fits)
+        << c.type << c.offset;
   }
   auto module = parse("gate.weight @w : tensor<9223372036854775807x4xf32> "
                       "{FILE, strides = array<i64: 0, 0>}",
@@ -190,22 +216,27 @@ TEST_F(Weights, BoundsAreChecked) {
 }
 
 TEST_F(Weights, FilesOfBothKinds) {
-  auto module = parse("gate.weight @a : tensor<64xf32> {FILE, offset = 16 : i64, "
-                      "strides = array<i64: 4>}",
-                      {{"a", "tensor<64xf32>"}});
+  auto module =
+      parse("gate.weight @a : tensor<64xf32> {FILE, offset = 16 : i64, "
+            "strides = array<i64: 4>}",
+            {{"a", "tensor<64xf32>"}});
   std::vector<float> data = evaluate(*module);
-  uint64_t expected = llvm::xxHash64(
-      llvm::ArrayRef(reinterpret_cast<const uint8_t *>(data.data()), data.size() * 4));
-  for (WeightContainer container : {WeightContainer::Object, WeightContainer::File}) {
+  uint64_t expected = llvm::xxHash64(llvm::ArrayRef(
+      reinterpret_cast<const uint8_t *>(data.data()), data.size() * 4));
+  for (WeightContainer container :
+       {WeightContainer::Object, WeightContainer::File}) {
     std::string out = (path + ".out").str();
     uint64_t hash = 0;
-    ASSERT_TRUE(succeeded(writeWeights(*module, container, out, "x.so", hash))) << message;
+    ASSERT_TRUE(succeeded(writeWeights(*module, container, out, "x.so", hash)))
+        << message;
     EXPECT_EQ(hash, expected);
     auto file = llvm::MemoryBuffer::getFile(out, false, false);
     ASSERT_TRUE(file);
     llvm::StringRef contents = (*file)->getBuffer();
     ASSERT_GE(contents.size(), GATECC_WEIGHTS_START + 256);
-    EXPECT_EQ(std::memcmp(contents.data() + GATECC_WEIGHTS_START, data.data(), 256), 0);
+    EXPECT_EQ(
+        std::memcmp(contents.data() + GATECC_WEIGHTS_START, data.data(), 256),
+        0);
     if (container == WeightContainer::File) {
       gatecc_weights_header header;
       std::memcpy(&header, contents.data(), sizeof(header));
