@@ -84,6 +84,6 @@ LogicalResult SiteOp::verify() {
            << getKind() << "'";
   if (getCost().empty() ||
       llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
-    return emitOpError("expects a cost for each group, none negative");
+    return emitOpError("expects costs that are not negative");
   return success();
 }
