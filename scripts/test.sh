@@ -37,9 +37,9 @@ suite() {
 }
 
 suite checks 300 python3 scripts/check.py --junit "$results/checks.xml"
-suite lit 900 /usr/lib/llvm-22/bin/lit -s -v -j "$jobs" --timeout 120 \
+suite lit 900 python /usr/lib/llvm-22/bin/lit -s -v -j "$jobs" --timeout 120 \
   --xunit-xml-output "$results/lit.xml" build/test
-suite unit 600 ctest --test-dir build --output-on-failure --progress -j "$jobs" \
+suite unit 600 ctest --test-dir build --output-on-failure -j "$jobs" \
   --timeout 300 --output-junit "$PWD/$results/unit.xml"
 suite python 1200 python -m pytest -q -p no:cacheprovider --timeout 300 \
   --junitxml "$results/python.xml" python

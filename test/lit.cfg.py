@@ -16,3 +16,4 @@ path = [os.path.join(config.gatecc_binary_dir, "bin"), config.llvm_tools_dir]
 config.environment["PATH"] = os.pathsep.join(path + [config.environment["PATH"]])
 config.substitutions.append(("%python", config.python))
 config.substitutions.append(("%models", os.path.join(config.gatecc_source_dir, "models")))
+config.substitutions.append(("%docs", os.path.join(config.gatecc_source_dir, "docs")))

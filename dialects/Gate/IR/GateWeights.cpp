@@ -82,8 +82,7 @@ LogicalResult SiteOp::verify() {
     return emitOpError(
                "expects kind experts, exit, skip, select or halt, got '")
            << getKind() << "'";
-  if (getCost().empty() ||
-      llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
-    return emitOpError("expects a cost for each group, none negative");
+  if (llvm::any_of(getCost(), [](double c) { return !(c >= 0); })) // C2
+    return emitOpError("expects costs that are not negative");
   return success();
 }

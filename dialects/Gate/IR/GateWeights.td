@@ -73,7 +73,7 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
       skipped = 1 - sum_i groups[i] * cost[i] / (rows * full_cost);  0 without rows
 
     Constraints: (C1) `kind` is experts, exit, skip, select or halt. (C2)
-    there is a cost, and none is negative.
+    no cost is negative; there is none where groups are decided at run time.
 
     Example: `gate.site @s0 {name = "blk0.moe", kind = "experts", cost = array<f64: 1.0, 1.0>, full_cost = 2.0 : f64, nodes = ["blk0.moe"]}`.
   }];
