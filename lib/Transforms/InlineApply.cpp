@@ -187,7 +187,7 @@ LogicalResult ApplyInliner::inlineGroup(int64_t group) {
 
   rewriter.setInsertionPoint(apply);
   PlanSizes plan(rewriter, loc, apply.getPlan());
-  Value begin = plan.offset(group), count = plan.groupSize(group);
+  Value begin = plan.offset(group), count = plan.rangeSize(group, group + 1);
   Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0);
   Value any = arith::CmpIOp::create(rewriter, loc, arith::CmpIPredicate::sgt,
                                     count, zero);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Builds plans as tensors, with calls of the run-time library.
-//   before: route, partition, combine, topk, plan_tensors
-//   after:  runtime_call (route, sort_slots, combine, topk), linalg.generic
+//   before: route, partition, combine, merge, topk, plan_tensors
+//   after:  runtime_call (route, sort_slots, combine, scatter_rows, topk),
+//           linalg.generic
 // Cost: one counting sort for each plan, O(S + G).
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Transforms/Passes.h"
@@ -34,6 +35,7 @@ public:
   LogicalResult lowerRoute(gate::RouteOp route);
   LogicalResult lowerPartition(gate::PartitionOp partition);
   LogicalResult lowerCombine(gate::CombineOp combine);
+  LogicalResult lowerMerge(gate::MergeOp merge);
   LogicalResult lowerTopK(gate::TopKOp topk);
 
 private:
@@ -210,6 +212,30 @@ LogicalResult PlanBuilder::lowerCombine(gate::CombineOp combine) {
   return success();
 }
 
+/// A merge of slots that are all there; those of a single group that are made
+/// for it alone went with their apply.
+LogicalResult PlanBuilder::lowerMerge(gate::MergeOp merge) {
+  PlanSizes plan(rewriter, loc, merge.getPlan());
+  int64_t first = merge.getRange()[0], last = merge.getRange()[1];
+  Value begin = plan.offset(first);
+  Value count = plan.rangeSize(first, last);
+  Value slots = merge.getSlots();
+  if (first != 0) {
+    SmallVector<OpFoldResult> sizes =
+        tensor::getMixedSizes(rewriter, loc, slots);
+    SmallVector<OpFoldResult> starts(sizes.size(), rewriter.getIndexAttr(0));
+    SmallVector<OpFoldResult> strides(sizes.size(), rewriter.getIndexAttr(1));
+    starts.front() = begin;
+    sizes.front() = count;
+    slots = tensor::ExtractSliceOp::create(rewriter, loc, slots, starts, sizes,
+                                           strides);
+  }
+  Value source = plan.sourceOfGroup(begin, count);
+  rewriter.replaceOp(merge,
+                     plan.scatterRows(slots, source, count, merge.getBase()));
+  return success();
+}
+
 LogicalResult PlanBuilder::lowerTopK(gate::TopKOp topk) {
   auto input = cast<RankedTensorType>(topk.getInput().getType());
   Type element = input.getElementType();
@@ -250,6 +276,7 @@ struct LowerPlansPass : public gatecc::impl::LowerPlansBase<LowerPlansPass> {
       return success();
     };
     if (failed(lower(&PlanBuilder::lowerCombine, gate::CombineOp())) ||
+        failed(lower(&PlanBuilder::lowerMerge, gate::MergeOp())) ||
         failed(lower(&PlanBuilder::lowerRoute, gate::RouteOp())) ||
         failed(lower(&PlanBuilder::lowerPartition, gate::PartitionOp())) ||
         failed(lower(&PlanBuilder::lowerTopK, gate::TopKOp())))

@@ -56,10 +56,10 @@ Value PlanSizes::slots() {
   return bounded(offset(cast<gate::PlanType>(plan.getType()).getGroups()));
 }
 
-Value PlanSizes::groupSize(int64_t group) {
-  Value size = offset(group + 1);
-  if (group > 0)
-    size = arith::SubIOp::create(builder, loc, size, offset(group));
+Value PlanSizes::rangeSize(int64_t first, int64_t last) {
+  Value size = offset(last);
+  if (first > 0)
+    size = arith::SubIOp::create(builder, loc, size, offset(first));
   return bounded(size);
 }
 

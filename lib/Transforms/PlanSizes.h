@@ -25,9 +25,10 @@ public:
   mlir::Value rows();
   /// offsets[group] as an index.
   mlir::Value offset(int64_t group);
-  /// S, and the slots of one group, each with its bound for memory planning.
+  /// S, and the slots of the groups [first, last), each with its bound for
+  /// memory planning.
   mlir::Value slots();
-  mlir::Value groupSize(int64_t group);
+  mlir::Value rangeSize(int64_t first, int64_t last);
 
   /// source[begin .. begin + count).
   mlir::Value sourceOfGroup(mlir::Value begin, mlir::Value count);

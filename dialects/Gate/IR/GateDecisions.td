@@ -45,7 +45,8 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
       identity:          s = l; choose the k best
       weight[t, j] = scale * s[t, j] / (normalize ? sum_i s[t, i] : 1)
 
-    With `drop_nonpositive` a choice whose score is <= 0 is absent from the plan
+    A weight is 0 where it would be divided by a sum of 0. With
+    `drop_nonpositive` a choice whose weight is <= 0 is absent from the plan
     (com.microsoft.MoE does so). *Ties* go to the lower group, or, with
     `ties_high`, to the higher one (ONNX Runtime's CPU kernel). *NaN*: ranks
     after every number; a softmax over a row that holds NaN is NaN throughout,

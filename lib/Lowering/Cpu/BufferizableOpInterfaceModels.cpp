@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/PatternMatch.h"
 
 using namespace mlir;
@@ -28,6 +29,25 @@ LogicalResult toBuffers(SmallVectorImpl<Value> &values, RewriterBase &rewriter,
     value = *buffer;
   }
   return success();
+}
+
+/// A contiguous copy of `buffer` where it is a strided view; else itself.
+/// `rowsOnly` asks for contiguous rows, at any distance from each other.
+Value makeContiguous(OpBuilder &builder, Location loc, Value buffer,
+                     bool rowsOnly = false) {
+  auto type = dyn_cast<MemRefType>(buffer.getType());
+  if (!type || type.getRank() == 0 ||
+      type.areTrailingDimsContiguous(rowsOnly ? 1 : type.getRank()))
+    return buffer;
+  SmallVector<Value> sizes;
+  for (int64_t d = 0; d < type.getRank(); ++d)
+    if (type.isDynamicDim(d))
+      sizes.push_back(memref::DimOp::create(builder, loc, buffer, d));
+  Value copy = memref::AllocOp::create(
+      builder, loc, MemRefType::get(type.getShape(), type.getElementType()),
+      sizes);
+  memref::CopyOp::create(builder, loc, buffer, copy);
+  return copy;
 }
 
 struct PackedContractModel
@@ -53,6 +73,13 @@ struct PackedContractModel
         failed(toBuffers(optional, rewriter, options, state)) ||
         failed(toBuffers(extras, rewriter, options, state)))
       return failure();
+    Location loc = contract.getLoc();
+    fixed[0] = makeContiguous(rewriter, loc, fixed[0], /*rowsOnly=*/true);
+    fixed[1] = makeContiguous(rewriter, loc, fixed[1]);
+    for (Value &buffer : optional)
+      buffer = makeContiguous(rewriter, loc, buffer);
+    for (Value &buffer : extras)
+      buffer = makeContiguous(rewriter, loc, buffer, /*rowsOnly=*/true);
     auto created = gate::PackedContractOp::create(
         rewriter, contract.getLoc(), Type(), fixed[0], fixed[1],
         contract.getOffsets() ? optional.front() : Value(),
@@ -81,11 +108,20 @@ struct RuntimeCallModel
     if (failed(toBuffers(arguments, rewriter, options, state)) ||
         failed(toBuffers(inits, rewriter, options, state)))
       return failure();
+    // The library takes pointers. What it writes to a copy is copied back.
+    for (Value &buffer : arguments)
+      buffer = makeContiguous(rewriter, call.getLoc(), buffer);
+    SmallVector<Value> destinations(inits);
+    for (Value &buffer : inits)
+      buffer = makeContiguous(rewriter, call.getLoc(), buffer);
     Type scalar = call.getScalar() ? call.getScalar().getType() : Type();
     auto created = gate::RuntimeCallOp::create(
         rewriter, call.getLoc(), TypeRange{}, scalar, call.getCallee(),
         arguments, inits, call.getNulls(), call.getFrame(), call.getUpdates());
-    SmallVector<Value> results(inits);
+    for (auto [copy, destination] : llvm::zip(inits, destinations))
+      if (copy != destination)
+        memref::CopyOp::create(rewriter, call.getLoc(), copy, destination);
+    SmallVector<Value> results(destinations);
     if (scalar)
       results.push_back(created.getScalar());
     replaceOpWithBufferizedValues(rewriter, op, results);

@@ -5,7 +5,7 @@
 // A buffer's size is bounded by a polynomial in the input dimensions
 // (`gate.bound` says what a run-time size cannot exceed). Places are reused by
 // buffers of later lifetimes whose bound is, coefficient by coefficient, no
-// larger. A size without a bound takes memory from the context as it runs.
+// larger. A size without a bound is an error.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 
@@ -68,6 +68,8 @@ struct Polynomial {
   }
 };
 
+std::optional<Polynomial> getExtentBound(Value buffer, int64_t index);
+
 /// An upper bound of the index `value`; none if it is not known.
 std::optional<Polynomial> getBound(Value value) {
   Operation *op = value.getDefiningOp();
@@ -85,14 +87,8 @@ std::optional<Polynomial> getBound(Value value) {
   if (auto bound = dyn_cast<gate::BoundOp>(op))
     return getBound(bound.getUpper());
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
-    auto alloc = dim.getSource().getDefiningOp<memref::AllocOp>();
     std::optional<int64_t> index = dim.getConstantIndex();
-    if (!alloc || !index)
-      return std::nullopt;
-    MemRefType type = alloc.getType();
-    if (!type.isDynamicDim(*index))
-      return Polynomial::constant(type.getDimSize(*index));
-    return getBound(alloc.getDynamicSizes()[type.getDynamicDimIndex(*index)]);
+    return index ? getExtentBound(dim.getSource(), *index) : std::nullopt;
   }
   if (isa<arith::AddIOp, arith::MulIOp>(op)) {
     std::optional<Polynomial> a = getBound(op->getOperand(0)),
@@ -123,6 +119,25 @@ std::optional<Polynomial> getBound(Value value) {
   return std::nullopt;
 }
 
+/// An upper bound of an extent of `buffer`.
+std::optional<Polynomial> getExtentBound(Value buffer, int64_t index) {
+  auto type = cast<MemRefType>(buffer.getType());
+  if (!type.isDynamicDim(index))
+    return Polynomial::constant(type.getDimSize(index));
+  Operation *op = buffer.getDefiningOp();
+  unsigned position = type.getDynamicDimIndex(index);
+  if (auto alloc = dyn_cast_or_null<memref::AllocOp>(op))
+    return getBound(alloc.getDynamicSizes()[position]);
+  if (auto port = dyn_cast_or_null<gate::PortOp>(op))
+    return getBound(port.getSizes()[position]);
+  if (auto cast = dyn_cast_or_null<memref::CastOp>(op))
+    return getExtentBound(cast.getSource(), index);
+  auto subview = dyn_cast_or_null<memref::SubViewOp>(op);
+  if (subview && subview.getSourceType().getRank() == type.getRank())
+    return getBound(subview.getDynamicSize(index));
+  return std::nullopt;
+}
+
 struct Buffer {
   memref::AllocOp alloc;
   Polynomial bytes;
@@ -137,14 +152,16 @@ struct PlanMemoryPass : public gatecc::impl::PlanMemoryBase<PlanMemoryPass> {
       getOperation().emitError("expects a function @gatecc_run");
       return signalPassFailure();
     }
-    SmallVector<Buffer> buffers = collect(run);
+    SmallVector<Buffer> buffers;
+    if (failed(collect(run, buffers)))
+      return signalPassFailure();
     SmallVector<Polynomial> places = assign(buffers);
     rewrite(run, buffers, places);
     emitArenaBytes(run, places);
   }
 
 private:
-  SmallVector<Buffer> collect(func::FuncOp run);
+  LogicalResult collect(func::FuncOp run, SmallVectorImpl<Buffer> &buffers);
   SmallVector<Polynomial> assign(SmallVectorImpl<Buffer> &buffers);
   void rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
                ArrayRef<Polynomial> places);
@@ -168,7 +185,8 @@ Value materialize(OpBuilder &builder, Location loc,
   return arith::AndIOp::create(builder, loc, sum, constant(-kAlignment));
 }
 
-SmallVector<Buffer> PlanMemoryPass::collect(func::FuncOp run) {
+LogicalResult PlanMemoryPass::collect(func::FuncOp run,
+                                      SmallVectorImpl<Buffer> &buffers) {
   DenseMap<Operation *, std::pair<int64_t, int64_t>> positions; // first, last
   int64_t next = 0;
   std::function<void(Operation *)> number = [&](Operation *op) {
@@ -182,8 +200,7 @@ SmallVector<Buffer> PlanMemoryPass::collect(func::FuncOp run) {
   number(run);
 
   BufferViewFlowAnalysis views(run);
-  SmallVector<Buffer> buffers;
-  run.walk([&](memref::AllocOp alloc) {
+  WalkResult result = run.walk([&](memref::AllocOp alloc) {
     Polynomial bytes = Polynomial::constant(
         std::max<int64_t>(1, alloc.getType().getElementTypeBitWidth() / 8));
     for (int64_t extent : alloc.getType().getShape())
@@ -191,8 +208,11 @@ SmallVector<Buffer> PlanMemoryPass::collect(func::FuncOp run) {
         bytes = bytes * Polynomial::constant(extent);
     for (Value size : alloc.getDynamicSizes()) {
       std::optional<Polynomial> bound = getBound(size);
-      if (!bound)
-        return;
+      if (!bound) {
+        alloc.emitError("a buffer whose size has no bound in the sizes of the "
+                        "inputs is not supported yet");
+        return WalkResult::interrupt();
+      }
       bytes = bytes * *bound;
     }
     Buffer buffer{alloc, bytes, positions[alloc].first, positions[alloc].second,
@@ -210,8 +230,9 @@ SmallVector<Buffer> PlanMemoryPass::collect(func::FuncOp run) {
         buffer.end = std::max(buffer.end, positions[last].second);
       }
     buffers.push_back(buffer);
+    return WalkResult::advance();
   });
-  return buffers;
+  return failure(result.wasInterrupted());
 }
 
 SmallVector<Polynomial>

@@ -54,11 +54,13 @@ def route(
     weight = np.take_along_axis(s, ids, 1)
     if score == "softmax_selected":
         weight = softmax(weight)
-    dropped = weight <= 0 if drop_nonpositive else np.zeros(weight.shape, bool)
     with np.errstate(invalid="ignore", divide="ignore"):
         if normalize:
-            weight = weight / weight.sum(1, keepdims=True)
-    return Plan.build(np.where(dropped, -1, ids), logits.shape[1], scale * weight)
+            total = weight.sum(1, keepdims=True)
+            weight = np.where(total == 0, 0, weight / total)
+    weight = scale * weight
+    dropped = weight <= 0 if drop_nonpositive else np.zeros(weight.shape, bool)
+    return Plan.build(np.where(dropped, -1, ids), logits.shape[1], weight)
 
 
 def partition(selector, groups=2):
