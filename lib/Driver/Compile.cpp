@@ -208,7 +208,11 @@ int Compilation::writeText() {
     (*source)->setAttr(kLevel,
                        StringAttr::get(&context, levelName(command.upTo)));
     (*source)->removeAttr(kProgramRecord);
-    stream << *source << "\n";
+    // Before sites exist, node names are in locations only.
+    OpPrintingFlags flags;
+    (*source)->print(stream,
+                     flags.enableDebugInfo(command.upTo == Level::Import));
+    stream << "\n";
   } else {
     for (auto [index, module] : llvm::enumerate(versions)) {
       if (index)

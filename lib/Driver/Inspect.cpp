@@ -136,10 +136,12 @@ int gatecc::inspectLibrary(const InspectCommand &command) {
         (*library)->memory(bindings.data(), int32_t(bindings.size()), &memory);
     if (status != GATECC_OK) {
       errs() << "gatecc: error: " << command.library
-             << ": the memory of a run: " << statusText(status)
-             << "; --bind gives every dimension once:";
-      for (int32_t i = 0; i < (*library)->num_symbols; ++i)
-        errs() << " " << (*library)->symbols[i];
+             << ": the memory of a run: " << statusText(status);
+      if (status == GATECC_INVALID_ARGUMENT) {
+        errs() << "; --bind gives every dimension once:";
+        for (int32_t i = 0; i < (*library)->num_symbols; ++i)
+          errs() << " " << (*library)->symbols[i];
+      }
       errs() << "\n";
       return exitCodeOf(status);
     }

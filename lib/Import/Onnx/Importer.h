@@ -126,7 +126,7 @@ private:
   llvm::StringMap<std::string> dimNames;
   llvm::StringSet<> usedDimNames;
   llvm::StringMap<unsigned> dimSuffixes; // the last one tried, for a name
-  uint64_t numNodes = 0, callWork = 0;
+  uint64_t numInlined = 0, callWork = 0;
   unsigned depth = 0;
 };
 

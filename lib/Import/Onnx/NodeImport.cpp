@@ -14,7 +14,7 @@ using proto::AttributeKind;
 using wire::Kind;
 
 /// Functions that call functions can make a small file a huge graph.
-static constexpr uint64_t maxNodes = 1 << 20;
+static constexpr uint64_t maxInlinedNodes = 1 << 18;
 /// Names, inputs and attributes that calls repeat, in units of one or of bytes.
 static constexpr uint64_t maxCallWork = 1 << 24;
 /// Bodies and calls inside each other.
@@ -294,8 +294,9 @@ LogicalResult OnnxImporter::importNode(const proto::Node &node, unsigned index,
                                        Scope &scope, Frame &frame) {
   if (node.op.empty())
     return fail(node, "has no operator");
-  if (++numNodes > maxNodes)
-    return fail(node, "the model has more than a million nodes");
+  if (frame.function && ++numInlined > maxInlinedNodes)
+    return fail(node, "the model has more than " + Twine(maxInlinedNodes) +
+                          " nodes once its functions are inlined");
   StringRef domain = canonicalDomain(node.domain);
   std::string name = nodeName(node, frame);
   if (frame.function) {

@@ -80,7 +80,7 @@ TEST_F(OnnxFuzz, ManyDamages) {
   write("data.bin", "12345678");
   std::string whole = wholeModel();
   std::mt19937 random(2);
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 1500; ++round) {
     std::string damaged = whole;
     for (unsigned times = 1 + random() % 8; times--;) {
       size_t at = random() % damaged.size();
