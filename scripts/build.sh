@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 echo "build: configuring and building in build/ (about 5 minutes the first time)"
 log=build/configure.log
 mkdir -p build
-cmake --preset dev >"$log" 2>&1 || {
+# A cache of another compiler or place is of no use: the second try forgets it.
+cmake --preset dev >"$log" 2>&1 || cmake --fresh --preset dev >"$log" 2>&1 || {
   cat "$log"
   echo "build: CMake failed" >&2
   exit 1
