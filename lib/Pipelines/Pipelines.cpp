@@ -105,6 +105,7 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
   addCleanup(pm);
+  pm.addPass(createVerifyLevel({"gate"}));
 }
 
 void gatecc::buildGateToSchedule(OpPassManager &pm,
@@ -120,6 +121,7 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
   pm.addPass(createPackWeights({options.isa}));
   pm.addNestedPass<func::FuncOp>(createLowerPlans());
   addCleanup(pm);
+  pm.addPass(createVerifyLevel({"schedule"}));
 }
 
 void gatecc::buildScheduleToKernel(OpPassManager &pm,
@@ -137,6 +139,7 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
   addCleanup(pm);
   pm.addPass(createOutlineTasks());
   addCleanup(pm);
+  pm.addPass(createVerifyLevel({"kernel"}));
 }
 
 void gatecc::buildKernelToLlvm(OpPassManager &pm, const StageOptions &options) {
@@ -145,6 +148,7 @@ void gatecc::buildKernelToLlvm(OpPassManager &pm, const StageOptions &options) {
   pm.addPass(createConvertGateToLLVM());
   addCleanup(pm);
   pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createVerifyLevel({"llvm"}));
 }
 
 namespace {

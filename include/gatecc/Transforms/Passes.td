@@ -48,4 +48,14 @@ def LowerPlans : Pass<"lower-plans", "::mlir::func::FuncOp"> {
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect"];
 }
 
+def VerifyLevel : Pass<"verify-level", "::mlir::ModuleOp"> {
+  let summary = "Rejects what may not live at a level of the IR";
+  let description = [{
+    Runs at the end of each stage. The first op that the level does not allow is
+    an error that names the op and the level.
+  }];
+  let options = [Option<"level", "level", "std::string", "\"gate\"",
+    "import, gate, schedule, kernel or llvm">];
+}
+
 #endif // GATECC_TRANSFORMS_PASSES

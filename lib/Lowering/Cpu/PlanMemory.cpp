@@ -132,6 +132,19 @@ std::optional<Polynomial> getExtentBound(Value buffer, int64_t index) {
     return getBound(port.getSizes()[position]);
   if (auto cast = dyn_cast_or_null<memref::CastOp>(op))
     return getExtentBound(cast.getSource(), index);
+  if (auto expand = dyn_cast_or_null<memref::ExpandShapeOp>(op))
+    return getBound(expand.getOutputShape()[position]);
+  if (auto collapse = dyn_cast_or_null<memref::CollapseShapeOp>(op)) {
+    Polynomial product = Polynomial::constant(1);
+    for (int64_t source : collapse.getReassociationIndices()[index]) {
+      std::optional<Polynomial> bound =
+          getExtentBound(collapse.getSrc(), source);
+      if (!bound)
+        return std::nullopt;
+      product = product * *bound;
+    }
+    return product;
+  }
   auto subview = dyn_cast_or_null<memref::SubViewOp>(op);
   if (subview && subview.getSourceType().getRank() == type.getRank())
     return getBound(subview.getDynamicSize(index));
