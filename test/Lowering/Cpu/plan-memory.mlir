@@ -8,8 +8,6 @@
 // CHECK: gate.arena %arg0 + %[[PLACE]][%{{.*}}] : !llvm.ptr -> memref<?x32xf32>
 // CHECK: %[[LIVE:.*]] = gate.bound
 // CHECK: gate.arena %arg0 + %{{.*}}[%[[LIVE]]] : !llvm.ptr -> memref<?x8xf32>
-// Without a bound, memory comes from the context as the run goes.
-// CHECK: memref.alloc(%{{.*}}) : memref<?xf32>
 // CHECK-NOT: memref.alloc
 // The arena's size: 256 * B, rounded up to 64.
 // CHECK-LABEL: func.func @gatecc_arena_bytes(
@@ -43,10 +41,5 @@ func.func @gatecc_run(%frame: !llvm.ptr) -> i32 {
   linalg.fill ins(%v : f32) outs(%m2 : memref<?x8xf32>)
   %u = memref.load %m2[%c0, %c0] : memref<?x8xf32>
   memref.store %u, %out[%c0] : memref<?xf32>
-  // And without one.
-  %m3 = memref.alloc(%kx) : memref<?xf32>
-  linalg.fill ins(%v : f32) outs(%m3 : memref<?xf32>)
-  %t = memref.load %m3[%c0] : memref<?xf32>
-  memref.store %t, %out[%c0] : memref<?xf32>
   return %zero : i32
 }
