@@ -13,11 +13,11 @@ if [[ ${1-} == --tidy ]]; then
   shift
   files=("$@")
   if ((${#files[@]} == 0)); then
-    mapfile -t files < <(git ls-files -- 'dialects/*.cpp' 'lib/*.cpp' 'runtime/*.cpp')
+    mapfile -t files < <(git ls-files -- 'dialects/*.cpp' 'lib/*.cpp')
   fi
   # Of the build without the precompiled header, which clang-tidy cannot read.
-  cmake --preset nopch >/dev/null && ninja -C build-nopch -t inputs all |
-    grep '\.h\.inc$' | sort -u | xargs ninja -C build-nopch >/dev/null &&
+  cmake --preset nopch >/dev/null && ninja -C build-nopch -t targets all |
+    sed -n 's/^\(.*\.h\.inc\): .*/\1/p' | sort -u | xargs ninja -C build-nopch >/dev/null &&
     printf '%s\0' "${files[@]}" | xargs -0 -P "$(nproc)" -n 1 \
       clang-tidy-22 -p build-nopch --quiet --warnings-as-errors='*' || status=1
 fi
