@@ -37,6 +37,8 @@ namespace {
 /// Rows of a block: enough tiles to reuse a panel, few enough for the rows to
 /// stay in the second-level cache.
 constexpr int64_t kTilesPerBlock = 8;
+/// About how many tasks a site is shared out in when it has few row blocks.
+constexpr int64_t kTasksPerSite = 64;
 
 /// What a kernel depends on; sites with the same kind share one function.
 class KernelEmitter {
@@ -354,11 +356,13 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
     Value count = memref::DimOp::create(b, site.getInit(), 0);
     blocks = arith::CeilDivSIOp::create(b, count, block);
   }
-  // With few blocks of rows, panels are what is shared out.
-  Value few =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::slt, blocks, index(8));
-  Value perTask = arith::SelectOp::create(
-      b, few, index(std::max<int64_t>(1, (panels + 7) / 8)), index(panels));
+  // With few blocks of rows, panels are shared out too: enough tasks for
+  // threads to end together.
+  Value wanted = arith::DivSIOp::create(
+      b, index(kTasksPerSite), arith::MaxSIOp::create(b, blocks, index(1)));
+  Value parts = arith::MinSIOp::create(
+      b, arith::MaxSIOp::create(b, wanted, index(1)), index(panels));
+  Value perTask = arith::CeilDivSIOp::create(b, index(panels), parts);
   Value ranges = arith::CeilDivSIOp::create(b, index(panels), perTask);
   Value count = arith::MulIOp::create(b, blocks, ranges);
   auto tasks = gate::TasksOp::create(b, count);
