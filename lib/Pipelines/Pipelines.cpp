@@ -41,9 +41,6 @@ std::optional<Level> gatecc::parseLevel(StringRef name) {
 
 ArrayRef<StringRef> gatecc::disablablePasses() { return kDisablable; }
 
-/// On a module whose import has made the gate level already.
-static const char *const kSpeaksGate = "gatecc.speaks_gate";
-
 static void addCleanup(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -51,10 +48,8 @@ static void addCleanup(OpPassManager &pm) {
 
 LogicalResult gatecc::importModel(MLIRContext &context, StringRef path,
                                   OwningOpRef<ModuleOp> &module) {
-  bool isJson = path.ends_with(".json");
-  module = isJson ? importJson(context, path) : importOnnx(context, path);
-  if (module && isJson)
-    (*module)->setAttr(kSpeaksGate, UnitAttr::get(&context));
+  module = path.ends_with(".json") ? importJson(context, path)
+                                   : importOnnx(context, path);
   return success(bool(module));
 }
 
@@ -81,7 +76,6 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
     stage.isa = cpu->vectorBits() >= 512   ? "avx512"
                 : cpu->vectorBits() >= 256 ? "avx2"
                                            : "sse";
-  stage.convertOnnx = !module->removeAttr(kSpeaksGate);
   if (options.tiesOrtCpu)
     module->setAttr("gatecc.ties",
                     StringAttr::get(module.getContext(), "ort-cpu"));
@@ -99,8 +93,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
 }
 
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
-  if (options.convertOnnx)
-    pm.addPass(createConvertOnnxToGate());
+  pm.addPass(createConvertOnnxToGate());
   addCleanup(pm);
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());

@@ -17,9 +17,6 @@ namespace gatecc {
 struct StageOptions {
   /// The instruction set of the tile table: sse, avx2 or avx512.
   std::string isa = "avx2";
-  /// The module holds ONNX nodes; a JSON file is at the gate level from the
-  /// start.
-  bool convertOnnx = true;
   /// Optimisations that must not run.
   std::vector<std::string> disabled;
 

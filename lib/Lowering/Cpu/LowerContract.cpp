@@ -60,8 +60,6 @@ public:
     os << element << '/' << numWeights << '/' << bool(site.getSource())
        << grouped << site.getExtents()
        << cast<MemRefType>(site.getInit().getType()).getElementType();
-    OpPrintingFlags flags;
-    flags.printGenericOpForm().useLocalScope();
     // Names of values are numbered within the op: equal bodies print equally.
     for (Operation &op : site.getEpilogue().front()) {
       os << '\n'
