@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Emits the register tiles of packed contractions.
-//   site:    tasks over (row block of a group, range of panels) -> call
-//   @contract_N kernel:  for panel { for row tile { for k { broadcast * panel
-//   -> registers };
-//            epilogue; store } }, with a variant for each rest of rows
-// Every accumulator adds its products in the order of k, whatever the tile, so
-// a row has the same bits in any batch. A is read through row indices and never
-// packed; a panel is read once for a block of rows and stays in cache for it.
+// Lowers packed contractions to tasks and register tiles.
+//   site:        tasks over (row block of a group, range of panels) -> call
+//   @contract_N: for some panels { for a stretch of k { for panel { for tile of
+//                rows { add products to accumulators } } }; epilogue; store }
+// Rows are read through their numbers and never packed; a stretch of a panel is
+// read once for a block of rows and stays in cache for it.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
-#include "gatecc/Target/Tiles.h"
+#include "lib/Lowering/Cpu/RegisterTile.h"
 #include "lib/Lowering/Cpu/VectorizeBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -34,21 +32,25 @@ using gate::PackedContractOp;
 
 namespace {
 
-/// Rows of a block: enough tiles to reuse a panel, few enough for the rows to
-/// stay in the second-level cache.
-constexpr int64_t kTilesPerBlock = 8;
+/// Products after which the next panel's turn comes: a stretch of this length
+/// stays in the first-level cache for all tiles of a block.
+constexpr int64_t kDepthStep = 256;
 /// About how many tasks a site is shared out in when it has few row blocks.
-constexpr int64_t kTasksPerSite = 64;
+constexpr int64_t kTasksPerSite = 128;
+/// The fewest panels of a task: with many rows, reading the rows costs as much
+/// as several panels.
+constexpr int64_t kPanelsOfTile = 4, kPanelsOfBlock = 16;
 
 /// What a kernel depends on; sites with the same kind share one function.
 class KernelEmitter {
 public:
   KernelEmitter(PackedContractOp site, Isa isa, ModuleOp module)
-      : site(site), facts(getTileFacts(isa)), module(module),
-        b(site.getLoc(), site.getContext()) {
-    element = cast<MemRefType>(site.getPacked().getType()).getElementType();
-    numWeights = site.getNumWeights();
-    tile = getTileShape(isa, numWeights, element.getIntOrFloatBitWidth() / 8);
+      : site(site), module(module), b(site.getLoc(), site.getContext()),
+        element(cast<MemRefType>(site.getPacked().getType()).getElementType()),
+        numWeights(site.getNumWeights()),
+        tile(
+            getTileShape(isa, numWeights, element.getIntOrFloatBitWidth() / 8)),
+        tiles(module, isa, element, tile.lanes * numWeights) {
     width = tile.lanes / tile.vectors;
     grouped = bool(site.getOffsets());
   }
@@ -73,7 +75,6 @@ public:
 
   func::FuncOp emitKernel(StringRef name);
   void emitSite(func::FuncOp kernel);
-  int64_t blockRows() const { return tile.rows * kTilesPerBlock; }
 
 private:
   MemRefType dynamicType(Type type, int64_t keepLast = 0) {
@@ -102,22 +103,36 @@ private:
   }
   SmallVector<Type> argumentTypes();
   SmallVector<Value> arguments();
-  void emitTile(int64_t rows, Value firstRow, Value panel, Value column);
-  void emitEpilogue(int64_t row, int64_t vector, Value slot, Value column,
-                    ArrayRef<Value> accumulators, Value mask);
+  Value compare(arith::CmpIPredicate predicate, Value a, Value b_) {
+    return arith::CmpIOp::create(b, predicate, a, b_);
+  }
+  IntegerAttr alignment() { return b.getI64IntegerAttr(64); }
+  void forRange(Value begin, Value end, Value step,
+                llvm::function_ref<void(Value)> body);
+  void callTile(int64_t rows, int64_t panels, Value row, Value panel,
+                Value firstPanel, Value k, Value kEnd, ValueRange fetch);
+  void switchRows(Value number, llvm::function_ref<void(int64_t)> body);
+  void emitManyTiles(Value firstPanel, Value endPanel, Value k, Value kEnd);
+  void emitOneTile(Value firstPanel, Value endPanel, Value k, Value kEnd);
+  void emitEpilogues(Value firstPanel, Value endPanel);
+  void emitEpilogue(Value slot, Value column, ArrayRef<Value> accumulators,
+                    Value mask);
   Value loadColumns(Value buffer, ValueRange indices, Type element, Value mask);
 
   PackedContractOp site;
-  TileFacts facts;
-  TileShape tile;
   ModuleOp module;
   ImplicitLocOpBuilder b;
   Type element;
-  int64_t numWeights, width;
+  int64_t numWeights;
+  TileShape tile;
+  RegisterTiles tiles;
+  int64_t width;
   bool grouped;
 
-  // Arguments of the kernel under construction.
-  Value rows, packed, source, init, group;
+  // Of the kernel under construction: arguments, accumulators and row numbers
+  // of the block, and its number of rows and tiles.
+  Value rows, packed, init, group, firstRow;
+  Value accumulators, slots, count, numTiles, depth;
   SmallVector<Value> extras;
 };
 
@@ -142,147 +157,188 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
   SmallVector<Type> types = argumentTypes();
   auto kernel = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
   kernel.setPrivate();
+  keepOutOfLine(kernel);
   Block *entry = kernel.addEntryBlock();
   b.setInsertionPointToStart(entry);
   unsigned next = 0;
   rows = entry->getArgument(next++);
   packed = entry->getArgument(next++);
-  if (site.getSource())
-    source = entry->getArgument(next++);
+  Value source = site.getSource() ? entry->getArgument(next++) : Value();
   for (unsigned i = 0; i < site.getExtras().size(); ++i)
     extras.push_back(entry->getArgument(next++));
   init = entry->getArgument(next++);
   group = entry->getArgument(next++);
-  Value firstRow = entry->getArgument(next),
-        lastRow = entry->getArgument(next + 1);
+  firstRow = entry->getArgument(next);
+  Value lastRow = entry->getArgument(next + 1);
   Value firstPanel = entry->getArgument(next + 2),
         lastPanel = entry->getArgument(next + 3);
 
-  Value one = index(1), step = index(tile.rows);
-  Value count = arith::SubIOp::create(b, lastRow, firstRow);
-  Value rest = arith::RemSIOp::create(b, count, step);
-  Value lastFull = arith::SubIOp::create(b, lastRow, rest);
-  auto panels = scf::ForOp::create(b, firstPanel, lastPanel, one);
-  b.setInsertionPointToStart(panels.getBody());
-  Value panel = panels.getInductionVar();
-  Value column = arith::MulIOp::create(b, panel, index(tile.lanes));
-  if (tile.rows > 1) {
-    auto tiles = scf::ForOp::create(b, firstRow, lastFull, step);
-    b.setInsertionPointToStart(tiles.getBody());
-    emitTile(tile.rows, tiles.getInductionVar(), panel, column);
-    b.setInsertionPointAfter(tiles);
-    // The rest, in tiles of powers of two: fewer variants than one for each
-    // number of rows, and the same order over k in all of them.
-    Value next = lastFull;
-    for (int64_t size = llvm::bit_floor(uint64_t(tile.rows - 1)); size >= 1;
-         size /= 2) {
-      Value left = arith::SubIOp::create(b, lastRow, next);
-      Value fits = arith::CmpIOp::create(b, arith::CmpIPredicate::sge, left,
-                                         index(size));
-      auto branch =
-          scf::IfOp::create(b, TypeRange{b.getIndexType()}, fits, true, true);
-      {
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPointToStart(branch.thenBlock());
-        emitTile(size, next, panel, column);
-        scf::YieldOp::create(
-            b, ValueRange{arith::AddIOp::create(b, next, index(size))});
-        b.setInsertionPointToStart(branch.elseBlock());
-        scf::YieldOp::create(b, ValueRange{next});
-      }
-      next = branch.getResult(0);
-    }
-  } else {
-    auto tiles = scf::ForOp::create(b, firstRow, lastRow, one);
-    b.setInsertionPointToStart(tiles.getBody());
-    emitTile(1, tiles.getInductionVar(), panel, column);
-  }
-  b.setInsertionPointToEnd(entry);
+  Value zero = index(0), one = index(1);
+  accumulators =
+      memref::AllocaOp::create(b, tiles.getAccumulatorType(), alignment());
+  slots = memref::AllocaOp::create(b, tiles.getSlotsType(), alignment());
+  count = arith::SubIOp::create(b, lastRow, firstRow);
+  forRange(zero, count, one, [&](Value i) {
+    Value slot = arith::AddIOp::create(b, firstRow, i);
+    if (source)
+      slot = arith::IndexCastOp::create(
+          b, b.getIndexType(), memref::LoadOp::create(b, source, slot));
+    memref::StoreOp::create(b, slot, slots, i);
+  });
+  // The rows of the block are shared out evenly: 7 are 4 and 3, not 6 and 1.
+  numTiles = arith::CeilDivSIOp::create(b, count, index(tiles.getMaxRows()));
+  Value several = compare(arith::CmpIPredicate::sgt, numTiles, one);
+  depth = memref::DimOp::create(b, rows, 1);
+  // Without products the accumulators still have to become zero.
+  Value depthEnd = arith::MaxSIOp::create(b, depth, one);
+  Value depthStep =
+      arith::SelectOp::create(b, several, index(kDepthStep), depthEnd);
+  Value panelStep = index(tiles.getBlockPanels());
+  forRange(firstPanel, lastPanel, panelStep, [&](Value panel) {
+    Value panelEnd = arith::MinSIOp::create(
+        b, arith::AddIOp::create(b, panel, panelStep), lastPanel);
+    forRange(zero, depthEnd, depthStep, [&](Value k) {
+      Value kEnd = arith::MinSIOp::create(
+          b, arith::AddIOp::create(b, k, depthStep), depth);
+      auto branch = scf::IfOp::create(b, several, /*withElseRegion=*/true);
+      b.setInsertionPointToStart(branch.thenBlock());
+      emitManyTiles(panel, panelEnd, k, kEnd);
+      b.setInsertionPointToStart(branch.elseBlock());
+      emitOneTile(panel, panelEnd, k, kEnd);
+      b.setInsertionPointAfter(branch);
+    });
+    emitEpilogues(panel, panelEnd);
+  });
   func::ReturnOp::create(b);
   return kernel;
 }
 
-void KernelEmitter::emitTile(int64_t tileRows, Value firstRow, Value panel,
-                             Value column) {
-  Type i = b.getIndexType();
-  auto vectorType = VectorType::get({width}, element);
-  SmallVector<Value> slots, sources;
-  for (int64_t r = 0; r < tileRows; ++r) {
-    Value slot =
-        r ? arith::AddIOp::create(b, firstRow, index(r)).getResult() : firstRow;
-    slots.push_back(slot);
-    if (source) {
-      Value row = memref::LoadOp::create(b, source, slot);
-      slot = arith::IndexCastOp::create(b, i, row);
-    }
-    sources.push_back(slot);
-  }
-  int64_t vectors = tile.vectors * numWeights;
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
-  SmallVector<Value> initial(tileRows * vectors, zero);
-  Value depth = memref::DimOp::create(b, rows, 1);
-  auto loop = scf::ForOp::create(b, index(0), depth, index(1), initial);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    Value k = loop.getInductionVar();
-    SmallVector<Value> panelVectors, next;
-    for (int64_t v = 0; v < vectors; ++v)
-      panelVectors.push_back(vector::LoadOp::create(
-          b, vectorType, packed,
-          ValueRange{group, panel, k, index(v * width)}));
-    for (int64_t r = 0; r < tileRows; ++r) {
-      Value scalar = memref::LoadOp::create(b, rows, ValueRange{sources[r], k});
-      Value broadcast = broadcastTo(b, b.getLoc(), scalar, width);
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value accumulator = loop.getRegionIterArgs()[r * vectors + v];
-        if (facts.fma)
-          next.push_back(
-              math::FmaOp::create(b, broadcast, panelVectors[v], accumulator));
-        else
-          next.push_back(arith::AddFOp::create(
-              b, arith::MulFOp::create(b, broadcast, panelVectors[v]),
-              accumulator));
-      }
-    }
-    scf::YieldOp::create(b, next);
-  }
-
-  // A panel that reaches beyond the last column is stored through a mask.
-  Value columns = memref::DimOp::create(b, init, 1);
-  Value end = arith::AddIOp::create(b, column, index(tile.lanes));
-  Value whole =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::sle, end, columns);
-  // Tiles for the rest of the rows always use it: half the code.
-  auto emitStores = [&](bool masked) {
-    for (int64_t v = 0; v < tile.vectors; ++v) {
-      Value at = arith::AddIOp::create(b, column, index(v * width));
-      Value mask;
-      if (masked) {
-        Value left = arith::SubIOp::create(b, columns, at);
-        mask = vector::CreateMaskOp::create(
-            b, VectorType::get({width}, b.getI1Type()), left);
-      }
-      for (int64_t r = 0; r < tileRows; ++r) {
-        SmallVector<Value> accumulators;
-        for (int64_t w = 0; w < numWeights; ++w)
-          accumulators.push_back(
-              loop.getResult(r * vectors + w * tile.vectors + v));
-        emitEpilogue(r, v, slots[r], at, accumulators, mask);
-      }
-    }
-  };
-  if (tileRows < tile.rows)
-    return emitStores(true);
-  auto branch = scf::IfOp::create(b, TypeRange{}, whole, /*addThenBlock=*/true,
-                                  /*addElseBlock=*/true);
+void KernelEmitter::forRange(Value begin, Value end, Value step,
+                             llvm::function_ref<void(Value)> body) {
+  auto loop = scf::ForOp::create(b, begin, end, step);
   OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(branch.thenBlock());
-  emitStores(false);
+  b.setInsertionPointToStart(loop.getBody());
+  body(loop.getInductionVar());
+}
+
+void KernelEmitter::callTile(int64_t tileRows, int64_t panels, Value row,
+                             Value panel, Value firstPanel, Value k, Value kEnd,
+                             ValueRange fetch) {
+  Value local = arith::SubIOp::create(b, panel, firstPanel);
+  Value fromZero = compare(arith::CmpIPredicate::eq, k, index(0));
+  SmallVector<Value> operands{rows, slots, row,          packed, group,   panel,
+                              k,    kEnd,  accumulators, local,  fromZero};
+  llvm::append_range(operands, fetch);
+  func::CallOp::create(b, tiles.get(tileRows, panels), operands);
+}
+
+void KernelEmitter::switchRows(Value number,
+                               llvm::function_ref<void(int64_t)> body) {
+  SmallVector<int64_t> cases;
+  for (int64_t n = 1; n <= tiles.getMaxRows(); ++n)
+    cases.push_back(n);
+  auto choice =
+      scf::IndexSwitchOp::create(b, TypeRange{}, number, cases, cases.size());
+  OpBuilder::InsertionGuard guard(b);
+  for (auto [n, region] : llvm::zip(cases, choice.getCaseRegions())) {
+    b.createBlock(&region);
+    body(n);
+    scf::YieldOp::create(b);
+  }
+  b.createBlock(&choice.getDefaultRegion());
   scf::YieldOp::create(b);
-  b.setInsertionPointToStart(branch.elseBlock());
-  emitStores(true);
-  scf::YieldOp::create(b);
+}
+
+void KernelEmitter::emitManyTiles(Value firstPanel, Value endPanel, Value k,
+                                  Value kEnd) {
+  // All tiles use a stretch of a panel while it is in the first-level cache;
+  // meanwhile each fetches a part of the stretch that comes next.
+  Value zero = index(0), one = index(1);
+  Value low = arith::DivSIOp::create(b, count, numTiles);
+  Value more = arith::RemSIOp::create(b, count, numTiles);
+  Value length = arith::SubIOp::create(b, kEnd, k);
+  Value fetchStep =
+      arith::CeilDivSIOp::create(b, index(tile.lanes * numWeights), numTiles);
+  forRange(firstPanel, endPanel, one, [&](Value panel) {
+    Value next = arith::AddIOp::create(b, panel, one);
+    Value inside = compare(arith::CmpIPredicate::slt, next, endPanel);
+    Value nextPanel = arith::SelectOp::create(b, inside, next, firstPanel);
+    Value after = arith::MinSIOp::create(
+        b, kEnd, arith::SubIOp::create(b, depth, length));
+    Value nextK = arith::SelectOp::create(b, inside, k, after);
+    forRange(zero, numTiles, one, [&](Value t) {
+      Value element = arith::MulIOp::create(
+          b, t, arith::MulIOp::create(b, length, fetchStep));
+      Value row = arith::AddIOp::create(b, arith::MulIOp::create(b, t, low),
+                                        arith::MinSIOp::create(b, t, more));
+      Value longer = compare(arith::CmpIPredicate::slt, t, more);
+      Value size = arith::SelectOp::create(
+          b, longer, arith::AddIOp::create(b, low, one), low);
+      switchRows(size, [&](int64_t n) {
+        callTile(n, 1, row, panel, firstPanel, k, kEnd,
+                 {nextPanel, nextK, element, fetchStep});
+      });
+    });
+  });
+}
+
+void KernelEmitter::emitOneTile(Value firstPanel, Value endPanel, Value k,
+                                Value kEnd) {
+  switchRows(count, [&](int64_t n) {
+    Value zero = index(0), one = index(1);
+    int64_t panels = tiles.getNumPanels(n);
+    Value rest = firstPanel;
+    if (panels > 1) {
+      Value step = index(panels);
+      Value number = arith::SubIOp::create(b, endPanel, firstPanel);
+      rest = arith::SubIOp::create(b, endPanel,
+                                   arith::RemSIOp::create(b, number, step));
+      forRange(firstPanel, rest, step, [&](Value panel) {
+        callTile(n, panels, zero, panel, firstPanel, k, kEnd,
+                 {panel, k, zero, zero});
+      });
+    }
+    forRange(rest, endPanel, one, [&](Value panel) {
+      callTile(n, 1, zero, panel, firstPanel, k, kEnd, {panel, k, zero, zero});
+    });
+  });
+}
+
+void KernelEmitter::emitEpilogues(Value firstPanel, Value endPanel) {
+  Value zero = index(0), one = index(1);
+  Value columns = memref::DimOp::create(b, init, 1);
+  forRange(firstPanel, endPanel, one, [&](Value panel) {
+    Value local = arith::SubIOp::create(b, panel, firstPanel);
+    Value column = arith::MulIOp::create(b, panel, index(tile.lanes));
+    // A panel that reaches beyond the last column is stored through a mask.
+    Value end = arith::AddIOp::create(b, column, index(tile.lanes));
+    Value whole = compare(arith::CmpIPredicate::sle, end, columns);
+    auto emitRows = [&](bool masked) {
+      forRange(zero, count, one, [&](Value row) {
+        Value slot = arith::AddIOp::create(b, firstRow, row);
+        for (int64_t v = 0; v < tile.vectors; ++v) {
+          Value at = arith::AddIOp::create(b, column, index(v * width));
+          Value mask;
+          if (masked)
+            mask = vector::CreateMaskOp::create(
+                b, VectorType::get({width}, b.getI1Type()),
+                ValueRange{arith::SubIOp::create(b, columns, at)});
+          SmallVector<Value> sums;
+          for (int64_t w = 0; w < numWeights; ++w)
+            sums.push_back(vector::LoadOp::create(
+                b, VectorType::get({width}, element), accumulators,
+                ValueRange{local, row, index((w * tile.vectors + v) * width)}));
+          emitEpilogue(slot, at, sums, mask);
+        }
+      });
+    };
+    auto branch = scf::IfOp::create(b, whole, /*withElseRegion=*/true);
+    b.setInsertionPointToStart(branch.thenBlock());
+    emitRows(false);
+    b.setInsertionPointToStart(branch.elseBlock());
+    emitRows(true);
+    b.setInsertionPointAfter(branch);
+  });
 }
 
 Value KernelEmitter::loadColumns(Value buffer, ValueRange indices, Type type,
@@ -295,9 +351,8 @@ Value KernelEmitter::loadColumns(Value buffer, ValueRange indices, Type type,
                                       zero);
 }
 
-void KernelEmitter::emitEpilogue(int64_t row, int64_t vector, Value slot,
-                                 Value column, ArrayRef<Value> accumulators,
-                                 Value mask) {
+void KernelEmitter::emitEpilogue(Value slot, Value column,
+                                 ArrayRef<Value> accumulators, Value mask) {
   Block &body = site.getEpilogue().front();
   IRMapping mapping;
   for (auto [argument, accumulator] :
@@ -339,7 +394,7 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   auto packedType = cast<MemRefType>(site.getPacked().getType());
   Type indexType = b.getIndexType();
   int64_t panels = packedType.getDimSize(1), groups = packedType.getDimSize(0);
-  Value block = index(blockRows());
+  Value block = index(RegisterTiles::kBlockRows);
 
   Value blocks, firstBlock;
   if (grouped) {
@@ -356,11 +411,30 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   }
   // With few blocks of rows, panels are shared out too: enough tasks for
   // threads to end together.
-  Value wanted = arith::DivSIOp::create(
-      b, index(kTasksPerSite), arith::MaxSIOp::create(b, blocks, index(1)));
-  Value parts = arith::MinSIOp::create(
-      b, arith::MaxSIOp::create(b, wanted, index(1)), index(panels));
-  Value perTask = arith::CeilDivSIOp::create(b, index(panels), parts);
+  Value one = index(1);
+  Value parts = arith::MaxSIOp::create(
+      b,
+      arith::DivSIOp::create(b, index(kTasksPerSite),
+                             arith::MaxSIOp::create(b, blocks, one)),
+      one);
+  Value fewest;
+  if (grouped) {
+    // Slots are more than tiles of all groups: some group has several.
+    Value slots = arith::IndexCastOp::create(
+        b, indexType,
+        memref::LoadOp::create(b, site.getOffsets(), index(groups)));
+    Value tiled = arith::MulIOp::create(b, blocks, index(tiles.getMaxRows()));
+    fewest = arith::SelectOp::create(
+        b, compare(arith::CmpIPredicate::sgt, slots, tiled),
+        index(kPanelsOfBlock), index(kPanelsOfTile));
+  } else {
+    Value count = memref::DimOp::create(b, site.getInit(), 0);
+    fewest = arith::SelectOp::create(
+        b, compare(arith::CmpIPredicate::sgt, count, index(tiles.getMaxRows())),
+        index(kPanelsOfBlock), index(kPanelsOfTile));
+  }
+  Value perTask = arith::MaxSIOp::create(
+      b, arith::CeilDivSIOp::create(b, index(panels), parts), fewest);
   Value ranges = arith::CeilDivSIOp::create(b, index(panels), perTask);
   Value count = arith::MulIOp::create(b, blocks, ranges);
   auto tasks = gate::TasksOp::create(b, count);
@@ -368,7 +442,9 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   Value task = body->getArgument(0);
   Value rowBlock = arith::DivSIOp::create(b, task, ranges);
   Value range = arith::RemSIOp::create(b, task, ranges);
-  Value groupIndex, first, limit;
+  Value groupIndex = index(0), begin = index(0), local = rowBlock;
+  Value groupBlocks = blocks;
+  Value limit = memref::DimOp::create(b, site.getInit(), 0);
   if (grouped) {
     Value task64 = arith::IndexCastOp::create(b, b.getI64Type(), rowBlock);
     auto find = gate::RuntimeCallOp::create(
@@ -376,24 +452,28 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
         ValueRange{firstBlock, index(groups), task64}, ValueRange{},
         ArrayRef<int64_t>{}, false, false);
     groupIndex = arith::IndexCastOp::create(b, indexType, find.getScalar());
+    Value next = arith::AddIOp::create(b, groupIndex, one);
     auto load = [&](Value buffer, Value at) -> Value {
       return arith::IndexCastOp::create(b, indexType,
                                         memref::LoadOp::create(b, buffer, at));
     };
-    Value begin = load(site.getOffsets(), groupIndex);
-    limit =
-        load(site.getOffsets(), arith::AddIOp::create(b, groupIndex, index(1)));
-    Value local =
-        arith::SubIOp::create(b, rowBlock, load(firstBlock, groupIndex));
-    first =
-        arith::AddIOp::create(b, begin, arith::MulIOp::create(b, local, block));
-  } else {
-    groupIndex = index(0);
-    first = arith::MulIOp::create(b, rowBlock, block);
-    limit = memref::DimOp::create(b, site.getInit(), 0);
+    begin = load(site.getOffsets(), groupIndex);
+    limit = load(site.getOffsets(), next);
+    Value first = load(firstBlock, groupIndex);
+    local = arith::SubIOp::create(b, rowBlock, first);
+    groupBlocks = arith::SubIOp::create(b, load(firstBlock, next), first);
   }
+  // Blocks of one group have about as many rows, in whole tiles.
+  Value step = index(tiles.getMaxRows());
+  Value share = arith::CeilDivSIOp::create(
+      b, arith::SubIOp::create(b, limit, begin), groupBlocks);
+  Value size = arith::MulIOp::create(
+      b, arith::CeilDivSIOp::create(b, share, step), step);
+  Value first = arith::MinSIOp::create(
+      b, arith::AddIOp::create(b, begin, arith::MulIOp::create(b, local, size)),
+      limit);
   Value last =
-      arith::MinSIOp::create(b, arith::AddIOp::create(b, first, block), limit);
+      arith::MinSIOp::create(b, arith::AddIOp::create(b, first, size), limit);
   Value firstPanel = arith::MulIOp::create(b, range, perTask);
   Value lastPanel = arith::MinSIOp::create(
       b, arith::AddIOp::create(b, firstPanel, perTask), index(panels));

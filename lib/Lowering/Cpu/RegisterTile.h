@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The innermost loops of contractions: functions that add products of some rows
+// and some panels to accumulators. They know no epilogue, so all contractions
+// of a library share them, and there may be one for each number of rows.
+#ifndef GATECC_LIB_LOWERING_CPU_REGISTERTILE_H
+#define GATECC_LIB_LOWERING_CPU_REGISTERTILE_H
+
+#include "gatecc/Target/Tiles.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace gatecc {
+
+/// The tiles for panels of `lanes` elements.
+class RegisterTiles {
+public:
+  /// Rows of a block, and panels whose accumulators are kept at a time: at most
+  /// 48 KB of accumulators on the stack.
+  static constexpr int64_t kBlockRows = 96;
+  static constexpr int64_t kAccumulatorBytes = 48 * 1024;
+
+  RegisterTiles(mlir::ModuleOp module, Isa isa, mlir::Type element,
+                int64_t lanes);
+
+  /// Rows of a full tile.
+  int64_t getMaxRows() const { return maxRows; }
+  /// Panels that a tile of `rows` rows takes at a time: with few rows, one
+  /// panel has too few accumulators to hide the latency of an addition.
+  int64_t getNumPanels(int64_t rows) const;
+  /// Panels whose accumulators a block keeps.
+  int64_t getBlockPanels() const;
+
+  /// [panel][row][lane]
+  mlir::MemRefType getAccumulatorType() const;
+  /// The row of the source that each row of a block reads.
+  mlir::MemRefType getSlotsType() const;
+  mlir::MemRefType getRowsType() const;
+  mlir::MemRefType getPackedType() const;
+
+  /// The function that adds, for `rows` rows of a block from the given one and
+  /// `panels` panels, the products of depth k0..k1-1 in this order:
+  ///   (rows, slots, first row, packed, group, panel, k0, k1, accumulators,
+  ///    first panel of the accumulators, whether to start from zero,
+  ///    panel, depth, element and step of what to fetch into the second-level
+  ///    cache meanwhile: element + (k - k0) * step of the panel at that depth)
+  /// A tile of several panels fetches nothing.
+  mlir::func::FuncOp get(int64_t rows, int64_t panels);
+
+private:
+  void emit(mlir::func::FuncOp tile, int64_t rows, int64_t panels);
+
+  mlir::ModuleOp module;
+  mlir::Type element;
+  int64_t lanes, width, vectors, maxRows;
+  bool fma;
+};
+
+/// Keeps LLVM from copying a function into its callers, which are many.
+void keepOutOfLine(mlir::func::FuncOp function);
+
+} // namespace gatecc
+
+#endif // GATECC_LIB_LOWERING_CPU_REGISTERTILE_H
