@@ -695,3 +695,21 @@ func.func @dequantize_c5(%q: tensor<3x5xui8>, %s: tensor<3x3xf32>, %z: tensor<3x
   %w = gate.dequantize %q, %s zeros(%z) {bits = 4 : i64, block = 4 : i64} : tensor<3x5xui8>, tensor<3x3xf32>, tensor<3x3xui8> -> tensor<9x3xf32>
   return
 }
+
+// -----
+
+// @route_c4
+func.func @route_c4(%x: tensor<?x2xf32>, %m: tensor<?x3xf32>) {
+  // expected-error @+1 {{expects mixing of type 'tensor<?x2xf32>' with the score identity, got 'tensor<?x3xf32>' and identity}}
+  %p = gate.route %x mixing(%m : tensor<?x3xf32>) {score = #gate.score<identity>} : tensor<?x2xf32> -> !gate.plan<groups = 2, choices = 1>
+  return
+}
+
+// -----
+
+// @route_c4_score
+func.func @route_c4_score(%x: tensor<?x2xf32>) {
+  // expected-error @+1 {{expects mixing of type 'tensor<?x2xf32>' with the score identity, got 'tensor<?x2xf32>' and softmax}}
+  %p = gate.route %x mixing(%x : tensor<?x2xf32>) {score = #gate.score<softmax>} : tensor<?x2xf32> -> !gate.plan<groups = 2, choices = 1>
+  return
+}
