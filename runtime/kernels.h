@@ -68,6 +68,13 @@ void gatecc_route_f32(const float *logits, int64_t rows, int64_t experts,
                       int64_t k, int32_t score, int32_t normalize, float scale,
                       int32_t drop_nonpositive, int32_t ties_high, int32_t *ids,
                       float *weights);
+// The same with w = mixing[row, id] in place of a score: the logits only
+// choose.
+void gatecc_route_mixed_f32(const float *logits, const float *mixing,
+                            int64_t rows, int64_t experts, int64_t k,
+                            int32_t normalize, float scale,
+                            int32_t drop_nonpositive, int32_t ties_high,
+                            int32_t *ids, float *weights);
 
 // --- Plans (plan.cpp) -------------------------------------------------------
 

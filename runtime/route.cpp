@@ -71,6 +71,41 @@ static GATECC_INLINE void sigmoidOf(float *weights, int64_t k) {
   }
 }
 
+// The best `chosen` experts of each of the k places, the other places empty.
+static GATECC_INLINE void choose(const float *logits, int64_t experts,
+                                 int64_t chosen, int64_t k, int32_t ties_high,
+                                 int32_t *ids, float *weights) {
+  // Not reached from compiled code, where k <= experts has been checked.
+  for (int64_t j = chosen; j < k; ++j) {
+    ids[j] = -1;
+    weights[j] = 0.0f;
+  }
+  if (ties_high)
+    selectBest<true, true>(logits, experts, chosen, weights, ids);
+  else
+    selectBest<true, false>(logits, experts, chosen, weights, ids);
+}
+
+// From scores to weights: by their sum, by the scale, without what is <= 0.
+static GATECC_INLINE void finishWeights(int64_t chosen, bool normalize,
+                                        float scale, int32_t drop_nonpositive,
+                                        int32_t *ids, float *weights) {
+  if (normalize) {
+    float sum = 0.0f;
+    for (int64_t j = 0; j < chosen; ++j)
+      sum += weights[j];
+    for (int64_t j = 0; j < chosen; ++j)
+      weights[j] = sum == 0.0f ? 0.0f : weights[j] / sum;
+  }
+  for (int64_t j = 0; j < chosen; ++j) {
+    weights[j] *= scale;
+    if (drop_nonpositive && weights[j] <= 0.0f) {
+      weights[j] = 0.0f;
+      ids[j] = -1;
+    }
+  }
+}
+
 extern "C" void gatecc_route_f32(const float *logits, int64_t rows,
                                  int64_t experts, int64_t k, int32_t score,
                                  int32_t normalize, float scale,
@@ -79,16 +114,7 @@ extern "C" void gatecc_route_f32(const float *logits, int64_t rows,
   int64_t chosen = k < experts ? k : experts;
   for (int64_t r = 0; r < rows;
        ++r, logits += experts, ids += k, weights += k) {
-    // Not reached from compiled code, where k <= experts has been checked.
-    for (int64_t j = chosen; j < k; ++j) {
-      ids[j] = -1;
-      weights[j] = 0.0f;
-    }
-    if (ties_high)
-      selectBest<true, true>(logits, experts, chosen, weights, ids);
-    else
-      selectBest<true, false>(logits, experts, chosen, weights, ids);
-
+    choose(logits, experts, chosen, k, ties_high, ids, weights);
     switch (score) {
     case GATECC_SCORE_SOFTMAX: {
       float m = maximum(logits, experts);
@@ -106,20 +132,23 @@ extern "C" void gatecc_route_f32(const float *logits, int64_t rows,
     default:
       break;
     }
+    finishWeights(chosen, normalize && score != GATECC_SCORE_SOFTMAX_SELECTED,
+                  scale, drop_nonpositive, ids, weights);
+  }
+}
 
-    if (normalize && score != GATECC_SCORE_SOFTMAX_SELECTED) {
-      float sum = 0.0f;
-      for (int64_t j = 0; j < chosen; ++j)
-        sum += weights[j];
-      for (int64_t j = 0; j < chosen; ++j)
-        weights[j] = sum == 0.0f ? 0.0f : weights[j] / sum;
-    }
-    for (int64_t j = 0; j < chosen; ++j) {
-      weights[j] *= scale;
-      if (drop_nonpositive && weights[j] <= 0.0f) {
-        weights[j] = 0.0f;
-        ids[j] = -1;
-      }
-    }
+extern "C" void gatecc_route_mixed_f32(const float *logits, const float *mixing,
+                                       int64_t rows, int64_t experts, int64_t k,
+                                       int32_t normalize, float scale,
+                                       int32_t drop_nonpositive,
+                                       int32_t ties_high, int32_t *ids,
+                                       float *weights) {
+  int64_t chosen = k < experts ? k : experts;
+  for (int64_t r = 0; r < rows;
+       ++r, logits += experts, mixing += experts, ids += k, weights += k) {
+    choose(logits, experts, chosen, k, ties_high, ids, weights);
+    for (int64_t j = 0; j < chosen; ++j)
+      weights[j] = mixing[ids[j]];
+    finishWeights(chosen, normalize, scale, drop_nonpositive, ids, weights);
   }
 }

@@ -27,6 +27,9 @@ Compile:  gatecc MODEL.onnx|MODEL.json -o OUT.so [options]
                        FILE ends in .json, standard error without FILE
   --weights=embed|file inside the library (default below 2 GiB), or in a file
                        beside it
+  --experts=FORMAT     the weights of routed experts: f32 (default), bf16, or int8
+                       or int4 with one scale for each block; the router stays
+  --block=32|64|128    the size of these blocks (default 32)
   --disable=PASS[,...] leave optimisations out
   --ties=onnx|ort-cpu  equal router scores: the lower expert (default), or as
                        ONNX Runtime's CPU kernels choose
@@ -226,6 +229,25 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
     command.options.tiesOrtCpu = text == "ort-cpu";
     return true;
   }
+  if (name == "--experts") {
+    if (!arguments.value(text))
+      return false;
+    if (!is_contained({"f32", "bf16", "int8", "int4"}, text))
+      return arguments.fail("--experts expects f32, bf16, int8 or int4, got '" +
+                            text + "'");
+    command.options.experts = text;
+    return true;
+  }
+  if (name == "--block") {
+    if (!arguments.value(text))
+      return false;
+    if (!is_contained({"32", "64", "128"}, text))
+      return arguments.fail("--block expects 32, 64 or 128, got '" + text +
+                            "'");
+    StringRef(text).getAsInteger(10, command.options.block);
+    command.hasBlock = true;
+    return true;
+  }
   if (name == "--assume-finite")
     return command.options.assumeFinite = true;
   if (name == "-v" || name == "--verbose")
@@ -236,6 +258,9 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
 static bool checkCompile(Arguments &arguments, CompileCommand &command) {
   if (command.model.empty())
     return arguments.fail("no model is given");
+  if (command.hasBlock && command.options.experts != "int8" &&
+      command.options.experts != "int4")
+    return arguments.fail("--block needs --experts=int8 or --experts=int4");
   if (command.upTo >= Level::Object && command.output.empty())
     return arguments.fail("-o is needed for a library or an object");
   if (command.upTo >= Level::Object && command.output == "-")

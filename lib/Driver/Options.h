@@ -22,6 +22,7 @@ struct CompileCommand {
   bool report = false;
   std::string reportFile; // "": standard error
   WeightsPlace weights = WeightsPlace::Automatic;
+  bool hasBlock = false; // --block is given
   CompileOptions options;
 };
 

@@ -76,6 +76,8 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
     stage.isa = cpu->vectorBits() >= 512   ? "avx512"
                 : cpu->vectorBits() >= 256 ? "avx2"
                                            : "sse";
+  stage.experts = options.experts;
+  stage.block = options.block;
   if (options.tiesOrtCpu)
     module->setAttr("gatecc.ties",
                     StringAttr::get(module.getContext(), "ort-cpu"));
@@ -111,7 +113,7 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createFuseEpilogue());
   pm.addNestedPass<func::FuncOp>(createInlineApply());
   addCleanup(pm);
-  pm.addPass(createPackWeights({options.isa}));
+  pm.addPass(createPackWeights({options.isa, options.experts, options.block}));
   pm.addNestedPass<func::FuncOp>(createLowerPlans());
   addCleanup(pm);
   pm.addPass(createVerifyLevel({"schedule"}));
@@ -148,6 +150,12 @@ namespace {
 struct StagePipelineOptions : PassPipelineOptions<StagePipelineOptions> {
   Option<std::string> isa{*this, "isa", llvm::cl::desc("sse, avx2 or avx512"),
                           llvm::cl::init("avx2")};
+  Option<std::string> experts{*this, "experts",
+                              llvm::cl::desc("f32, bf16, int8 or int4"),
+                              llvm::cl::init("f32")};
+  Option<int64_t> block{*this, "block",
+                        llvm::cl::desc("how many k share a scale"),
+                        llvm::cl::init(32)};
 };
 } // namespace
 
@@ -159,6 +167,8 @@ void gatecc::registerStagePipelines() {
         [build](OpPassManager &pm, const StagePipelineOptions &options) {
           StageOptions stage;
           stage.isa = options.isa;
+          stage.experts = options.experts;
+          stage.block = options.block;
           build(pm, stage);
         });
   };

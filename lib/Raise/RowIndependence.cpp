@@ -124,7 +124,8 @@ static std::optional<Uses> followPlanOps(Operation *op, int64_t dim) {
     return std::nullopt;
   Uses uses = wholeUses(op);
   if (isa<gate::RouteOp, gate::PartitionOp, gate::TopKOp>(op)) {
-    uses[0] = {RowUse::Follows, 0};
+    for (RowUse &use : uses)
+      use = {RowUse::Follows, 0};
     return uses;
   }
   if (auto apply = dyn_cast<gate::ApplyOp>(op)) {

@@ -140,13 +140,19 @@ LogicalResult PlanBuilder::lowerRoute(gate::RouteOp route) {
   Value ids = empty(shape, rewriter.getI32Type());
   Value weights = empty(shape, rewriter.getF32Type());
   Value scale = arith::ConstantOp::create(rewriter, loc, route.getScaleAttr());
-  auto call = createRuntimeCall(
-      rewriter, loc, "gatecc_route_f32",
-      {route.getLogits(), rows, index(plan.getGroups()),
-       index(plan.getChoices()), int32(int64_t(route.getScore())),
-       int32(route.getNormalize()), scale, int32(route.getDropNonpositive()),
-       int32(route.getTiesHigh())},
-      {ids, weights});
+  SmallVector<Value> operands{route.getLogits()};
+  if (route.getMixing())
+    operands.push_back(route.getMixing());
+  operands.append({rows, index(plan.getGroups()), index(plan.getChoices())});
+  if (!route.getMixing())
+    operands.push_back(int32(int64_t(route.getScore())));
+  operands.append({int32(route.getNormalize()), scale,
+                   int32(route.getDropNonpositive()),
+                   int32(route.getTiesHigh())});
+  auto call = createRuntimeCall(rewriter, loc,
+                                route.getMixing() ? "gatecc_route_mixed_f32"
+                                                  : "gatecc_route_f32",
+                                operands, {ids, weights});
   replacePlan(route.getPlan(), call.getTensors()[0], call.getTensors()[1],
               rows);
   rewriter.eraseOp(route);

@@ -49,7 +49,7 @@ bool isLegalGateOp(Operation *op, StringRef level) {
     return isa<WeightValueOp>(op);
   if (level == "gate")
     return isa<TopKOp, RouteOp, PartitionOp, ApplyOp, YieldOp, CombineOp,
-               MergeOp, ContractOp, WeightValueOp>(op);
+               MergeOp, ContractOp, WeightValueOp, DequantizeOp>(op);
   if (level == "schedule")
     return isa<PackedContractOp, YieldOp, RuntimeCallOp, BoundOp,
                WeightValueOp>(op);

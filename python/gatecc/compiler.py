@@ -40,6 +40,8 @@ def compile(
     disable=(),
     ties=None,
     assume_finite=False,
+    experts=None,
+    block=None,
 ):
     """Compile an ONNX or JSON model to a shared library; returns the library's path.
 
@@ -48,6 +50,8 @@ def compile(
     report: file for the report on what will be skipped (JSON if it ends with .json).
     weights: "embed" or "file". disable: names of optimisations to leave out.
     ties: "ort-cpu" to break ties as ONNX Runtime's CPU kernel of MoE does.
+    experts: the weights of routed experts as "f32", "bf16", "int8" or "int4";
+    block: how many elements of a column share a scale then, 32, 64 or 128.
     Raises CompileError with the compiler's text.
     """
     command = [find_compiler(), os.fspath(model)]
@@ -68,6 +72,10 @@ def compile(
         command.append(f"--ties={ties}")
     if assume_finite:
         command.append("--assume-finite")
+    if experts is not None:
+        command.append(f"--experts={experts}")
+    if block is not None:
+        command.append(f"--block={block}")
     try:
         done = subprocess.run(
             command,

@@ -51,6 +51,18 @@ func.func @ids(%c: tensor<?x1xi32>) -> tensor<4xi32> {
 
 // -----
 
+// The logits choose, the weights come from another tensor; there is no score.
+// CHECK-LABEL: func.func @mixing
+// CHECK-SAME: (%[[L:.*]]: tensor<?x4xf32>, %[[M:.*]]: tensor<?x4xf32>)
+// CHECK: gate.runtime_call "gatecc_route_mixed_f32"(%[[L]], %[[M]], %{{.*}} : tensor<?x4xf32>, tensor<?x4xf32>, index, index, index, i32, f32, i32, i32) outs(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>)
+func.func @mixing(%l: tensor<?x4xf32>, %m: tensor<?x4xf32>) -> tensor<?x2xf32> {
+  %p = gate.route %l mixing(%m : tensor<?x4xf32>) {score = #gate.score<identity>} : tensor<?x4xf32> -> !gate.plan<groups = 4, choices = 2>
+  %o, %s, %i, %w = gate.plan_tensors %p : !gate.plan<groups = 4, choices = 2> -> tensor<5xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x2xf32>
+  return %w : tensor<?x2xf32>
+}
+
+// -----
+
 // combine reads the inverse map and the weights that the route made.
 // CHECK-LABEL: func.func @combine
 // CHECK: %[[R:.*]]:2 = gate.runtime_call "gatecc_route_f32"

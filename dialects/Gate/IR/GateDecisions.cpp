@@ -40,6 +40,12 @@ LogicalResult RouteOp::verify() {
     return emitOpError(
                "expects as many logits per row as the plan has groups (")
            << plan.getGroups() << "), got " << logits.getDimSize(1);
+  if (getMixing() && (getMixing().getType() != logits ||
+                      getScore() != ScoreKind::Identity)) // C4
+    return emitOpError("expects mixing of type ")
+           << logits << " with the score identity, got "
+           << getMixing().getType() << " and "
+           << stringifyScoreKind(getScore());
   return success(); // C3 is the plan type's own.
 }
 

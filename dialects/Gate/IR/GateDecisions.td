@@ -45,7 +45,8 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
       identity:          s = l; choose the k best
       weight[t, j] = scale * s[t, j] / (normalize ? sum_i s[t, i] : 1)
 
-    A weight is 0 where it would be divided by a sum of 0. With
+    With `mixing` [T, G] the logits only choose, and s is the chosen elements of
+    `mixing` (a router whose bias is for the choice alone). A weight is 0 where it would be divided by a sum of 0. With
     `drop_nonpositive` a choice whose weight is <= 0 is absent from the plan
     (com.microsoft.MoE does so). *Ties* go to the lower group, or, with
     `ties_high`, to the higher one (ONNX Runtime's CPU kernel). *NaN*: ranks
@@ -55,6 +56,7 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
 
     Constraints: (C1) `logits` is a float tensor of rank 2. (C2) its second
     extent is the plan's `groups`. (C3) 1 <= choices <= groups.
+    (C4) `mixing` has the type of `logits`, and `score` is then identity.
 
     Example:
     ```mlir
@@ -63,14 +65,18 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
     Paper: Shazeer et al. 2017, "Outrageously Large Neural Networks",
     arXiv:1701.06538, section 2.1. Reference: `gatecc.reference.route`.
   }];
-  let arguments = (ins AnyRankedTensor:$logits, Gate_ScoreKindAttr:$score,
+  let arguments = (ins AnyRankedTensor:$logits, Optional<AnyRankedTensor>:$mixing,
+      Gate_ScoreKindAttr:$score,
       DefaultValuedAttr<BoolAttr, "false">:$normalize,
       DefaultValuedAttr<F32Attr, "1.0f">:$scale,
       DefaultValuedAttr<BoolAttr, "false">:$drop_nonpositive,
       DefaultValuedAttr<BoolAttr, "false">:$ties_high,
       OptionalAttr<FlatSymbolRefAttr>:$site);
   let results = (outs Gate_Plan:$plan);
-  let assemblyFormat = "$logits attr-dict `:` type($logits) `->` type($plan)";
+  let assemblyFormat = [{
+    $logits (`mixing` `(` $mixing^ `:` type($mixing) `)`)? attr-dict
+    `:` type($logits) `->` type($plan)
+  }];
   let hasVerifier = 1;
 }
 

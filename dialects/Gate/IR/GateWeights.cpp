@@ -4,6 +4,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace gatecc::gate;
@@ -117,6 +118,45 @@ LogicalResult WeightValueOp::verifySymbolUses(SymbolTableCollection &tables) {
   if (type != getResult().getType())
     return emitOpError("expects the weight's type ")
            << type << ", got " << getResult().getType();
+  return success();
+}
+
+LogicalResult DequantizeOp::verify() {
+  int64_t bits = getBits(), block = getBlock();
+  if (bits != 4 && bits != 8) // C1
+    return emitOpError("expects 4 or 8 bits, got ") << bits;
+  if (block < 1)
+    return emitOpError("expects blocks of at least 1, got ") << block;
+  auto result = cast<RankedTensorType>(getResult().getType());
+  int64_t rank = result.getRank();
+  if (rank < 2 || rank > 3 || !result.hasStaticShape() ||
+      !result.getElementType().isF32() || result.getDimSize(rank - 2) < 1) // C2
+    return emitOpError("expects a static result of f32 [G, K, N] or [K, N] "
+                       "with K >= 1, got ")
+           << result;
+  int64_t k = result.getDimSize(rank - 2), n = result.getShape().back();
+  int64_t blocks = llvm::divideCeil(k, block);
+  SmallVector<int64_t> want(result.getShape().drop_back(2));
+  want.append({n, 0});
+  auto check = [&](StringRef name, Value operand, int64_t last,
+                   Type element) -> LogicalResult {
+    want.back() = last;
+    auto type = RankedTensorType::get(want, element);
+    if (operand.getType() == type)
+      return success();
+    return emitOpError("expects ")
+           << name << " of type " << type << ", got " << operand.getType();
+  };
+  auto byte = IntegerType::get(getContext(), 8, IntegerType::Unsigned);
+  auto bytes = [&](int64_t count) { return llvm::divideCeil(count * bits, 8); };
+  if (failed(check("values", getValues(), bytes(k), byte))) // C3
+    return failure();
+  if (failed(check("scales", getScales(), blocks,
+                   Float32Type::get(getContext())))) // C4
+    return failure();
+  if (getZeros() &&
+      failed(check("zeros", getZeros(), bytes(blocks), byte))) // C5
+    return failure();
   return success();
 }
 

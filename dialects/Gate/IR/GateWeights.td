@@ -97,6 +97,55 @@ def Gate_WeightValueOp : Gate_Op<"weight_value", [Pure,
   let assemblyFormat = "$weight attr-dict `:` type($result)";
 }
 
+def Gate_DequantizeOp : Gate_Op<"dequantize", [Pure]> {
+  let summary = "Weights that are held as integers with a scale for each block";
+  let description = [{
+    The layout is that of ONNX Runtime's MatMulNBits and QMoE: row n of `values`
+    holds column n of the weight as unsigned integers q of `bits` bits along k,
+    and each `block` of successive k has a scale s and a zero point z:
+
+      w[g, k, n] = (q[g, n, k] - z[g, n, k / block]) * s[g, n, k / block]
+
+    With 8 bits q[g, n, k] is values[g, n, k]; with 4 bits it is the low half of
+    values[g, n, k / 2] where k is even and the high half where it is odd.
+    `zeros` holds z along blocks in the same way; without it z = 2^(bits - 1).
+    Rows hold ceil(K * bits / 8) bytes, those of `zeros` ceil(J * bits / 8), and
+    an unused half of the last byte means nothing. A file whose rows are longer
+    (MatMulNBits pads K to whole blocks) is viewed by a `weight` that leaves the
+    padding out. The last block is short where `block` does not divide K; a
+    scale for each whole column is `block` = K. All of it may come without G.
+
+    A `contract` on the result computes with the integers. Rows are quantised
+    block by block, in f32 arithmetic: s_x = max |x_k| / 127 and q_x[k] =
+    roundeven(x_k / s_x), or 0 where s_x = 0. Then, for j = 0..J-1 in order,
+
+      acc = fma(sum over k in block j of q_x[k] * (q[n, k] - z[n, j]), s_x[j] * s[n, j], acc)
+
+    with an exact sum of integers. *NaN*: a NaN or an infinity in a row makes all
+    results of this row NaN. Nothing else reads the result, but for tests.
+
+    Constraints: (C1) `bits` is 4 or 8 and `block` at least 1. (C2) the result is
+    a static tensor of f32 [G, K, N] or [K, N] with K at least 1. (C3) `values`
+    is ui8 [G, N, ceil(K * bits / 8)] or the same without G. (C4) `scales` is f32
+    [G, N, J], J = ceil(K / block), or without G. (C5) `zeros` is
+    ui8 [G, N, ceil(J * bits / 8)] or without G.
+
+    Example:
+    ```mlir
+    %w = gate.dequantize %q, %s zeros(%z) {bits = 4 : i64, block = 32 : i64} : tensor<8x32x32xui8>, tensor<8x32x2xf32>, tensor<8x32x1xui8> -> tensor<8x64x32xf32>
+    ```
+    Reference: `gatecc.reference.dequantize` and `contract_quantized`.
+  }];
+  let arguments = (ins AnyRankedTensor:$values, AnyRankedTensor:$scales,
+      Optional<AnyRankedTensor>:$zeros, I64Attr:$bits, I64Attr:$block);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $values `,` $scales (`zeros` `(` $zeros^ `)`)? attr-dict
+    `:` type($values) `,` type($scales) (`,` type($zeros)^)? `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
 def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
   let summary = "A place where rows or experts are dispatched";
   let description = [{

@@ -29,6 +29,10 @@ struct CompileOptions {
   bool tiesOrtCpu = false;
   /// Values are finite: work of weight zero may be skipped without proof.
   bool assumeFinite = false;
+  /// The format of the experts' weights: f32, bf16, int8 or int4.
+  std::string experts = "f32";
+  /// How many elements of a weight's column share a scale: 32, 64 or 128.
+  int64_t block = 32;
   /// Print the stages and their times to standard error.
   bool verbose = false;
 

@@ -5,6 +5,7 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringRef.h"
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ namespace gatecc {
 struct StageOptions {
   /// The instruction set of the tile table: sse, avx2 or avx512.
   std::string isa = "avx2";
+  /// The format of the experts' weights, and how many k share a scale.
+  std::string experts = "f32";
+  int64_t block = 32;
   /// Optimisations that must not run.
   std::vector<std::string> disabled;
 

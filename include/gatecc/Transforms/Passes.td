@@ -33,11 +33,14 @@ def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
     Every `contract` becomes a `packed_contract` on a `packed_weight` of the
     layout that the tile table has for the target. Plans become the tensors
     that they are made of.
+
+    A contraction on a plan of `route` has its weights in the format that
+    `experts` names: `int8` and `int4` with one scale for each `block` of
+    successive k.
   }];
   let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse, avx2 or avx512">,
-    Option<"experts", "experts", "std::string", "\"f32\"",
-           "how expert weights are stored: f32, bf16, int8 or int4">,
-    Option<"block", "block", "int64_t", "32", "rows of an integer weight that share a scale">];
+    Option<"experts", "experts", "std::string", "\"f32\"", "f32, bf16, int8 or int4">,
+    Option<"block", "block", "int64_t", "32", "how many k share a scale: 32, 64 or 128">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect"];
 }
 

@@ -205,7 +205,7 @@ LogicalResult JsonImporter::importRoute(const Node &node, Scope &scope) {
   }
   auto op = gate::RouteOp::create(
       builder, node.loc, gate::PlanType::get(context, groups, *topK), *logits,
-      gate::ScoreKindAttr::get(context, *score),
+      /*mixing=*/Value(), gate::ScoreKindAttr::get(context, *score),
       builder.getBoolAttr(*normalize), builder.getF32FloatAttr(scale),
       builder.getBoolAttr(*drop), builder.getBoolAttr(false),
       importSite(node, "experts", groups));

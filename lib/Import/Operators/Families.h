@@ -94,6 +94,9 @@ GATECC_OPERATOR(lowerArgExtremum);
 GATECC_OPERATOR(lowerTopK);
 // Routed.cpp
 GATECC_OPERATOR(lowerMoE);
+// Quantized.cpp
+GATECC_OPERATOR(lowerMatMulNBits);
+GATECC_OPERATOR(lowerQMoE);
 #undef GATECC_OPERATOR
 
 } // namespace gatecc

@@ -120,8 +120,14 @@ static constexpr Operator operators[] = {
     {"Xor", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"FastGelu", ms, 1, anyVersion, lowerActivation, 1, 2, ""},
     {"Gelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"MatMulNBits", ms, 1, anyVersion, lowerMatMulNBits, 3, 6,
+     "4 and 8 bits, constant weights, f32; no g_idx; rows are quantised to 8 "
+     "bits whatever accuracy_level says"},
     {"MoE", ms, 1, anyVersion, lowerMoE, 5, 8,
      "constant experts; no use_sparse_mixer"},
+    {"QMoE", ms, 1, anyVersion, lowerQMoE, 7, 21,
+     "4 and 8 bits, constant experts, scales of f32; rows are quantised to 8 "
+     "bits whatever accuracy_level says; no use_sparse_mixer"},
     {"QuickGelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
     {"SimplifiedLayerNormalization", ms, 1, anyVersion, lowerRMSNorm, 2, 2, ""},
 };
@@ -160,9 +166,11 @@ OperatorResults gatecc::lowerOperator(GraphBuilder &builder,
                              : " to " + Twine(row->maxOperands)) +
                         " inputs, got " + Twine(call.operands.size()));
   for (auto [index, operand] : llvm::enumerate(call.operands)) {
-    // MoE's bias between its weights is the one optional input in the middle.
+    // The bias between the experts' weights is the one optional input in the
+    // middle.
     bool optional = (index >= row->minOperands && row->maxOperands != ~0u) ||
                     (row->function == lowerMoE && index == 3) ||
+                    (row->function == lowerQMoE && index == 4) ||
                     (row->function == lowerClip && index > 0);
     if (!operand && !optional)
       return builder.fail("input " + Twine(index) + " is missing");

@@ -27,6 +27,13 @@ def parse(arguments):
     p.add_argument("--activation", choices=moe.ACTIVATIONS, default="silu")
     p.add_argument("--form", choices=tuple(moe.FORMS), default="contrib")
     p.add_argument("--layers", type=int, default=1)
+    p.add_argument("--bits", type=int, choices=(4, 8), default=4, help="of qmoe")
+    p.add_argument(
+        "--block",
+        type=int,
+        default=32,
+        help="how many elements of a column share a scale in qmoe; 0: all of them",
+    )
     _common(p)
 
     p = kinds.add_parser("exit", help="early exits")
@@ -75,6 +82,8 @@ def main(arguments=None):
                 a.form,
                 a.layers,
                 a.seed,
+                a.bits,
+                a.block,
             )
             graph.save(a.output)
         elif a.kind == "exit":

@@ -4,6 +4,8 @@
 # a layer norm, a mixture-of-experts block, a residual MLP stage, an exit.
 import numpy as np
 
+from ..reference import quantized
+
 EPSILON = 1e-5
 
 
@@ -38,16 +40,11 @@ def interleave(gate, up):
     return fused
 
 
-def contrib_experts(g, x, logits, name, weights, top_k, activation):
-    """A mixture of experts as com.microsoft.MoE."""
-    gated = activation == "silu"
-    fc1 = (
-        interleave(weights["gate"], weights["up"])
-        if gated
-        else weights["up"].transpose(0, 2, 1)
-    )
+def _fused(weights, top_k, activation):
+    """fc1 [E,N,D], fc2 [E,D,H] and the attributes of com.microsoft.MoE."""
     attributes = {"k": top_k, "normalize_routing_weights": 1}
-    if gated:
+    if activation == "silu":
+        fc1 = interleave(weights["gate"], weights["up"])
         attributes |= {
             "activation_type": "swiglu",
             "swiglu_fusion": 1,
@@ -55,20 +52,41 @@ def contrib_experts(g, x, logits, name, weights, top_k, activation):
             "activation_beta": 0.0,
         }
     else:
+        fc1 = weights["up"].transpose(0, 2, 1)
         attributes["activation_type"] = activation
+    return fc1, weights["down"].transpose(0, 2, 1), attributes
+
+
+def contrib_experts(g, x, logits, name, weights, top_k, activation):
+    """A mixture of experts as com.microsoft.MoE."""
+    fc1, fc2, attributes = _fused(weights, top_k, activation)
     return g.node(
         "MoE",
-        [
-            x,
-            logits,
-            g.weight(f"{name}.fc1", fc1),
-            "",
-            g.weight(f"{name}.fc2", weights["down"].transpose(0, 2, 1)),
-        ],
+        [x, logits, g.weight(f"{name}.fc1", fc1), "", g.weight(f"{name}.fc2", fc2)],
         name,
         domain="com.microsoft",
         **attributes,
     )
+
+
+def quantized_experts(g, x, logits, name, weights, top_k, activation, bits, block):
+    """The same as com.microsoft.QMoE, rounded symmetrically to `bits` bits.
+
+    A scale is for `block` elements of a column, or for the whole column if that is 0.
+    """
+    fc1, fc2, attributes = _fused(weights, top_k, activation)
+    attributes["expert_weight_bits"] = bits
+    if block:
+        attributes["block_size"] = block
+    inputs = [x, logits]
+    for local, weight in (("fc1", fc1), ("fc2", fc2)):
+        q, scales = quantized.quantize_weights(weight, bits, block or weight.shape[-1])
+        values = quantized.pack(q + (1 << bits - 1), bits)
+        scales = scales if block else scales[..., 0]
+        inputs.append(g.weight(f"{name}.{local}", values))
+        inputs.append(g.weight(f"{name}.{local}_scales", scales))
+        inputs.append("")
+    return g.node("QMoE", inputs[:-1], name, domain="com.microsoft", **attributes)
 
 
 def moe_block(g, x, name, weights, top_k, activation="silu", experts=contrib_experts):

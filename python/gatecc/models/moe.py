@@ -2,6 +2,8 @@
 #
 # Generates mixture-of-experts networks of any size with random weights:
 # layers of x + MoE(LayerNorm(x)), in the forms in which such networks are written.
+from functools import partial
+
 import numpy as np
 
 from . import blocks, forms
@@ -10,6 +12,7 @@ from .graph import Graph
 ACTIVATIONS = ("silu", "relu", "gelu")
 FORMS = {
     "contrib": blocks.contrib_experts,
+    "qmoe": blocks.quantized_experts,
     "unrolled": forms.unrolled,
     "dense": forms.dense,
 }
@@ -35,11 +38,21 @@ def random_block(rng, dim, hidden, experts, activation):
 
 
 def network(
-    dim, hidden, experts, top_k, activation="silu", form="contrib", layers=1, seed=0
+    dim,
+    hidden,
+    experts,
+    top_k,
+    activation="silu",
+    form="contrib",
+    layers=1,
+    seed=0,
+    bits=4,
+    block=32,
 ):
     """A graph with input "x" f32 [B,dim] and output "y" f32 [B,dim].
 
     silu stands for SwiGLU: silu(x gate) * (x up); relu and gelu have no gate.
+    bits and block are for the form qmoe.
     """
     if not 1 <= top_k <= experts:
         raise ValueError(f"top_k is {top_k}; it must be from 1 to {experts}")
@@ -47,12 +60,19 @@ def network(
         raise ValueError(f"activation {activation!r} is none of {ACTIVATIONS}")
     if form not in FORMS:
         raise ValueError(f"form {form!r} is none of {tuple(FORMS)}")
+    write = FORMS[form]
+    if form == "qmoe":
+        if bits not in (4, 8):
+            raise ValueError(f"bits is {bits}; it must be 4 or 8")
+        if block < 0:
+            raise ValueError(f"block is {block}; it must not be negative")
+        write = partial(write, bits=bits, block=block)
     rng = np.random.default_rng(seed)
     g = Graph(f"moe-{dim}-{hidden}-{experts}-{top_k}")
     y = g.input("x", ["B", dim])
     for i in range(layers):
         weights = random_block(rng, dim, hidden, experts, activation)
-        y = blocks.moe_block(g, y, f"layer{i}", weights, top_k, activation, FORMS[form])
+        y = blocks.moe_block(g, y, f"layer{i}", weights, top_k, activation, write)
     g.rename_result("y")
     g.output("y", ["B", dim])
     return g

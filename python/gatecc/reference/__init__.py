@@ -9,6 +9,7 @@ from .decisions import margin, partition, route, topk
 from .json_graph import run_json
 from .onnx_graph import run_onnx
 from .plan import Plan
+from .quantized import contract_quantized, dequantize, quantize_rows, quantize_weights
 from .work import apply, combine, contract, merge
 
 __all__ = [
@@ -16,9 +17,13 @@ __all__ = [
     "apply",
     "combine",
     "contract",
+    "contract_quantized",
+    "dequantize",
     "margin",
     "merge",
     "partition",
+    "quantize_rows",
+    "quantize_weights",
     "route",
     "run_json",
     "run_onnx",

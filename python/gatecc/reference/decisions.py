@@ -39,8 +39,12 @@ def route(
     scale=1.0,
     drop_nonpositive=False,
     ties_high=False,
+    mixing=None,
 ):
-    """Router logits [T,G] -> plan: each row goes to its top_k groups."""
+    """Router logits [T,G] -> plan: each row goes to its top_k groups.
+
+    With mixing [T,G] the logits only choose, and the weights are its elements.
+    """
     logits = np.asarray(logits, np.float64)
     if score == "softmax":
         s = softmax(logits)
@@ -51,7 +55,7 @@ def route(
     else:
         raise ValueError(f"score {score!r}")
     ids = order(s, ties_high=ties_high)[:, :top_k]
-    weight = np.take_along_axis(s, ids, 1)
+    weight = np.take_along_axis(s if mixing is None else mixing, ids, 1)
     if score == "softmax_selected":
         weight = softmax(weight)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -8,16 +8,22 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, helper, numpy_helper
 
-from . import moe, tensor_ops
+from . import moe, quantized, tensor_ops
 
 
 @dataclass
 class Run:
-    """`values`: every named value; `plans`: MoE node name -> (plan, margins [T])."""
+    """`values`: every named value; `plans`: MoE node name -> (plan, margins [T]).
+
+    `roundings`: node name -> [rows], how far a quantised row is from being rounded
+    another way; 0.5 where nothing is quantised.
+    """
 
     values: dict
     outputs: dict = field(default_factory=dict)
     plans: dict = field(default_factory=dict)
+    roundings: dict = field(default_factory=dict)
+    precision: dict = field(default_factory=dict)
 
 
 def widen(array):
@@ -27,14 +33,17 @@ def widen(array):
     return array.astype(np.float64) if inexact else array
 
 
-def run_onnx(model, inputs):
-    """Run `model` (a path or a ModelProto) on `inputs` (name -> array)."""
+def run_onnx(model, inputs, experts="f32", block=32):
+    """Run `model` (a path or a ModelProto) on `inputs` (name -> array).
+
+    `experts` and `block` are the options of the compiler.
+    """
     if not isinstance(model, onnx.ModelProto):
         model = onnx.load(model)
     functions = {(f.domain, f.name): f for f in model.functions}
     values = {t.name: widen(numpy_helper.to_array(t)) for t in model.graph.initializer}
     values |= {name: widen(value) for name, value in inputs.items()}
-    run = Run(values)
+    run = Run(values, precision={"experts": experts, "block": block})
     with np.errstate(all="ignore"):
         _nodes(model.graph.node, values, {}, functions, run)
     run.outputs = {v.name: values[v.name] for v in model.graph.output}
@@ -50,8 +59,21 @@ def _nodes(nodes, values, bound, functions, run):
                 functions[node.domain, node.op_type], inputs, attributes, functions, run
             )
         elif node.domain == "com.microsoft" and node.op_type == "MoE":
-            result, plan, margins = moe.experts(*inputs, **attributes)
+            result, plan, margins, roundings = moe.experts(
+                *inputs, **attributes, **run.precision
+            )
             run.plans[node.name] = plan, margins
+            run.roundings[node.name] = roundings
+            results = (result,)
+        elif node.domain == "com.microsoft" and node.op_type == "QMoE":
+            result, plan, margins, roundings = moe.qmoe(*inputs, **attributes)
+            run.plans[node.name] = plan, margins
+            run.roundings[node.name] = roundings
+            results = (result,)
+        elif node.domain == "com.microsoft" and node.op_type == "MatMulNBits":
+            result, run.roundings[node.name] = quantized.matmul_nbits(
+                *inputs, **attributes
+            )
             results = (result,)
         else:
             results = standard(node.op_type, inputs, attributes, len(node.output))

@@ -623,3 +623,93 @@ gate.site @s {name = "s", kind = "door", cost = array<f64: 1.0>, full_cost = 1.0
 // @site_c2
 // expected-error @+1 {{expects costs that are not negative}}
 gate.site @s {name = "s", kind = "exit", cost = array<f64: 1.0, -1.0>, full_cost = 1.0 : f64, nodes = []}
+
+// -----
+
+// @dequantize_c1
+func.func @dequantize_c1(%q: tensor<3x9xui8>, %s: tensor<3x1xf32>) {
+  // expected-error @+1 {{expects 4 or 8 bits, got 2}}
+  %w = gate.dequantize %q, %s {bits = 2 : i64, block = 9 : i64} : tensor<3x9xui8>, tensor<3x1xf32> -> tensor<9x3xf32>
+  return
+}
+
+// -----
+
+// @dequantize_c1_block
+func.func @dequantize_c1_block(%q: tensor<3x9xui8>, %s: tensor<3x1xf32>) {
+  // expected-error @+1 {{expects blocks of at least 1, got 0}}
+  %w = gate.dequantize %q, %s {bits = 8 : i64, block = 0 : i64} : tensor<3x9xui8>, tensor<3x1xf32> -> tensor<9x3xf32>
+  return
+}
+
+// -----
+
+// @dequantize_c2
+func.func @dequantize_c2(%q: tensor<3x9xui8>, %s: tensor<3x1xf32>) {
+  // expected-error @+1 {{expects a static result of f32}}
+  %w = gate.dequantize %q, %s {bits = 8 : i64, block = 9 : i64} : tensor<3x9xui8>, tensor<3x1xf32> -> tensor<9x3xf64>
+  return
+}
+
+// -----
+
+// @dequantize_c2_empty
+func.func @dequantize_c2_empty(%q: tensor<3x0xui8>, %s: tensor<3x0xf32>) {
+  // expected-error @+1 {{expects a static result of f32 [G, K, N] or [K, N] with K >= 1}}
+  %w = gate.dequantize %q, %s {bits = 8 : i64, block = 9 : i64} : tensor<3x0xui8>, tensor<3x0xf32> -> tensor<0x3xf32>
+  return
+}
+
+// -----
+
+// @dequantize_c3
+func.func @dequantize_c3(%q: tensor<3x9xui8>, %s: tensor<3x1xf32>) {
+  // expected-error @+1 {{expects values of type 'tensor<3x5xui8>', got 'tensor<3x9xui8>'}}
+  %w = gate.dequantize %q, %s {bits = 4 : i64, block = 9 : i64} : tensor<3x9xui8>, tensor<3x1xf32> -> tensor<9x3xf32>
+  return
+}
+
+// -----
+
+// @dequantize_c3_type
+func.func @dequantize_c3_type(%q: tensor<3x9xi8>, %s: tensor<3x1xf32>) {
+  // expected-error @+1 {{expects values of type 'tensor<3x9xui8>', got 'tensor<3x9xi8>'}}
+  %w = gate.dequantize %q, %s {bits = 8 : i64, block = 9 : i64} : tensor<3x9xi8>, tensor<3x1xf32> -> tensor<9x3xf32>
+  return
+}
+
+// -----
+
+// @dequantize_c4
+func.func @dequantize_c4(%q: tensor<3x9xui8>, %s: tensor<3x2xf32>) {
+  // expected-error @+1 {{expects scales of type 'tensor<3x3xf32>', got 'tensor<3x2xf32>'}}
+  %w = gate.dequantize %q, %s {bits = 8 : i64, block = 4 : i64} : tensor<3x9xui8>, tensor<3x2xf32> -> tensor<9x3xf32>
+  return
+}
+
+// -----
+
+// @dequantize_c5
+func.func @dequantize_c5(%q: tensor<3x5xui8>, %s: tensor<3x3xf32>, %z: tensor<3x3xui8>) {
+  // expected-error @+1 {{expects zeros of type 'tensor<3x2xui8>', got 'tensor<3x3xui8>'}}
+  %w = gate.dequantize %q, %s zeros(%z) {bits = 4 : i64, block = 4 : i64} : tensor<3x5xui8>, tensor<3x3xf32>, tensor<3x3xui8> -> tensor<9x3xf32>
+  return
+}
+
+// -----
+
+// @route_c4
+func.func @route_c4(%x: tensor<?x2xf32>, %m: tensor<?x3xf32>) {
+  // expected-error @+1 {{expects mixing of type 'tensor<?x2xf32>' with the score identity, got 'tensor<?x3xf32>' and identity}}
+  %p = gate.route %x mixing(%m : tensor<?x3xf32>) {score = #gate.score<identity>} : tensor<?x2xf32> -> !gate.plan<groups = 2, choices = 1>
+  return
+}
+
+// -----
+
+// @route_c4_score
+func.func @route_c4_score(%x: tensor<?x2xf32>) {
+  // expected-error @+1 {{expects mixing of type 'tensor<?x2xf32>' with the score identity, got 'tensor<?x2xf32>' and softmax}}
+  %p = gate.route %x mixing(%x : tensor<?x2xf32>) {score = #gate.score<softmax>} : tensor<?x2xf32> -> !gate.plan<groups = 2, choices = 1>
+  return
+}

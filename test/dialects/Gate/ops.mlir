@@ -12,6 +12,15 @@ gate.packed_weight @p : tensor<2x2x4x4xf32> {sources = [@w, @w], lanes = 2 : i64
 // CHECK: gate.site @s {cost = array<f64: 1.000000e+00, 0.000000e+00>, full_cost = 2.000000e+00 : f64, kind = "experts", name = "moe", nodes = ["moe"], note = "n"}
 gate.site @s {name = "moe", kind = "experts", cost = array<f64: 1.0, 0.0>, full_cost = 2.0 : f64, nodes = ["moe"], note = "n"}
 
+// CHECK-LABEL: func.func @quantized
+func.func @quantized(%q: tensor<2x3x5xui8>, %s: tensor<2x3x2xf32>, %z: tensor<2x3x1xui8>, %q1: tensor<3x9xui8>, %s1: tensor<3x1xf32>) {
+  // CHECK: gate.dequantize %{{.*}}, %{{.*}} zeros(%{{.*}}) {bits = 4 : i64, block = 8 : i64} : tensor<2x3x5xui8>, tensor<2x3x2xf32>, tensor<2x3x1xui8> -> tensor<2x9x3xf32>
+  %w0 = gate.dequantize %q, %s zeros(%z) {bits = 4 : i64, block = 8 : i64} : tensor<2x3x5xui8>, tensor<2x3x2xf32>, tensor<2x3x1xui8> -> tensor<2x9x3xf32>
+  // CHECK: gate.dequantize %{{.*}}, %{{.*}} {bits = 8 : i64, block = 9 : i64} : tensor<3x9xui8>, tensor<3x1xf32> -> tensor<9x3xf32>
+  %w1 = gate.dequantize %q1, %s1 {bits = 8 : i64, block = 9 : i64} : tensor<3x9xui8>, tensor<3x1xf32> -> tensor<9x3xf32>
+  return
+}
+
 // CHECK-LABEL: func.func @decisions
 func.func @decisions(%x: tensor<?x8xf32>, %i: tensor<?xi1>, %g: tensor<?x1xi32>) {
   // CHECK: gate.topk %{{.*}} {k = 2 : i64, largest = true} : tensor<?x8xf32> -> tensor<?x2xf32>, tensor<?x2xi64>
@@ -24,6 +33,8 @@ func.func @decisions(%x: tensor<?x8xf32>, %i: tensor<?xi1>, %g: tensor<?x1xi32>)
   %p2 = gate.route %x {score = #gate.score<softmax_selected>} : tensor<?x8xf32> -> !gate.plan<groups = 8, choices = 1>
   // CHECK: gate.route %{{.*}} {score = #gate.score<identity>}
   %p3 = gate.route %x {score = #gate.score<identity>} : tensor<?x8xf32> -> !gate.plan<groups = 8, choices = 1>
+  // CHECK: gate.route %{{.*}} mixing(%{{.*}} : tensor<?x8xf32>) {normalize = true, score = #gate.score<identity>} : tensor<?x8xf32> -> <groups = 8, choices = 2>
+  %p6 = gate.route %x mixing(%x : tensor<?x8xf32>) {score = #gate.score<identity>, normalize = true} : tensor<?x8xf32> -> !gate.plan<groups = 8, choices = 2>
   // CHECK: gate.partition %{{.*}} {exit = 1 : i64, site = @s} : tensor<?xi1> -> <groups = 2, choices = 1>
   %p4 = gate.partition %i {site = @s, exit = 1 : i64} : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
   // CHECK: gate.partition %{{.*}} : tensor<?x1xi32> -> <groups = 3, choices = 1>

@@ -24,13 +24,16 @@ TEST(Options, CompileDefaults) {
   EXPECT_EQ(command.weights, WeightsPlace::Automatic);
   EXPECT_FALSE(command.report || command.options.tiesOrtCpu ||
                command.options.assumeFinite || command.options.verbose);
+  EXPECT_EQ(command.options.experts, "f32");
+  EXPECT_EQ(command.options.block, 32);
 }
 
 TEST(Options, CompileAll) {
   auto command = parse<CompileCommand>(
       {"--mcpu=x86-64-v2,x86-64-v3", "--mcpu", "x86-64-v3", "--compile-to",
        "gate", "--report=r.json", "--weights=file", "--ties=ort-cpu",
-       "--assume-finite", "-v", "--", "-m.onnx"});
+       "--assume-finite", "--experts=int4", "--block", "128", "-v", "--",
+       "-m.onnx"});
   EXPECT_EQ(command.model, "-m.onnx");
   EXPECT_EQ(command.cpus.size(), 2u);
   EXPECT_EQ(command.upTo, Level::Gate);
@@ -39,6 +42,8 @@ TEST(Options, CompileAll) {
   EXPECT_EQ(command.weights, WeightsPlace::File);
   EXPECT_TRUE(command.options.tiesOrtCpu && command.options.assumeFinite &&
               command.options.verbose);
+  EXPECT_EQ(command.options.experts, "int4");
+  EXPECT_EQ(command.options.block, 128);
   EXPECT_TRUE(
       parse<CompileCommand>({"m", "-o", "x", "--report"}).reportFile.empty());
 }
@@ -74,6 +79,9 @@ TEST(Options, UsageErrors) {
                                              {"m", "n", "-o", "x"},
                                              {"m", "--mcpu="},
                                              {"m", "-x"},
+                                             {"m", "--experts=fp8"},
+                                             {"m", "--experts"},
+                                             {"m", "-o", "x", "--block=32"},
                                              {"run"},
                                              {"run", "a", "b"},
                                              {"run", "a", "--input", "=b"},

@@ -218,3 +218,23 @@ TEST(Exponential, WithinTwoUlp) {
   EXPECT_EQ(expOfNonpositive(splat(-1e30f))[0], 0.0f);
   EXPECT_TRUE(std::isnan(expOfNonpositive(splat(NAN))[7]));
 }
+
+TEST(Route, MixedTakesWeightsFromElsewhere) {
+  std::vector<float> logits{1, 5, 3, NAN, 2, 2, 2, 2, 0, 1, 2, 3};
+  std::vector<float> mixing{.5f, .25f, .75f, 9, 3, 1, 9, 9, 1, 1, -1, 1};
+  std::vector<int32_t> ids(6);
+  std::vector<float> weights(6);
+  auto mix = [&](bool normalize, float scale, bool drop, bool high) {
+    gatecc_route_mixed_f32(logits.data(), mixing.data(), 3, 4, 2, normalize,
+                           scale, drop, high, ids.data(), weights.data());
+  };
+  mix(false, 2, false, false);
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 0, 1, 3, 2}));
+  EXPECT_EQ(weights, (std::vector<float>{.5f, 1.5f, 6, 2, 2, -2}));
+  // The sum of the last row is 0, which makes its weights 0.
+  mix(true, 1, true, false);
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 0, 1, -1, -1}));
+  EXPECT_EQ(weights, (std::vector<float>{.25f, .75f, .75f, .25f, 0, 0}));
+  mix(false, 1, true, true);
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 3, 2, 3, -1}));
+}

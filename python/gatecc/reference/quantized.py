@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Products of rows with integer weights: rows are quantised to 8 bits block by block, sums
+# within a block are exact, and blocks are added in f32, one fused multiply-add each.
+import numpy as np
+
+F32 = np.float32
+
+
+def unpack(values, bits, count):
+    """uint8 [..., bytes] -> integers [..., count]; of 4 bits the low half comes first."""
+    values = np.asarray(values)
+    if bits == 4:
+        values = np.stack([values & 15, values >> 4], -1)
+        values = values.reshape(*values.shape[:-2], -1)
+    return values[..., :count].astype(np.int64)
+
+
+def pack(integers, bits):
+    """Integers in [0, 2^bits) [..., count] -> uint8 [..., bytes], the last half zero."""
+    integers = np.asarray(integers).astype(np.uint8)
+    if bits == 8:
+        return integers
+    if integers.shape[-1] % 2:
+        integers = np.concatenate([integers, np.zeros_like(integers[..., :1])], -1)
+    return integers[..., 0::2] | integers[..., 1::2] << 4
+
+
+def centered(values, scales, zeros=None, *, bits, block, k):
+    """q - z [..., N, K] as integers; values, scales and zeros as gate.dequantize has them."""
+    q = unpack(values, bits, k)
+    if zeros is None:
+        return q - (1 << (bits - 1))
+    z = unpack(zeros, bits, np.shape(scales)[-1])
+    return q - np.repeat(z, block, -1)[..., :k]
+
+
+def dequantize(values, scales, zeros=None, *, bits, block, k):
+    """The weights [..., K, N] that the integers stand for."""
+    q = centered(values, scales, zeros, bits=bits, block=block, k=k)
+    scales = np.repeat(np.asarray(scales, np.float64), block, -1)[..., :k]
+    return np.swapaxes(q * scales, -1, -2)
+
+
+def _by_block(x, block):
+    """[..., K] -> [..., J, block], filled up with zeros."""
+    width = [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % block)]
+    return np.pad(x, width).reshape(*x.shape[:-1], -1, block)
+
+
+def quantize_weights(weights, bits, block):
+    """f32 [..., N, K] -> (integers [..., N, K], scales f32 [..., N, J]), symmetric."""
+    blocks = _by_block(np.asarray(weights, F32), block)
+    most = F32(127 if bits == 8 else 7)
+    scales = np.abs(blocks).max(-1) / most
+    # 0 where the scale is: a block of zeros, or one whose largest element underflows.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        q = np.rint(blocks / scales[..., None])
+    q = np.where(scales[..., None] == 0, 0, np.clip(q, -most, most)).astype(np.int64)
+    q = q.reshape(*q.shape[:-2], -1)[..., : np.shape(weights)[-1]]
+    return q, scales
+
+
+def quantize_rows(rows, block):
+    """f32 [R, K] -> (integers [R, J, block], scales f32 [R, J], margins [R]).
+
+    The margin of a row says how far x / s is from a number that would be rounded the
+    other way. Rows that hold NaN or infinities have scales of NaN.
+    """
+    blocks = _by_block(np.asarray(rows, F32), block)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scales = np.abs(blocks).max(-1) / F32(127)
+        scales = np.where(np.isfinite(scales), scales, F32(np.nan))
+        exact = blocks / scales[..., None]
+    exact = np.where(np.isfinite(exact), exact, 0)
+    q = np.clip(np.rint(exact), -127, 127)  # subnormal scales are inexact
+    margins = np.min(0.5 - np.abs(exact - q), (-1, -2), initial=0.5)
+    return q.astype(np.int64), scales, margins
+
+
+def contract_quantized(rows, q, scales, block):
+    """rows f32 [R, K] times integers [N, K] with scales [N, J]: (f32 [R, N], margins)."""
+    q = _by_block(np.asarray(q), block)
+    scales = np.asarray(scales, F32)
+    x, row_scales, margins = quantize_rows(rows, block)
+    result = np.zeros((len(x), len(q)), F32)
+    for j in range(q.shape[1]):
+        # Sums are below 2^53, so that f64 has them exactly.
+        sums = (x[:, j].astype(float) @ q[:, j].T.astype(float)).astype(F32)
+        scale = row_scales[:, j, None] * scales[None, :, j]
+        result = (sums.astype(float) * scale + result).astype(F32)
+    result[np.isnan(row_scales).any(1)] = np.nan
+    return result, margins
+
+
+def round_bf16(x):
+    """f32 rounded to bf16, to nearest even."""
+    bits = np.ascontiguousarray(x, F32).view(np.uint32)
+    bits = bits + (0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+    return bits.astype(np.uint32).view(F32)
+
+
+def matmul_nbits(
+    a,
+    values,
+    scales,
+    zeros=None,
+    g_idx=None,
+    bias=None,
+    *,
+    K,
+    N,
+    block_size,
+    bits=4,
+    accuracy_level=0,
+):
+    """com.microsoft.MatMulNBits: (result [..., N], rounding margins [rows])."""
+    if g_idx is not None:
+        raise NotImplementedError("g_idx")
+    scales = scales.reshape(N, -1)
+    if zeros is not None:
+        zeros = zeros.reshape(N, -1)
+    layout = {"bits": bits, "block": block_size, "k": K}
+    q = centered(values.reshape(N, -1), scales, zeros, **layout)
+    rows = a.reshape(-1, K)
+    result, margins = contract_quantized(rows, q, scales, block_size)
+    result = result.astype(float) + (0 if bias is None else bias)
+    return result.reshape(*a.shape[:-1], N), margins
