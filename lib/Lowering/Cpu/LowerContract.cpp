@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Lowers packed contractions to tasks and register tiles.
 //   site:        tasks over (row block of a group, range of panels) -> call
-//   @contract_N: for some panels { for a stretch of k { for panel { for tile of
-//                rows { add products to accumulators } } }; epilogue; store }
-// Rows are read through their numbers and never packed; a stretch of a panel is
-// read once for a block of rows and stays in cache for it.
+//   @contract_N: for some panels { add products to accumulators; epilogue;
+//   store }
+// Rows are read through their numbers and never packed.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 #include "lib/Lowering/Cpu/RegisterTile.h"
@@ -104,11 +103,6 @@ private:
   IntegerAttr alignment() { return b.getI64IntegerAttr(64); }
   void forRange(Value begin, Value end, Value step,
                 llvm::function_ref<void(Value)> body);
-  void callTile(int64_t rows, int64_t panels, Value row, Value panel,
-                Value firstPanel, Value k, Value kEnd, ValueRange fetch);
-  void switchRows(Value number, llvm::function_ref<void(int64_t)> body);
-  void emitManyTiles(Value firstPanel, Value endPanel, Value k, Value kEnd);
-  void emitOneTile(Value firstPanel, Value endPanel, Value k, Value kEnd);
   void emitEpilogues(Value firstPanel, Value endPanel);
   void emitEpilogue(Value slot, Value column, ArrayRef<Value> accumulators,
                     Value mask);
@@ -128,7 +122,7 @@ private:
   // Of the kernel under construction: arguments, accumulators and row numbers
   // of the block, and its number of rows and tiles.
   Value rows, rowScales, packed, init, group, firstRow;
-  Value accumulators, slots, count, numTiles, depth;
+  Value accumulators, slots, count;
   SmallVector<Value> extras;
 };
 
@@ -183,28 +177,16 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
           b, b.getIndexType(), memref::LoadOp::create(b, source, slot));
     memref::StoreOp::create(b, slot, slots, i);
   });
-  // The rows of the block are shared out evenly: 7 are 4 and 3, not 6 and 1.
-  numTiles = arith::CeilDivSIOp::create(b, count, index(tiles.getMaxRows()));
-  Value several = compare(arith::CmpIPredicate::sgt, numTiles, one);
-  depth = memref::DimOp::create(b, packed, 2);
-  // Without products the accumulators still have to become zero.
-  Value depthEnd = arith::MaxSIOp::create(b, depth, one);
-  Value depthStep = arith::SelectOp::create(
-      b, several, index(tiles.getDepthStep()), depthEnd);
   Value panelStep = index(tiles.getBlockPanels());
   forRange(firstPanel, lastPanel, panelStep, [&](Value panel) {
     Value panelEnd = arith::MinSIOp::create(
         b, arith::AddIOp::create(b, panel, panelStep), lastPanel);
-    forRange(zero, depthEnd, depthStep, [&](Value k) {
-      Value kEnd = arith::MinSIOp::create(
-          b, arith::AddIOp::create(b, k, depthStep), depth);
-      auto branch = scf::IfOp::create(b, several, /*withElseRegion=*/true);
-      b.setInsertionPointToStart(branch.thenBlock());
-      emitManyTiles(panel, panelEnd, k, kEnd);
-      b.setInsertionPointToStart(branch.elseBlock());
-      emitOneTile(panel, panelEnd, k, kEnd);
-      b.setInsertionPointAfter(branch);
-    });
+    SmallVector<Value> operands{rows};
+    if (rowScales)
+      operands.push_back(rowScales);
+    operands.append(
+        {slots, count, packed, group, panel, panelEnd, accumulators});
+    func::CallOp::create(b, tiles.getRowBlock(), operands);
     emitEpilogues(panel, panelEnd);
   });
   func::ReturnOp::create(b);
@@ -217,92 +199,6 @@ void KernelEmitter::forRange(Value begin, Value end, Value step,
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   body(loop.getInductionVar());
-}
-
-void KernelEmitter::callTile(int64_t tileRows, int64_t panels, Value row,
-                             Value panel, Value firstPanel, Value k, Value kEnd,
-                             ValueRange fetch) {
-  Value local = arith::SubIOp::create(b, panel, firstPanel);
-  Value fromZero = compare(arith::CmpIPredicate::eq, k, index(0));
-  SmallVector<Value> operands{rows};
-  if (rowScales)
-    operands.push_back(rowScales);
-  operands.append({slots, row, packed, group, panel, k, kEnd, accumulators,
-                   local, fromZero});
-  llvm::append_range(operands, fetch);
-  func::CallOp::create(b, tiles.get(tileRows, panels), operands);
-}
-
-void KernelEmitter::switchRows(Value number,
-                               llvm::function_ref<void(int64_t)> body) {
-  SmallVector<int64_t> cases;
-  for (int64_t n = 1; n <= tiles.getMaxRows(); ++n)
-    cases.push_back(n);
-  auto choice =
-      scf::IndexSwitchOp::create(b, TypeRange{}, number, cases, cases.size());
-  OpBuilder::InsertionGuard guard(b);
-  for (auto [n, region] : llvm::zip(cases, choice.getCaseRegions())) {
-    b.createBlock(&region);
-    body(n);
-    scf::YieldOp::create(b);
-  }
-  b.createBlock(&choice.getDefaultRegion());
-  scf::YieldOp::create(b);
-}
-
-void KernelEmitter::emitManyTiles(Value firstPanel, Value endPanel, Value k,
-                                  Value kEnd) {
-  // All tiles use a stretch of a panel while it is in the first-level cache;
-  // meanwhile each fetches a part of the stretch that comes next.
-  Value zero = index(0), one = index(1);
-  Value low = arith::DivSIOp::create(b, count, numTiles);
-  Value more = arith::RemSIOp::create(b, count, numTiles);
-  Value length = arith::SubIOp::create(b, kEnd, k);
-  Value fetchStep =
-      arith::CeilDivSIOp::create(b, index(layout.unitElements()), numTiles);
-  forRange(firstPanel, endPanel, one, [&](Value panel) {
-    Value next = arith::AddIOp::create(b, panel, one);
-    Value inside = compare(arith::CmpIPredicate::slt, next, endPanel);
-    Value nextPanel = arith::SelectOp::create(b, inside, next, firstPanel);
-    Value after = arith::MinSIOp::create(
-        b, kEnd, arith::SubIOp::create(b, depth, length));
-    Value nextK = arith::SelectOp::create(b, inside, k, after);
-    forRange(zero, numTiles, one, [&](Value t) {
-      Value element = arith::MulIOp::create(
-          b, t, arith::MulIOp::create(b, length, fetchStep));
-      Value row = arith::AddIOp::create(b, arith::MulIOp::create(b, t, low),
-                                        arith::MinSIOp::create(b, t, more));
-      Value longer = compare(arith::CmpIPredicate::slt, t, more);
-      Value size = arith::SelectOp::create(
-          b, longer, arith::AddIOp::create(b, low, one), low);
-      switchRows(size, [&](int64_t n) {
-        callTile(n, 1, row, panel, firstPanel, k, kEnd,
-                 {nextPanel, nextK, element, fetchStep});
-      });
-    });
-  });
-}
-
-void KernelEmitter::emitOneTile(Value firstPanel, Value endPanel, Value k,
-                                Value kEnd) {
-  switchRows(count, [&](int64_t n) {
-    Value zero = index(0), one = index(1);
-    int64_t panels = tiles.getNumPanels(n);
-    Value rest = firstPanel;
-    if (panels > 1) {
-      Value step = index(panels);
-      Value number = arith::SubIOp::create(b, endPanel, firstPanel);
-      rest = arith::SubIOp::create(b, endPanel,
-                                   arith::RemSIOp::create(b, number, step));
-      forRange(firstPanel, rest, step, [&](Value panel) {
-        callTile(n, panels, zero, panel, firstPanel, k, kEnd,
-                 {panel, k, zero, zero});
-      });
-    }
-    forRange(rest, endPanel, one, [&](Value panel) {
-      callTile(n, 1, zero, panel, firstPanel, k, kEnd, {panel, k, zero, zero});
-    });
-  });
 }
 
 void KernelEmitter::emitEpilogues(Value firstPanel, Value endPanel) {

@@ -470,17 +470,23 @@ void gatecc::keepOutOfLine(func::FuncOp function) {
   function->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
 }
 
-func::FuncOp RegisterTiles::get(int64_t rows, int64_t panels) {
+std::string RegisterTiles::getName() const {
   std::string name;
   llvm::raw_string_ostream os(name);
-  os << "tile_";
+  os << '_';
   if (layout.format == PanelFormat::Plain)
     os << element;
   else
     os << stringifyPanelFormat(layout.format);
   if (layout.isInteger())
     os << '_' << layout.block << (layout.zeros ? "z" : "");
-  os << '_' << layout.columns() << '_' << rows << 'x' << panels;
+  os << '_' << layout.columns();
+  return name;
+}
+
+func::FuncOp RegisterTiles::get(int64_t rows, int64_t panels) {
+  std::string name =
+      ("tile" + getName() + "_" + Twine(rows) + "x" + Twine(panels)).str();
   if (auto tile = module.lookupSymbol<func::FuncOp>(name))
     return tile;
   auto b = ImplicitLocOpBuilder::atBlockEnd(module.getLoc(), module.getBody());

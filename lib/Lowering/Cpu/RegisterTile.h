@@ -55,7 +55,18 @@ public:
   /// A tile of several panels fetches nothing.
   mlir::func::FuncOp get(int64_t rows, int64_t panels);
 
+  /// The function that adds all products of a block of rows with some panels to
+  /// zeroed accumulators:
+  ///   (rows, [row scales,] slots, number of rows, packed, group, first panel,
+  ///    end of panels, accumulators)
+  mlir::func::FuncOp getRowBlock();
+
+  const gate::PanelLayout &getLayout() const { return layout; }
+
 private:
+  /// What tells these tiles from others, for the names of functions.
+  std::string getName() const;
+
   mlir::ModuleOp module;
   Isa isa;
   gate::PanelLayout layout;
