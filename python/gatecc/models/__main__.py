@@ -27,6 +27,9 @@ def parse(arguments):
     p.add_argument("--activation", choices=moe.ACTIVATIONS, default="silu")
     p.add_argument("--form", choices=tuple(moe.FORMS), default="contrib")
     p.add_argument("--layers", type=int, default=1)
+    p.add_argument(
+        "--bare", action="store_true", help="no norm and no residual around the experts"
+    )
     _common(p)
 
     p = kinds.add_parser("exit", help="early exits")
@@ -75,6 +78,7 @@ def main(arguments=None):
                 a.form,
                 a.layers,
                 a.seed,
+                a.bare,
             )
             graph.save(a.output)
         elif a.kind == "exit":

@@ -38,52 +38,59 @@ def interleave(gate, up):
     return fused
 
 
-def contrib_experts(g, x, logits, name, weights, top_k, activation):
-    """A mixture of experts as com.microsoft.MoE."""
-    gated = activation == "silu"
+def as_rows(weights, activation):
+    """(fc1 [E,H,D] or, with gate and up in turn, [E,2H,D]; fc2 [E,D,H])"""
     fc1 = (
         interleave(weights["gate"], weights["up"])
-        if gated
+        if activation == "silu"
         else weights["up"].transpose(0, 2, 1)
     )
+    return fc1, weights["down"].transpose(0, 2, 1)
+
+
+def contrib_attributes(top_k, activation):
+    """What com.microsoft.MoE and QMoE have in common."""
     attributes = {"k": top_k, "normalize_routing_weights": 1}
-    if gated:
-        attributes |= {
-            "activation_type": "swiglu",
-            "swiglu_fusion": 1,
-            "activation_alpha": 1.0,
-            "activation_beta": 0.0,
-        }
-    else:
-        attributes["activation_type"] = activation
+    if activation != "silu":
+        return attributes | {"activation_type": activation}
+    return attributes | {
+        "activation_type": "swiglu",
+        "swiglu_fusion": 1,
+        "activation_alpha": 1.0,
+        "activation_beta": 0.0,
+    }
+
+
+def contrib_experts(g, x, logits, name, weights, top_k, activation):
+    """A mixture of experts as com.microsoft.MoE."""
+    fc1, fc2 = as_rows(weights, activation)
     return g.node(
         "MoE",
-        [
-            x,
-            logits,
-            g.weight(f"{name}.fc1", fc1),
-            "",
-            g.weight(f"{name}.fc2", weights["down"].transpose(0, 2, 1)),
-        ],
+        [x, logits, g.weight(f"{name}.fc1", fc1), "", g.weight(f"{name}.fc2", fc2)],
         name,
         domain="com.microsoft",
-        **attributes,
+        **contrib_attributes(top_k, activation),
     )
+
+
+def moe_layer(g, x, name, weights, top_k, activation="silu", experts=contrib_experts):
+    """MoE(x) with its router; `experts` writes the mixture. Weights: as moe_block."""
+    router = g.node(
+        "MatMul",
+        [x, g.weight(f"{name}/router.weight", weights["router"])],
+        f"{name}/router",
+    )
+    return experts(g, x, router, f"{name}/experts", weights, top_k, activation)
 
 
 def moe_block(g, x, name, weights, top_k, activation="silu", experts=contrib_experts):
-    """x + MoE(LayerNorm(x)); `experts` writes the mixture.
+    """x + MoE(LayerNorm(x)).
 
     weights: norm_scale, norm_bias [D], router [D,E], up [E,D,H], down [E,H,D]
     and, for activation "silu" (SwiGLU), gate [E,D,H].
     """
     norm = layer_norm(g, x, f"{name}/norm", weights["norm_scale"], weights["norm_bias"])
-    router = g.node(
-        "MatMul",
-        [norm, g.weight(f"{name}/router.weight", weights["router"])],
-        f"{name}/router",
-    )
-    y = experts(g, norm, router, f"{name}/experts", weights, top_k, activation)
+    y = moe_layer(g, norm, name, weights, top_k, activation, experts)
     return g.node("Add", [x, y], f"{name}/residual")
 
 

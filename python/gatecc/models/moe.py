@@ -4,7 +4,7 @@
 # layers of x + MoE(LayerNorm(x)), in the forms in which such networks are written.
 import numpy as np
 
-from . import blocks, forms
+from . import blocks, forms, quantised
 from .graph import Graph
 
 ACTIVATIONS = ("silu", "relu", "gelu")
@@ -12,6 +12,8 @@ FORMS = {
     "contrib": blocks.contrib_experts,
     "unrolled": forms.unrolled,
     "dense": forms.dense,
+    "qmoe8": quantised.experts_of(8),
+    "qmoe4": quantised.experts_of(4),
 }
 
 
@@ -35,11 +37,20 @@ def random_block(rng, dim, hidden, experts, activation):
 
 
 def network(
-    dim, hidden, experts, top_k, activation="silu", form="contrib", layers=1, seed=0
+    dim,
+    hidden,
+    experts,
+    top_k,
+    activation="silu",
+    form="contrib",
+    layers=1,
+    seed=0,
+    bare=False,
 ):
     """A graph with input "x" f32 [B,dim] and output "y" f32 [B,dim].
 
     silu stands for SwiGLU: silu(x gate) * (x up); relu and gelu have no gate.
+    bare: a layer is router and experts alone, without the norm and the residual.
     """
     if not 1 <= top_k <= experts:
         raise ValueError(f"top_k is {top_k}; it must be from 1 to {experts}")
@@ -52,7 +63,8 @@ def network(
     y = g.input("x", ["B", dim])
     for i in range(layers):
         weights = random_block(rng, dim, hidden, experts, activation)
-        y = blocks.moe_block(g, y, f"layer{i}", weights, top_k, activation, FORMS[form])
+        layer = blocks.moe_layer if bare else blocks.moe_block
+        y = layer(g, y, f"layer{i}", weights, top_k, activation, FORMS[form])
     g.rename_result("y")
     g.output("y", ["B", dim])
     return g
