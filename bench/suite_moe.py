@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Mixtures of experts: every cell with gatecc and every peer that has the precision.
+import numpy as np
+
+from . import cells, inputs, networks, peers
+from .measure import Group, checked_count
+
+OURS_ALONE = ("same",)  # routings that are compared with our own dense layers
+
+
+def run(session, layers, tokens, precisions, routings):
+    for name in layers:
+        for precision in precisions:
+            _layer(session, cells.LAYERS[name], precision, tokens, routings)
+
+
+def _layer(session, layer, precision, tokens, routings):
+    names = session.systems_for("moe", precision)
+    pooled, separate = {}, {}
+    for systems in session.groups_of(names, layer.bytes(precision)):
+        group = Group(session)
+        try:
+            for system in systems:
+                _start(session, group, system, layer, precision)
+            session.versions |= group.versions
+            for system, reason in group.failed.items():
+                session.note_missing(system, reason)
+            for count in tokens:
+                for routing in routings:
+                    if wanted(routing, count):
+                        cell = _cell(session, group, layer, precision, count, routing)
+                        _merge(pooled, separate, (count, routing), cell)
+        finally:
+            group.close()
+    for (count, routing), results in pooled.items():
+        _rows(session, layer, precision, count, routing, results, separate)
+
+
+def wanted(routing, tokens):
+    """Which cells there are: not every routing makes sense for every T."""
+    if routing == "fixed":
+        return tokens == 1
+    return routing != "skewed" or tokens >= 16
+
+
+def _start(session, group, system, layer, precision):
+    form = peers.SYSTEMS[system].form("moe", precision)
+    job = {
+        "kind": "moe",
+        "precision": precision,
+        "threads": 1 if system == "gatecc-1" else session.threads,
+        "layer": layer.name,
+        "file": None,
+    }
+    session.say(f"{layer.name} {precision}: {system} is prepared")
+    try:
+        if form == "library":
+            model = networks.moe_file(layer, "contrib", session.folder)
+            options = [] if precision == "f32" else _quantised(precision)
+            path, _ = networks.compiled(model, session.folder, options)
+            job["file"] = str(path)
+        elif form:
+            job["file"] = str(networks.moe_file(layer, form, session.folder))
+    except networks.Unsupported as error:
+        group.refuse(system, f"unsupported: {error}")
+        return
+    group.add(system, job)
+
+
+def _quantised(precision):
+    block = [] if precision == "bf16" else [f"--block={cells.BLOCK}"]
+    return [f"--experts={precision}", *block]
+
+
+def _cell(session, group, layer, precision, tokens, routing):
+    """(results, limit, plans) with the systems of a group."""
+    router = networks.router_of(layer, session.folder)
+    count = 1 if routing == "fixed" else inputs.pool_size(tokens, layer.dim, session.quick)
+    kind = "random" if routing == "fixed" else routing
+    xs = inputs.make(layer, router, tokens, kind, count)
+    references = networks.moe_expected(
+        layer, xs[: checked_count(tokens, count)], f"{kind}{tokens}", session.folder
+    )
+    plans = [inputs.plan_of(layer, router, x)[0].counts for x in xs]
+    rates, level = session.rates, session.limits.level_of(
+        layer.bytes(precision), session.threads
+    )
+    rates.begin_cell()
+    processes = group.processes
+    if routing in OURS_ALONE:
+        group.processes = {n: p for n, p in processes.items() if n == "gatecc"}
+    try:
+        results = group.measure(
+            xs,
+            references,
+            precision,
+            around=lambda: rates.sample(precision, level),
+            fixed=routing == "fixed",
+        )
+    finally:
+        group.processes = processes
+    hit = float(np.mean([(p > 0).sum() for p in plans]))
+    # A fixed input's experts stay where they fit.
+    limit = rates.limit(layer, tokens, hit, precision)
+    shown = ", ".join(
+        f"{n} {r.ms:.3f}" if r.ms else f"{n} {r.status[:60]}" for n, r in results.items()
+    )
+    session.say(
+        f"{layer.name} {precision} T={tokens} {routing}:"
+        f" limit {limit.ms:.3f} ({limit.binds}), {shown}"
+    )
+    return results, limit, plans
+
+
+def _merge(pooled, separate, key, cell):
+    """Pool gatecc's times over groups; keep beside each peer those of its own group."""
+    results, limit, plans = cell
+    kept = pooled.setdefault(key, {"results": {}, "limits": [], "plans": plans})
+    kept["limits"].append(limit)
+    ours = results.get("gatecc")
+    for name, result in results.items():
+        if name in kept["results"]:
+            kept["results"][name].times += result.times
+        else:
+            kept["results"][name] = result
+        separate[key, name] = ours.ms if ours else None
+
+
+def _rows(session, layer, precision, tokens, routing, kept, separate):
+    plans = np.array(kept["plans"])
+    limit = min(kept["limits"], key=lambda limit: limit.ms)
+    for name, result in kept["results"].items():
+        ours = separate[(tokens, routing), name]
+        times = result.times
+        slots = tokens * layer.top_k
+        hit = float((plans > 0).sum(1).mean())
+        session.add_row(
+            suite="moe",
+            cell=layer.name,
+            T=tokens,
+            precision=precision,
+            routing=routing,
+            threads=1 if name == "gatecc-1" else session.threads,
+            system=name,
+            status=result.status,
+            time_ms=result.ms,
+            p10_ms=float(np.percentile(times, 10)) if times else None,
+            p90_ms=float(np.percentile(times, 90)) if times else None,
+            runs=len(times),
+            limit_ms=limit.ms,
+            binds=limit.binds,
+            fraction=limit.ms / result.ms if times else None,
+            balanced=limit.balanced,
+            out_of_cache=limit.out_of_cache,
+            experts_hit=hit,
+            rows_per_expert=slots / hit,
+            most_rows=float(plans.max(1).mean()),
+            gatecc_ms=ours if name not in peers.OURS else None,
+            ratio=result.ms / ours if ours and times and name != "gatecc" else None,
+            error=result.error,
+        )
