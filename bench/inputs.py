@@ -46,17 +46,17 @@ def plan_of(layer, router, x):
 def expected(layer, weights, x):
     """(result [T,D], margins [T]) in float64, one expert's weights widened at a time."""
     plan, margins = plan_of(layer, weights["router"], x)
-    names = ("gate", "up", "down") if layer.activation == "silu" else ("up", "down")
-
-    def body(rows, *matrices):
-        *first, down = (m.astype(np.float64) for m in matrices)
-        if len(first) == 2:
-            gate = rows @ first[0]
-            h = gate / (1 + np.exp(-gate)) * (rows @ first[1])
-        else:
-            h = np.maximum(rows @ first[0], 0)
-        return h @ down
-
-    rows = x.astype(np.float64)
-    slots = reference.apply(plan, [rows], [weights[n] for n in names], body)
+    params = [weights[n] for n in ("gate", "up", "down") if n in weights]
+    slots = reference.apply(plan, [x.astype(np.float64)], params, expert)
     return reference.combine(slots, plan), margins
+
+
+def expert(rows, *matrices):
+    """One expert's result in float64; with a gate it is SwiGLU, else ReLU."""
+    *first, down = (m.astype(np.float64) for m in matrices)
+    if len(first) == 2:
+        gate = rows @ first[0]
+        h = gate / (1 + np.exp(-gate)) * (rows @ first[1])
+    else:
+        h = np.maximum(rows @ first[0], 0)
+    return h @ down

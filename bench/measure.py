@@ -58,23 +58,37 @@ class Group:
         for process in self.processes.values():
             process.close()
 
-    def measure(self, inputs, references, precision, around=lambda: None, fixed=False):
+    def measure(
+        self,
+        inputs,
+        references,
+        precision,
+        around=lambda: None,
+        fixed=False,
+        only=None,
+        own_references=(),
+    ):
         """system -> Result. references: [(result, margins)] of the first inputs.
 
         around: called before, between and after the rounds, to measure limits.
+        fixed: always the first input. only: these systems, all if None.
+        own_references: those of systems that compute something else.
         """
+        own_references = dict(own_references)
         path = self.session.folder / "inputs.npy"
         np.save(path, np.stack(inputs))
         results = {name: Result(reason) for name, reason in self.failed.items()}
         estimates = {}
-        for name, process in self.processes.items():
+        active = [n for n in self.processes if only is None or n in only]
+        for name in active:
+            process, own = self.processes[name], own_references.get(name, references)
             results[name] = result = Result()
             try:
                 process.ask("feed", inputs=str(path))
-                estimates[name] = self._check(process, references, precision, result)
+                estimates[name] = self._check(process, own, precision, result)
             except WorkerError as error:
                 result.status = str(error)
-        good = [n for n in self.processes if results[n].status == "ok"]
+        good = [n for n in active if results[n].status == "ok"]
         around()
         rounds = ROUNDS
         if self.session.quick or any(estimates[n] > SLOW for n in good):

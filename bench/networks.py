@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import gatecc
+from gatecc import reference
 from gatecc.models import blocks, exits, forms, moe
 from gatecc.models.graph import Graph
 
@@ -89,13 +90,24 @@ def chain_file(chain, folder):
     return path
 
 
+def one_expert_weights(layer):
+    rng = np.random.default_rng(SEED)
+    return moe.random_block(rng, layer.dim, layer.hidden, 1, layer.activation)
+
+
+def one_expert_expected(layer, x):
+    """As `moe_expected`, for the layer of `one_expert_file`."""
+    w = one_expert_weights(layer)
+    matrices = [w[n][0] for n in ("gate", "up", "down") if n in w]
+    return inputs.expert(x.astype(np.float64), *matrices), np.full(len(x), np.inf)
+
+
 def one_expert_file(layer, folder):
-    """One expert of a layer on every row, as ordinary ONNX."""
+    """One expert of a layer's size on every row, as ordinary ONNX."""
     path = Path(folder) / f"{layer.name}.one.onnx"
     if path.is_file():
         return path
-    rng = np.random.default_rng(SEED)
-    weights = moe.random_block(rng, layer.dim, layer.hidden, 1, layer.activation)
+    weights = one_expert_weights(layer)
     g = Graph(f"{layer.name}-one")
     x = g.input("x", ["B", layer.dim])
     forms.PlainExperts(g, "one", weights, layer.activation).expert(x, 0)
@@ -106,20 +118,28 @@ def one_expert_file(layer, folder):
 
 
 def router_file(experts, top_k, width, folder):
-    """A mixture that is given its logits, of experts that are next to nothing."""
+    """A mixture of experts that are next to nothing; x holds its rows and its logits."""
     path = Path(folder) / f"router{experts}x{top_k}.onnx"
     if path.is_file():
         return path
     rng = np.random.default_rng(SEED)
     weights = moe.random_block(rng, width, width, experts, "silu")
     g = Graph(path.stem)
-    x = g.input("x", ["B", width])
-    logits = g.input("logits", ["B", experts])
-    blocks.contrib_experts(g, x, logits, "experts", weights, top_k, "silu")
+    both = g.input("x", ["B", width + experts])
+    parts = ["rows", "logits"]
+    sizes = g.weight("sizes", np.array([width, experts], np.int64))
+    g.node("Split", [both, sizes], "split", parts, axis=1)
+    blocks.contrib_experts(g, *parts, "experts", weights, top_k, "silu")
     g.rename_result("y")
     g.output("y", ["B", width])
     g.save(path)
     return path
+
+
+def router_expected(file, x):
+    run = reference.run_onnx(file, {"x": x})
+    ((_, margins),) = run.plans.values()
+    return run.outputs["y"], margins
 
 
 def chain_expected(chain, x):

@@ -61,10 +61,17 @@ class Rates:
     def _keep(self, kind, value):
         self.best[kind] = max(self.best.get(kind, 0.0), value)
 
-    def limit(self, shape, tokens, hit, precision):
-        """`shape`: a Layer or a Chain of cells.py."""
+    def level(self, shape, tokens, hit, precision, fixed=False):
+        """Where the weights come from: all of them, or those that one input needs."""
         size = shape.bytes(precision)
-        level = self.limits.level_of(size, self.threads)
+        if fixed:
+            size = min(size, shape.least_bytes(tokens, hit, precision))
+        return self.limits.level_of(size, self.threads)
+
+    def limit(self, shape, tokens, hit, precision, fixed=False):
+        """`shape`: a Layer or a Chain of cells.py; `hit`: experts that have rows."""
+        size = shape.bytes(precision)
+        level = self.level(shape, tokens, hit, precision, fixed)
         bandwidth = self.memory if level == "memory" else self.best[level]
         return Limit(
             compute_ms=1e-6 * shape.flops(tokens) / self.best[precision],

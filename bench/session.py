@@ -19,6 +19,7 @@ COLUMNS = (
     " limit_ms binds fraction balanced out_of_cache experts_hit rows_per_expert"
     " most_rows gatecc_ms ratio error"
 ).split()
+UNWRITTEN = ("histograms",)  # rows of each expert, for each input
 # A worker takes up to this many times the weights.
 WORKER_MEMORY = 3.0
 
@@ -31,8 +32,7 @@ class Session:
     seconds: float
     quick: bool = False
     rows: list = field(default_factory=list)
-    notes: list = field(default_factory=list)  # of the report
-    extras: list = field(default_factory=list)  # (what, value, goal or None)
+    compiled: list = field(default_factory=list)  # what compiling took
     versions: dict = field(default_factory=dict)
     missing: dict = field(default_factory=dict)
 
@@ -70,9 +70,9 @@ class Session:
         return [ours + part for part in parts]
 
     def add_row(self, **values):
-        unknown = values.keys() - set(COLUMNS)
+        unknown = values.keys() - {*COLUMNS, *UNWRITTEN}
         assert not unknown, unknown
-        row = dict.fromkeys(COLUMNS) | values
+        row = dict.fromkeys((*COLUMNS, *UNWRITTEN)) | values
         self.rows.append(row)
         return row
 

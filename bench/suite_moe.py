@@ -7,6 +7,7 @@ from . import cells, inputs, networks, peers
 from .measure import Group, checked_count
 
 OURS_ALONE = ("same",)  # routings that are compared with our own dense layers
+OURS_THERE = ("gatecc", "gatecc-dense")
 
 
 def run(session, layers, tokens, precisions, routings):
@@ -25,10 +26,14 @@ def _layer(session, layer, precision, tokens, routings):
                 _start(session, group, system, layer, precision)
             session.versions |= group.versions
             for system, reason in group.failed.items():
+                session.say(f"{layer.name} {precision}: {system}: {reason}")
                 session.note_missing(system, reason)
             for count in tokens:
                 for routing in routings:
-                    if wanted(routing, count):
+                    ours_alone = routing in OURS_ALONE
+                    if not wanted(routing, count):
+                        continue
+                    if "gatecc" in group.processes or not ours_alone:
                         cell = _cell(session, group, layer, precision, count, routing)
                         _merge(pooled, separate, (count, routing), cell)
         finally:
@@ -55,8 +60,11 @@ def _start(session, group, system, layer, precision):
     }
     session.say(f"{layer.name} {precision}: {system} is prepared")
     try:
-        if form == "library":
-            model = networks.moe_file(layer, "contrib", session.folder)
+        if form in ("library", "one"):
+            if form == "one":
+                model = networks.one_expert_file(layer, session.folder)
+            else:
+                model = networks.moe_file(layer, "contrib", session.folder)
             options = [] if precision == "f32" else _quantised(precision)
             path, _ = networks.compiled(model, session.folder, options)
             job["file"] = str(path)
@@ -83,29 +91,29 @@ def _cell(session, group, layer, precision, tokens, routing):
         layer, xs[: checked_count(tokens, count)], f"{kind}{tokens}", session.folder
     )
     plans = [inputs.plan_of(layer, router, x)[0].counts for x in xs]
-    rates, level = session.rates, session.limits.level_of(
-        layer.bytes(precision), session.threads
-    )
-    rates.begin_cell()
-    processes = group.processes
-    if routing in OURS_ALONE:
-        group.processes = {n: p for n, p in processes.items() if n == "gatecc"}
-    try:
-        results = group.measure(
-            xs,
-            references,
-            precision,
-            around=lambda: rates.sample(precision, level),
-            fixed=routing == "fixed",
-        )
-    finally:
-        group.processes = processes
     hit = float(np.mean([(p > 0).sum() for p in plans]))
-    # A fixed input's experts stay where they fit.
-    limit = rates.limit(layer, tokens, hit, precision)
-    shown = ", ".join(
-        f"{n} {r.ms:.3f}" if r.ms else f"{n} {r.status[:60]}" for n, r in results.items()
+    rates, fixed = session.rates, routing == "fixed"
+    level = rates.level(layer, tokens, hit, precision, fixed)
+    rates.begin_cell()
+    own = {}
+    if routing in OURS_ALONE:
+        only = OURS_THERE
+        if "gatecc-dense" in group.processes:
+            alone = [networks.one_expert_expected(layer, x) for x in xs[:1]]
+            own = {"gatecc-dense": alone}
+    else:
+        only = [n for n in group.processes if n != "gatecc-dense"]
+    results = group.measure(
+        xs,
+        references,
+        precision,
+        around=lambda: rates.sample(precision, level),
+        fixed=fixed,
+        only=only,
+        own_references=own,
     )
+    limit = rates.limit(layer, tokens, hit, precision, fixed)
+    shown = ", ".join(f"{n} {r.ms:.3f}" for n, r in results.items() if r.ms)
     session.say(
         f"{layer.name} {precision} T={tokens} {routing}:"
         f" limit {limit.ms:.3f} ({limit.binds}), {shown}"
@@ -131,6 +139,10 @@ def _rows(session, layer, precision, tokens, routing, kept, separate):
     plans = np.array(kept["plans"])
     limit = min(kept["limits"], key=lambda limit: limit.ms)
     for name, result in kept["results"].items():
+        if routing in OURS_ALONE and name not in OURS_THERE:
+            continue
+        if routing not in OURS_ALONE and name == "gatecc-dense":
+            continue
         ours = separate[(tokens, routing), name]
         times = result.times
         slots = tokens * layer.top_k
@@ -159,4 +171,5 @@ def _rows(session, layer, precision, tokens, routing, kept, separate):
             gatecc_ms=ours if name not in peers.OURS else None,
             ratio=result.ms / ours if ours and times and name != "gatecc" else None,
             error=result.error,
+            histograms=plans.tolist(),
         )

@@ -36,12 +36,22 @@ GATECC = {
     "chain": {"f32": "library"},
     "exit": {"f32": "library"},
 }
+# A layer of one expert's size without routing, beside "same" routings.
+DENSE = {"f32": "one"}
+# An exit network in which everything is computed.
+WHOLE = {"exit": {"f32": "library"}}
 QMOE = {"int8": "qmoe8", "int4": "qmoe4"}
 SYSTEMS = {
     system.name: system
     for system in (
         System("gatecc", "gatecc", "gatecc_library", GATECC),
         System("gatecc-1", "gatecc, 1 thread", "gatecc_library", GATECC),
+        System(
+            "gatecc-dense", "gatecc, one dense layer", "gatecc_library", {"moe": DENSE}
+        ),
+        System(
+            "gatecc-whole", "gatecc, no partitions", "gatecc_library", WHOLE
+        ),
         System(
             "ort-contrib",
             "ONNX Runtime MoE / QMoE",
@@ -79,7 +89,7 @@ SYSTEMS = {
         System("openblas", "OpenBLAS (NumPy)", "numpy_chain", {"chain": {"f32": ""}}),
     )
 }
-OURS = ("gatecc", "gatecc-1")
+OURS = ("gatecc", "gatecc-1", "gatecc-dense", "gatecc-whole")
 
 
 def create(name):
