@@ -96,8 +96,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         session.say("interrupted; what there is is written")
     finally:
-        outcomes = report.write(session, a.out, command)
         session.limits.close()
+        outcomes = report.write(session, a.out, command)
     for outcome in outcomes:
         word = {True: "met", False: "MISSED", None: "-"}[outcome.met]
         print(f"{word:7}{outcome.what}: {outcome.goal}: {outcome.found}")

@@ -77,7 +77,9 @@ def _at_least(what, goal, values, bound, pick=min, bind="{:.2f}"):
     if pick is min:
         value, name = min(values)
         missed = sum(v < bound for v, _ in values)
-        found = f"{bind.format(value)} in {name}; {missed} of {len(values)} cells miss it"
+        found = (
+            f"{bind.format(value)} in {name}; {missed} of {len(values)} cells miss it"
+        )
     else:
         value = pick([v for v, _ in values])
         found = f"{bind.format(value)} over {len(values)} cells"
@@ -111,9 +113,7 @@ def _ratios(table, rows, among=None):
 def _routed(table, precision, tokens, **more):
     routing = more.pop("routing", lambda r: r in ("random", "skewed"))
     return list(
-        table.ours(
-            suite="moe", precision=precision, T=tokens, routing=routing, **more
-        )
+        table.ours(suite="moe", precision=precision, T=tokens, routing=routing, **more)
     )
 
 
@@ -160,7 +160,10 @@ def _quantised(table):
         one = _routed(table, precision, 1, out_of_cache=True)
         fixed = _routed(table, precision, 1, routing="fixed")
         yield _at_least(
-            f"{precision}, T >= 128", "each >= 0.55 of the limit", _fractions(large), 0.55
+            f"{precision}, T >= 128",
+            "each >= 0.55 of the limit",
+            _fractions(large),
+            0.55,
         )
         qmoe = _ratios(table, large, ("ort-contrib",))
         yield _at_least(f"{precision}, QMoE", "geomean >= 2.2", qmoe, 2.2, geomean)

@@ -24,7 +24,9 @@ def make(layer, router, tokens, routing, count, seed=0):
     rng = np.random.default_rng([seed, tokens])
     inputs = rng.standard_normal((count, tokens, layer.dim), np.float32)
     if routing in ("skewed", "same"):
-        solve = router @ np.linalg.inv(router.T @ router)  # moves logits by the identity
+        solve = router @ np.linalg.inv(
+            router.T @ router
+        )  # moves logits by the identity
         popular = rng.permutation(layer.experts)
         for i in range(count):
             if routing == "skewed":

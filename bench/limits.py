@@ -34,10 +34,13 @@ class Limits:
     def rate(self, kind, threads):
         return float(self._ask(f"{kind} {threads} {self.milliseconds}"))
 
-    def peak(self, precision, threads):
-        """10^9 operations per second; where the CPU has no dot product, those of f32."""
+    def kind(self, precision):
+        """The products that a precision is computed with, f32 for want of better ones."""
         kind = "int8" if precision == "int4" else precision
-        return self.rate(kind, threads) or self.rate("f32", threads)
+        return "f32" if self.machine[kind].startswith("none") else kind
+
+    def peak(self, precision, threads):
+        return self.rate(self.kind(precision), threads)
 
     def table(self, threads):
         """[{threads, f32, bf16, int8, L2, L3, memory}] for 1 to `threads` threads."""

@@ -69,9 +69,7 @@ def exit_file(dim, stages, style, folder):
 
 def chain_weights(chain):
     rng = np.random.default_rng(CHAIN_SEED)
-    return [
-        exits.random_stage(rng, chain.dim, tickets=0) for _ in range(chain.blocks)
-    ]
+    return [exits.random_stage(rng, chain.dim, tickets=0) for _ in range(chain.blocks)]
 
 
 def chain_file(chain, folder):
@@ -149,12 +147,15 @@ def chain_expected(chain, x):
     return y
 
 
-def moe_expected(layer, xs, key, folder):
-    """[(result, margins)] of the inputs; `key` tells which inputs they are."""
+def moe_expected(layer, xs, key, folder, weights=None):
+    """[(result, margins)] of the inputs; `key` tells which inputs they are.
+
+    weights: those of `moe_weights`, or a function that returns them, if at hand.
+    """
     digest = hashlib.sha256(b"".join(x.tobytes() for x in xs)).hexdigest()[:12]
     path = Path(folder) / f"{layer.name}.{key}.{digest}.npz"
     if not path.is_file():
-        weights = moe_weights(layer)
+        weights = weights() if weights else moe_weights(layer)
         results = [inputs.expected(layer, weights, x) for x in xs]
         arrays = {f"y{i}": y for i, (y, _) in enumerate(results)}
         arrays |= {f"m{i}": m for i, (_, m) in enumerate(results)}

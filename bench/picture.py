@@ -31,7 +31,9 @@ def draw(rows):
     ]
     for i, name in enumerate(names):
         x = 12 + i * (2 * WIDTH - 20) // max(len(names), 1)
-        parts.append(f'<rect x="{x}" y="8" width="10" height="10" fill="{colours[name]}"/>')
+        parts.append(
+            f'<rect x="{x}" y="8" width="10" height="10" fill="{colours[name]}"/>'
+        )
         parts.append(_text(x + 14, 17, name))
     for i, panel in enumerate(panels):
         parts += _panel(panel, i % 2 * WIDTH, i // 2 * HEIGHT + 26, colours)

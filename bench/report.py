@@ -2,15 +2,16 @@
 #
 # Writes what was measured: results.csv, report.md, and the pictures by picture.py.
 import csv
-import os
 import platform
 import time
 from pathlib import Path
 
 from . import goals, picture
+from .limits import LEVELS, PEAKS
 from .peers import OURS, SYSTEMS
 from .session import COLUMNS
 
+DISTURBED = 0.05  # of the machine
 TITLES = {
     "moe": "Mixtures of experts",
     "chain": "Chains of dense layers",
@@ -22,8 +23,11 @@ TITLES = {
 def write(session, out, command):
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    session.finish_limits()
     with open(out / "results.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(
+            file, COLUMNS, extrasaction="ignore", lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(session.rows)
     outcomes = goals.evaluate(session.rows, session.compiled)
@@ -38,10 +42,18 @@ def _lines(session, outcomes, command):
     yield ""
     yield f"`{command}`, {time.strftime('%Y-%m-%d %H:%M', time.localtime())},"
     yield f"{time.time() - session.started:.0f} s. {_cpu()}, {session.threads} threads."
+    others, stolen = session.disturbance()
     yield (
-        f"Load average before: {session.load[0]:.2f}, after: {os.getloadavg()[0]:.2f}"
-        " (this run included)."
+        f"Of the machine, {others:.0%} went to other processes and {stolen:.0%} was stolen"
+        " by its host; f32 products with all threads reached"
+        f" {_scaling(session):.2f}x one thread's at the beginning."
     )
+    if others > DISTURBED or stolen > DISTURBED:
+        yield ""
+        yield (
+            "**The machine was not quiet.** Limits and times are what was left of it:"
+            " do not quote them."
+        )
     yield ""
     yield from _machine(session)
     yield from _systems(session)
@@ -50,6 +62,10 @@ def _lines(session, outcomes, command):
     for suite in TITLES:
         yield from _suite(session, suite)
     yield from _compiled(session)
+
+
+def _scaling(session):
+    return session.table[-1]["f32"] / session.table[0]["f32"]
 
 
 def _cpu():
@@ -79,9 +95,10 @@ def _machine(session):
         " the last line is the best of the run, which limits are made of."
     )
     yield ""
-    kinds = ("f32", "bf16", "int8", "L2", "L3", "memory")
+    kinds = (*PEAKS, *LEVELS)
     rows = [[r["threads"], *(f"{r[k]:.1f}" for k in kinds)] for r in session.table]
-    best = {"memory": session.rates.memory} | session.rates.best
+    rates = session.rates
+    best = {p: rates.peak(p) for p in PEAKS} | {k: rates.best[k] for k in LEVELS}
     rows.append(["best", *(f"{best[k]:.1f}" for k in kinds)])
     yield from _table(["threads", *kinds], rows)
 
@@ -132,7 +149,9 @@ def _number(value, digits=3):
 def _suite(session, suite):
     for precision in ("f32", "bf16", "int8", "int4"):
         rows = [
-            r for r in session.rows if r["suite"] == suite and r["precision"] == precision
+            r
+            for r in session.rows
+            if r["suite"] == suite and r["precision"] == precision
         ]
         if rows:
             yield ""

@@ -44,22 +44,25 @@ class Rates:
     def sample(self, precision, level):
         """Measure what binds a cell; call it around the cell."""
         peak = self.limits.peak(precision, self.threads)
-        self._keep(precision, peak)
+        self._keep(self.limits.kind(precision), peak)
+        rate = self.limits.rate(level, self.threads)
+        self._keep(level, rate)
         if level == "memory":
-            self.memory = max(self.memory, self.limits.rate(level, self.threads))
-        else:
-            self._keep(level, self.limits.rate(level, self.threads))
+            self.memory = max(self.memory, rate)
 
     def begin_cell(self):
         self.memory = 0.0
 
     def seed(self, row):
         for kind, value in row.items():
-            if kind not in ("threads", "memory"):
+            if kind != "threads":
                 self._keep(kind, value)
 
     def _keep(self, kind, value):
         self.best[kind] = max(self.best.get(kind, 0.0), value)
+
+    def peak(self, precision):
+        return self.best[self.limits.kind(precision)]
 
     def level(self, shape, tokens, hit, precision, fixed=False):
         """Where the weights come from: all of them, or those that one input needs."""
@@ -68,13 +71,16 @@ class Rates:
             size = min(size, shape.least_bytes(tokens, hit, precision))
         return self.limits.level_of(size, self.threads)
 
-    def limit(self, shape, tokens, hit, precision, fixed=False):
-        """`shape`: a Layer or a Chain of cells.py; `hit`: experts that have rows."""
+    def limit(self, shape, tokens, hit, precision, fixed=False, memory=None):
+        """`shape`: a Layer or a Chain of cells.py; `hit`: experts that have rows.
+
+        memory: what it gave around the cell; None stands for the cell at hand.
+        """
         size = shape.bytes(precision)
         level = self.level(shape, tokens, hit, precision, fixed)
-        bandwidth = self.memory if level == "memory" else self.best[level]
+        bandwidth = memory or self.memory if level == "memory" else self.best[level]
         return Limit(
-            compute_ms=1e-6 * shape.flops(tokens) / self.best[precision],
+            compute_ms=1e-6 * shape.flops(tokens) / self.peak(precision),
             memory_ms=1e-6 * shape.least_bytes(tokens, hit, precision) / bandwidth,
             level=level,
             out_of_cache=size > OUT_OF_CACHE * self.limits.machine["l3"],

@@ -3,6 +3,7 @@
 # What a run of the benchmark shares: options, folders, the machine's limits, the rows
 # that become the CSV file and the report.
 import os
+import resource
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,10 @@ COLUMNS = (
     " limit_ms binds fraction balanced out_of_cache experts_hit rows_per_expert"
     " most_rows gatecc_ms ratio error"
 ).split()
-UNWRITTEN = ("histograms",)  # rows of each expert, for each input
+# Not written: rows of each expert for each input; what the limit is computed from.
+UNWRITTEN = ("histograms", "shape", "memory")
 # A worker takes up to this many times the weights.
-WORKER_MEMORY = 3.0
+WORKER_MEMORY = 2.0
 
 
 @dataclass
@@ -42,7 +44,22 @@ class Session:
         self.limits = Limits(self.folder, milliseconds)
         self.rates = Rates(self.limits, self.threads)
         self.started = time.time()
+        self.cpu_before = _cpu_times()
         self.load = os.getloadavg()
+
+    def disturbance(self):
+        """(share of the machine that others used since the beginning, share stolen)
+
+        Call it when all workers have ended: only then their time is known.
+        """
+        busy, stolen, total = (b - a for a, b in zip(self.cpu_before, _cpu_times()))
+        own = 0.0
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+            used = resource.getrusage(who)
+            own += used.ru_utime + used.ru_stime
+        ticks = os.sysconf("SC_CLK_TCK")
+        others = max(0.0, busy / ticks - own)
+        return others * ticks / max(total, 1), stolen / max(total, 1)
 
     def measure_machine(self):
         self.table = self.limits.table(self.threads)
@@ -56,18 +73,21 @@ class Session:
         return [
             name
             for name in self.systems
-            if name not in skip and peers.SYSTEMS[name].form(kind, precision) is not None
+            if name not in skip
+            and peers.SYSTEMS[name].form(kind, precision) is not None
         ]
 
     def groups_of(self, names, weight_bytes):
         """Lists of systems that fit in memory together, gatecc in each."""
         room = 0.6 * psutil.virtual_memory().available
         at_once = max(2, int(room / (WORKER_MEMORY * weight_bytes + (200 << 20))))
-        ours = [n for n in names if n == "gatecc"]
-        others = [n for n in names if n != "gatecc"]
-        size = max(1, at_once - len(ours))
+        # Libraries are mapped: all of ours share one copy.
+        first = [n for n in names if n in peers.OURS]
+        each = [n for n in first if n == "gatecc"]
+        others = [n for n in names if n not in first]
+        size = max(1, at_once - 1)
         parts = [others[i : i + size] for i in range(0, len(others), size)] or [[]]
-        return [ours + part for part in parts]
+        return [(first if i == 0 else each) + part for i, part in enumerate(parts)]
 
     def add_row(self, **values):
         unknown = values.keys() - {*COLUMNS, *UNWRITTEN}
@@ -76,6 +96,34 @@ class Session:
         self.rows.append(row)
         return row
 
+    def finish_limits(self):
+        """Fill in limits, now that the best that the machine can do has been seen."""
+        for row in self.rows:
+            if row["shape"] is None:
+                continue
+            limit = self.rates.limit(
+                row["shape"],
+                row["T"],
+                row["experts_hit"] or 1,
+                row["precision"],
+                fixed=row["routing"] == "fixed",
+                memory=row["memory"],
+            )
+            row["limit_ms"] = limit.ms
+            row["binds"] = limit.binds
+            row["balanced"] = limit.balanced
+            row["out_of_cache"] = limit.out_of_cache
+            if row["time_ms"]:
+                row["fraction"] = limit.ms / row["time_ms"]
+
     def note_missing(self, system, reason):
         if reason.startswith("not installed"):
             self.missing[system] = reason
+
+
+def _cpu_times():
+    """(busy, stolen, total) of the whole machine in ticks."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    user, nice, system, idle, waiting, hard, soft, stolen = map(int, fields)
+    busy = user + nice + system + hard + soft
+    return busy, stolen, busy + idle + waiting + stolen

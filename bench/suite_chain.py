@@ -67,16 +67,14 @@ def _cell(session, group, chain, tokens):
             cell=chain.name,
             T=tokens,
             routing="-",
-            limit_ms=limit.ms,
-            binds=limit.binds,
-            balanced=limit.balanced,
-            out_of_cache=limit.out_of_cache,
+            shape=chain,
+            memory=rates.memory,
         )
     shown = ", ".join(f"{n} {r.ms:.3f}" for n, r in results.items() if r.ms)
     session.say(f"{chain.name} T={tokens}: limit {limit.ms:.3f}, {shown}")
 
 
-def add_row(session, name, result, ours, *, limit_ms, **values):
+def add_row(session, name, result, ours, limit_ms=None, **values):
     """A row of an f32 cell, with what follows from its times."""
     times = result.times
     session.add_row(
@@ -91,7 +89,11 @@ def add_row(session, name, result, ours, *, limit_ms, **values):
         limit_ms=limit_ms,
         fraction=limit_ms / result.ms if times and limit_ms else None,
         gatecc_ms=ours.ms if ours and name != "gatecc" else None,
-        ratio=result.ms / ours.ms if name != "gatecc" and ours and ours.ms and times else None,
+        ratio=(
+            result.ms / ours.ms
+            if name != "gatecc" and ours and ours.ms and times
+            else None
+        ),
         error=result.error,
         **values,
     )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # Mixtures of experts: every cell with gatecc and every peer that has the precision.
+import functools
+
 import numpy as np
 
 from . import cells, inputs, networks, peers
@@ -12,6 +14,7 @@ OURS_THERE = ("gatecc", "gatecc-dense")
 
 def run(session, layers, tokens, precisions, routings):
     for name in layers:
+        _expect(session, cells.LAYERS[name], tokens, routings)
         for precision in precisions:
             _layer(session, cells.LAYERS[name], precision, tokens, routings)
 
@@ -40,6 +43,26 @@ def _layer(session, layer, precision, tokens, routings):
             group.close()
     for (count, routing), results in pooled.items():
         _rows(session, layer, precision, count, routing, results, separate)
+
+
+def _expect(session, layer, tokens, routings):
+    """Compute what is expected before workers take up the memory."""
+    weights = functools.cache(lambda: networks.moe_weights(layer))
+    for count in tokens:
+        for routing in routings:
+            if wanted(routing, count):
+                _inputs(session, layer, count, routing, weights)
+
+
+def _inputs(session, layer, tokens, routing, weights=None):
+    """(inputs, what is expected of the first of them)"""
+    router = networks.router_of(layer, session.folder)
+    count = inputs.pool_size(tokens, layer.dim, session.quick)
+    count = 1 if routing == "fixed" else count
+    kind = "random" if routing == "fixed" else routing
+    xs = inputs.make(layer, router, tokens, kind, count)
+    checked, key = xs[: checked_count(tokens, count)], f"{kind}{tokens}"
+    return xs, networks.moe_expected(layer, checked, key, session.folder, weights)
 
 
 def wanted(routing, tokens):
@@ -82,14 +105,9 @@ def _quantised(precision):
 
 
 def _cell(session, group, layer, precision, tokens, routing):
-    """(results, limit, plans) with the systems of a group."""
+    """(results, 10^9 bytes per second of memory, plans) with the systems of a group."""
     router = networks.router_of(layer, session.folder)
-    count = 1 if routing == "fixed" else inputs.pool_size(tokens, layer.dim, session.quick)
-    kind = "random" if routing == "fixed" else routing
-    xs = inputs.make(layer, router, tokens, kind, count)
-    references = networks.moe_expected(
-        layer, xs[: checked_count(tokens, count)], f"{kind}{tokens}", session.folder
-    )
+    xs, references = _inputs(session, layer, tokens, routing)
     plans = [inputs.plan_of(layer, router, x)[0].counts for x in xs]
     hit = float(np.mean([(p > 0).sum() for p in plans]))
     rates, fixed = session.rates, routing == "fixed"
@@ -118,14 +136,14 @@ def _cell(session, group, layer, precision, tokens, routing):
         f"{layer.name} {precision} T={tokens} {routing}:"
         f" limit {limit.ms:.3f} ({limit.binds}), {shown}"
     )
-    return results, limit, plans
+    return results, rates.memory, plans
 
 
 def _merge(pooled, separate, key, cell):
     """Pool gatecc's times over groups; keep beside each peer those of its own group."""
-    results, limit, plans = cell
-    kept = pooled.setdefault(key, {"results": {}, "limits": [], "plans": plans})
-    kept["limits"].append(limit)
+    results, memory, plans = cell
+    kept = pooled.setdefault(key, {"results": {}, "memory": 0.0, "plans": plans})
+    kept["memory"] = max(kept["memory"], memory)
     ours = results.get("gatecc")
     for name, result in results.items():
         if name in kept["results"]:
@@ -137,7 +155,6 @@ def _merge(pooled, separate, key, cell):
 
 def _rows(session, layer, precision, tokens, routing, kept, separate):
     plans = np.array(kept["plans"])
-    limit = min(kept["limits"], key=lambda limit: limit.ms)
     for name, result in kept["results"].items():
         if routing in OURS_ALONE and name not in OURS_THERE:
             continue
@@ -160,11 +177,8 @@ def _rows(session, layer, precision, tokens, routing, kept, separate):
             p10_ms=float(np.percentile(times, 10)) if times else None,
             p90_ms=float(np.percentile(times, 90)) if times else None,
             runs=len(times),
-            limit_ms=limit.ms,
-            binds=limit.binds,
-            fraction=limit.ms / result.ms if times else None,
-            balanced=limit.balanced,
-            out_of_cache=limit.out_of_cache,
+            shape=layer,
+            memory=kept["memory"],
             experts_hit=hit,
             rows_per_expert=slots / hit,
             most_rows=float(plans.max(1).mean()),

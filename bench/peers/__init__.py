@@ -49,9 +49,7 @@ SYSTEMS = {
         System(
             "gatecc-dense", "gatecc, one dense layer", "gatecc_library", {"moe": DENSE}
         ),
-        System(
-            "gatecc-whole", "gatecc, no partitions", "gatecc_library", WHOLE
-        ),
+        System("gatecc-whole", "gatecc, no partitions", "gatecc_library", WHOLE),
         System(
             "ort-contrib",
             "ONNX Runtime MoE / QMoE",

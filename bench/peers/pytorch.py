@@ -87,9 +87,7 @@ class Peer:
         ends = counts.cumsum(0).to(torch.int32)
         rows = x[order // self.layer.top_k]
         h = torch._grouped_mm(rows, self.first.transpose(1, 2), offs=ends)
-        y = torch._grouped_mm(
-            self._activate(h), self.second.transpose(1, 2), offs=ends
-        )
+        y = torch._grouped_mm(self._activate(h), self.second.transpose(1, 2), offs=ends)
         y = y * weights.flatten()[order, None]
         back = torch.empty_like(y)
         back[order] = y

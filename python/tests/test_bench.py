@@ -14,7 +14,15 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from bench import cells, check, goals, inputs, networks, processes, session  # noqa: E402
+from bench import (
+    cells,
+    check,
+    goals,
+    inputs,
+    networks,
+    processes,
+    session,
+)  # noqa: E402
 from bench.peers import SYSTEMS  # noqa: E402
 from gatecc import reference  # noqa: E402
 
@@ -40,7 +48,12 @@ def test_quick_run_has_every_cell(quick):
     assert {row["suite"] for row in rows} == {"moe", "chain", "exit", "router"}
     seen = {(r["cell"], r["T"], r["routing"]) for r in rows if r["suite"] == "moe"}
     for cell in cells.QUICK:
-        for tokens, routing in ((1, "random"), (1, "fixed"), (16, "skewed"), (16, "same")):
+        for tokens, routing in (
+            (1, "random"),
+            (1, "fixed"),
+            (16, "skewed"),
+            (16, "same"),
+        ):
             assert (cell, str(tokens), routing) in seen
 
 
@@ -49,7 +62,9 @@ def test_quick_run_is_right_and_adds_up(quick):
         rows = list(csv.DictReader(file))
     for row in rows:
         status = row["status"]
-        assert status == "ok" or status.startswith(("unsupported", "not installed")), row
+        assert status == "ok" or status.startswith(
+            ("unsupported", "not installed")
+        ), row
         if row["precision"] == "f32":
             assert status == "ok", row
         if status == "ok":

@@ -14,7 +14,9 @@ def quantise(weights, bits, block=BLOCK):
     """weights [E,N,K] -> (uint8 [E,N,K*bits/8], low nibble first; f32 [E,N,K/block])"""
     experts, rows, width = weights.shape
     if width % block or bits not in (4, 8):
-        raise ValueError(f"{bits} bits in blocks of {block} do not fit a width of {width}")
+        raise ValueError(
+            f"{bits} bits in blocks of {block} do not fit a width of {width}"
+        )
     zero = 1 << (bits - 1)
     packed = np.empty((experts, rows, width * bits // 8), np.uint8)
     scales = np.empty((experts, rows, width // block), np.float32)
@@ -22,7 +24,11 @@ def quantise(weights, bits, block=BLOCK):
         w = np.ascontiguousarray(weights[e]).reshape(rows, width // block, block)
         scale = np.abs(w).max(2) / np.float32(zero - 1)
         scale[scale == 0] = 1
-        q = (np.rint(w / scale[:, :, None]) + zero).astype(np.uint8).reshape(rows, width)
+        q = (
+            (np.rint(w / scale[:, :, None]) + zero)
+            .astype(np.uint8)
+            .reshape(rows, width)
+        )
         packed[e] = q if bits == 8 else q[:, 0::2] | q[:, 1::2] << 4
         scales[e] = scale
     return packed, scales
