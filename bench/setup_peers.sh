@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # Installs the systems that gatecc is compared with into the virtual environment
-# build/peers: ONNX Runtime, OpenVINO, PyTorch and, with --ggml (6 minutes on 2 cores),
-# ggml. One that cannot be installed is left out, and bench/run.sh leaves it out too.
+# build/peers: ONNX Runtime, OpenVINO and PyTorch. One that cannot be installed is left
+# out, and bench/run.sh leaves it out too.
 # TORCH_INDEX_URL names a package index that has PyTorch without CUDA; without it PyTorch
 # is installed without most of its CUDA packages and needs the CUDA 13 toolkit to load.
 set -uo pipefail
@@ -31,10 +31,6 @@ else
     install --no-deps nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-cufile \
       "nvidia-nvshmem-cu13==3.4.5"; } || failed+=(PyTorch)
 fi
-if [[ ${1-} == --ggml ]]; then
-  CMAKE_ARGS=-DGGML_NATIVE=ON install llama-cpp-python || failed+=(ggml)
-fi
-
 for name in "${failed[@]}"; do
   echo "setup_peers: $name could not be installed" >&2
 done

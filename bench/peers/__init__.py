@@ -23,7 +23,7 @@ class System:
     name: str
     title: str
     module: str
-    # kind -> precision -> the form of the model's file; "" if it wants no file.
+    # kind -> precision -> the form of the model file; "" if there is only one, or none.
     forms: dict = field(default_factory=dict)
 
     def form(self, kind, precision):
