@@ -3,6 +3,7 @@
 # The command line of the benchmark; bench/run.sh calls it. README.md describes it.
 import argparse
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def parse(arguments):
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     a = parse(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as an interrupt
     quick = a.quick
     systems = a.systems or list(peers.SYSTEMS)
     seconds = a.seconds or (0.02 if quick else 1.0)

@@ -22,27 +22,37 @@ def run(session, layers, tokens, precisions, routings):
 def _layer(session, layer, precision, tokens, routings):
     names = session.systems_for("moe", precision)
     pooled, separate = {}, {}
-    for systems in session.groups_of(names, layer.bytes(precision)):
-        group = Group(session)
-        try:
-            for system in systems:
-                _start(session, group, system, layer, precision)
-            session.versions |= group.versions
-            for system, reason in group.failed.items():
-                session.say(f"{layer.name} {precision}: {system}: {reason}")
-                session.note_missing(system, reason)
-            for count in tokens:
-                for routing in routings:
-                    ours_alone = routing in OURS_ALONE
-                    if not wanted(routing, count):
-                        continue
-                    if "gatecc" in group.processes or not ours_alone:
-                        cell = _cell(session, group, layer, precision, count, routing)
-                        _merge(pooled, separate, (count, routing), cell)
-        finally:
-            group.close()
-    for (count, routing), results in pooled.items():
-        _rows(session, layer, precision, count, routing, results, separate)
+    try:
+        for systems in session.groups_of(names, layer.bytes(precision)):
+            for key, cell in _group(
+                session, layer, precision, systems, tokens, routings
+            ):
+                _merge(pooled, separate, key, cell)
+    finally:  # what there is counts in an interrupted run, too
+        for (count, routing), results in pooled.items():
+            _rows(session, layer, precision, count, routing, results, separate)
+
+
+def _group(session, layer, precision, systems, tokens, routings):
+    """Yields ((tokens, routing), cell) of systems that are alive at the same time."""
+    group = Group(session)
+    try:
+        for system in systems:
+            _start(session, group, system, layer, precision)
+        session.versions |= group.versions
+        for system, reason in group.failed.items():
+            session.say(f"{layer.name} {precision}: {system}: {reason}")
+            session.note_missing(system, reason)
+        for count in tokens:
+            for routing in routings:
+                ours_alone = routing in OURS_ALONE
+                if not wanted(routing, count):
+                    continue
+                if "gatecc" in group.processes or not ours_alone:
+                    cell = _cell(session, group, layer, precision, count, routing)
+                    yield (count, routing), cell
+    finally:
+        group.close()
 
 
 def _expect(session, layer, tokens, routings):
