@@ -34,6 +34,9 @@ def parse(arguments):
         default=32,
         help="how many elements of a column share a scale in qmoe; 0: all of them",
     )
+    p.add_argument(
+        "--bare", action="store_true", help="no norm and no residual around the experts"
+    )
     _common(p)
 
     p = kinds.add_parser("exit", help="early exits")
@@ -84,6 +87,7 @@ def main(arguments=None):
                 a.seed,
                 a.bits,
                 a.block,
+                a.bare,
             )
             graph.save(a.output)
         elif a.kind == "exit":

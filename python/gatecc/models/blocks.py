@@ -76,6 +76,7 @@ def quantized_experts(g, x, logits, name, weights, top_k, activation, bits, bloc
     """
     fc1, fc2, attributes = _fused(weights, top_k, activation)
     attributes["expert_weight_bits"] = bits
+    attributes["accuracy_level"] = 4  # rows of 8 bits, the fastest of ONNX Runtime
     if block:
         attributes["block_size"] = block
     inputs = [x, logits]
@@ -87,6 +88,16 @@ def quantized_experts(g, x, logits, name, weights, top_k, activation, bits, bloc
         inputs.append(g.weight(f"{name}.{local}_scales", scales))
         inputs.append("")
     return g.node("QMoE", inputs[:-1], name, domain="com.microsoft", **attributes)
+
+
+def moe_layer(g, x, name, weights, top_k, activation="silu", experts=contrib_experts):
+    """MoE(x) with its router; `experts` writes the mixture. Weights: as moe_block."""
+    router = g.node(
+        "MatMul",
+        [x, g.weight(f"{name}/router.weight", weights["router"])],
+        f"{name}/router",
+    )
+    return experts(g, x, router, f"{name}/experts", weights, top_k, activation)
 
 
 def moe_block(g, x, name, weights, top_k, activation="silu", experts=contrib_experts):

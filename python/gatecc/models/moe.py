@@ -48,11 +48,13 @@ def network(
     seed=0,
     bits=4,
     block=32,
+    bare=False,
 ):
     """A graph with input "x" f32 [B,dim] and output "y" f32 [B,dim].
 
     silu stands for SwiGLU: silu(x gate) * (x up); relu and gelu have no gate.
-    bits and block are for the form qmoe.
+    bits and block are for the form qmoe. bare: a layer is router and experts alone,
+    without the norm and the residual.
     """
     if not 1 <= top_k <= experts:
         raise ValueError(f"top_k is {top_k}; it must be from 1 to {experts}")
@@ -72,7 +74,8 @@ def network(
     y = g.input("x", ["B", dim])
     for i in range(layers):
         weights = random_block(rng, dim, hidden, experts, activation)
-        y = blocks.moe_block(g, y, f"layer{i}", weights, top_k, activation, write)
+        layer = blocks.moe_layer if bare else blocks.moe_block
+        y = layer(g, y, f"layer{i}", weights, top_k, activation, write)
     g.rename_result("y")
     g.output("y", ["B", dim])
     return g
