@@ -14,7 +14,7 @@ namespace gatecc_runtime {
 // after every number. False on ties.
 template <bool Largest, typename T> inline bool precedes(T a, T b) {
   bool better = Largest ? a > b : a < b;
-  return better | ((b != b) & (a == a));
+  return better | ((b != b) & (a == a)); // NOLINT(misc-redundant-expression)
 }
 
 // The same with ties broken by the position in the order of the scan.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # Runs the checks of form, each of which counts as one test: style, size, descriptions of
-# ops, generated documents. `python3 scripts/check.py [--junit FILE]`
+# ops, generated documents, and clang-tidy on what build/ has compiled.
+# `python3 scripts/check.py [--junit FILE]`
 import argparse
 import subprocess
 import sys
@@ -14,6 +15,7 @@ CHECKS = {
     "lint": ["python3", "scripts/lint.py"],
     "op-descriptions": ["python3", "scripts/op_descriptions.py"],
     "docs": ["scripts/docs.sh", "--check"],
+    "clang-tidy": ["python3", "scripts/tidy.py"],
 }
 
 

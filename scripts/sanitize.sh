@@ -20,9 +20,12 @@ for kind in address thread; do
 done
 if [[ ${1-} == --compiler ]]; then
   echo "sanitize: the compiler with -fsanitize=address,undefined"
-  # LLVM's libraries are not instrumented: containers and leaks that cross the border are
-  # not what they seem.
-  export ASAN_OPTIONS=detect_container_overflow=0:detect_leaks=0
+  # LLVM's libraries are not instrumented: containers, leaks and allocators that cross the
+  # border are not what they seem. LLVM's threads have signal stacks of their own, which ASan
+  # would free as if they were its.
+  ASAN_OPTIONS=detect_container_overflow=0:detect_leaks=0
+  export ASAN_OPTIONS+=:allow_user_poisoning=0:use_sigaltstack=0
+  export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   {
     cmake --preset asan >/dev/null && cmake --build --preset asan &&
       ctest --test-dir build-asan -j "$(nproc)" --output-on-failure --timeout 600 --no-tests=error &&

@@ -36,7 +36,7 @@ suite() {
   echo "test: $name took $((SECONDS - begin)) s"
 }
 
-suite checks 300 python3 scripts/check.py --junit "$results/checks.xml"
+suite checks 900 python3 scripts/check.py --junit "$results/checks.xml"
 suite lit 900 python /usr/lib/llvm-22/bin/lit -s -v -j "$jobs" --timeout 120 \
   --xunit-xml-output "$results/lit.xml" build/test
 suite unit 600 ctest --test-dir build --output-on-failure -j "$jobs" \

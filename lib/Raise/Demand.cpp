@@ -23,7 +23,7 @@ bool raise::containsAll(const Term &term, const Term &other) {
 }
 
 static bool insert(Term &term, Literal literal) {
-  auto place = llvm::lower_bound(term, literal);
+  auto *place = llvm::lower_bound(term, literal);
   if (place != term.end() && *place == literal)
     return false;
   term.insert(place, literal);

@@ -57,6 +57,12 @@ struct FormGroups : gatecc::impl::FormGroupsBase<FormGroups> {
   }
 
 private:
+  /// Whether this pass made the plan.
+  static bool isFormed(Value plan) {
+    Operation *partition = plan.getDefiningOp();
+    return partition && partition->hasAttr(kFormedAttr);
+  }
+
   static void removeDeadOps(Block &block) {
     for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
       if (isOpTriviallyDead(&op))
@@ -117,8 +123,7 @@ private:
     Term basis = demand.basis(slice.term);
     for (Operation *op : slice.ops) {
       auto apply = dyn_cast<gate::ApplyOp>(op);
-      if (slice.bases.contains(op) ||
-          (apply && apply.getPlan().getDefiningOp()->hasAttr(kFormedAttr)) ||
+      if (slice.bases.contains(op) || (apply && isFormed(apply.getPlan())) ||
           (isStrict && demand.basis(demand.of(op)) != basis))
         continue;
       if (isProduct(op))

@@ -29,7 +29,7 @@ Attribute raise::reportEntry(MLIRContext *context, StringRef site,
 
 /// A partition that was formed, with what belongs to it.
 namespace {
-struct Level {
+struct ExitLevel {
   gate::PartitionOp partition;
   gate::ApplyOp apply;
   SmallVector<gate::MergeOp> merges;
@@ -37,13 +37,13 @@ struct Level {
 };
 } // namespace
 
-static std::optional<Level> levelOf(Operation *op) {
+static std::optional<ExitLevel> levelOf(Operation *op) {
   auto partition = dyn_cast<gate::PartitionOp>(op);
   auto formed = partition ? op->getAttrOfType<DictionaryAttr>(kFormedAttr)
                           : DictionaryAttr();
   if (!formed)
     return std::nullopt;
-  Level level{partition, {}, {}, formed};
+  ExitLevel level{partition, {}, {}, formed};
   for (Operation *user : partition.getPlan().getUsers())
     if (auto apply = dyn_cast<gate::ApplyOp>(user))
       level.apply = apply;
@@ -54,7 +54,7 @@ static std::optional<Level> levelOf(Operation *op) {
 
 /// The partition inside that decides which of the rows go on: the last one
 /// whose merged rows the region yields.
-static std::optional<Level> deeperLevel(const Level &level) {
+static std::optional<ExitLevel> deeperLevel(const ExitLevel &level) {
   Block &body = gate::ApplyOp(level.apply).getBodies()[0].front();
   for (Operation &op : llvm::reverse(body))
     if (auto inner = levelOf(&op))
@@ -65,7 +65,7 @@ static std::optional<Level> deeperLevel(const Level &level) {
 }
 
 /// Whether rows that are not taken keep what they came in with.
-static bool passesThrough(const Level &level) {
+static bool passesThrough(const ExitLevel &level) {
   return llvm::any_of(level.merges, [&](gate::MergeOp merge) {
     return llvm::is_contained(gate::ApplyOp(level.apply).getInputs(),
                               merge.getBase()) ||
@@ -76,7 +76,7 @@ static bool passesThrough(const Level &level) {
 
 /// What a row has cost when the first decision is made, and what it leaves
 /// with.
-static double costBefore(const Level &level) {
+static double costBefore(const ExitLevel &level) {
   Block *block = gate::PartitionOp(level.partition)->getBlock();
   SmallVector<Value> work;
   auto push = [&](Value value) { work.push_back(value); };
@@ -121,7 +121,7 @@ private:
 };
 } // namespace
 
-static void createSite(SmallVectorImpl<Level> &chain, SiteNamer &namer,
+static void createSite(SmallVectorImpl<ExitLevel> &chain, SiteNamer &namer,
                        SmallVectorImpl<Attribute> &report) {
   MLIRContext *context = chain[0].partition.getContext();
   OpBuilder builder(context);
@@ -145,7 +145,7 @@ static void createSite(SmallVectorImpl<Level> &chain, SiteNamer &namer,
       if (!llvm::is_contained(to, string))
         to.push_back(string);
   };
-  for (Level &level : chain) {
+  for (ExitLevel &level : chain) {
     addStrings(nodes, level.formed.get("nodes"));
     addStrings(notes, level.formed.get("notes"));
     StringRef name = cast<StringAttr>(level.formed.get("name")).getValue();
@@ -189,7 +189,7 @@ void raise::createSites(ModuleOp module, SmallVectorImpl<Attribute> &report) {
   SiteNamer namer(module);
   for (Operation *op : formed) {
     auto level = levelOf(op);
-    SmallVector<Level> chain;
+    SmallVector<ExitLevel> chain;
     for (; level; level = deeperLevel(*level))
       chain.push_back(*level);
     if (!chain.empty())

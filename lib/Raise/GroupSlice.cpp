@@ -197,7 +197,7 @@ private:
       Term known = demand.of(op);
       if (contains(known, literal))
         continue;
-      auto place = llvm::lower_bound(known, !literal);
+      auto *place = llvm::lower_bound(known, !literal);
       if (place == known.end() || !(*place == !literal))
         known.insert(place, !literal);
       demand.close(known);

@@ -244,6 +244,8 @@ LogicalResult ApplyInliner::inlineGroup(int64_t group) {
 
 struct InlineApplyPass : public gatecc::impl::InlineApplyBase<InlineApplyPass> {
   void runOnOperation() override {
+    if (failed(checkPlans(getOperation())))
+      return signalPassFailure();
     IRRewriter rewriter(&getContext());
     // Outer applies first: an inner one then finds the rows of its plan.
     while (true) {

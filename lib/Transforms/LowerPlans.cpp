@@ -270,6 +270,8 @@ LogicalResult PlanBuilder::lowerTopK(gate::TopKOp topk) {
 
 struct LowerPlansPass : public gatecc::impl::LowerPlansBase<LowerPlansPass> {
   void runOnOperation() override {
+    if (failed(checkPlans(getOperation())))
+      return signalPassFailure();
     IRRewriter rewriter(&getContext());
     // Readers of plans first, so that they ask for the plan's tensors.
     auto lower = [&](auto method, auto tag) {

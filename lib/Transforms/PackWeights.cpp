@@ -32,6 +32,8 @@ struct PackWeightsPass : public gatecc::impl::PackWeightsBase<PackWeightsPass> {
   using PackWeightsBase::PackWeightsBase;
 
   void runOnOperation() override {
+    if (failed(checkPlans(getOperation())))
+      return signalPassFailure();
     SmallVector<ContractOp> contracts;
     getOperation()->walk([&](ContractOp op) { contracts.push_back(op); });
     IRRewriter rewriter(&getContext());

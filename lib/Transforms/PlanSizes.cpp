@@ -18,6 +18,21 @@ gate::RuntimeCallOp gatecc::createRuntimeCall(OpBuilder &builder, Location loc,
                                      /*frame=*/false, /*updates=*/false);
 }
 
+LogicalResult gatecc::checkPlans(Operation *root) {
+  WalkResult result = root->walk([](Operation *op) {
+    for (Value operand : op->getOperands())
+      if (isa<gate::PlanType>(operand.getType()) &&
+          !isa_and_nonnull<gate::RouteOp, gate::PartitionOp>(
+              operand.getDefiningOp())) {
+        op->emitError("a plan that is not the result of 'gate.route' or "
+                      "'gate.partition' is not supported yet");
+        return WalkResult::interrupt();
+      }
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
 gate::PlanTensorsOp PlanSizes::tensors() {
   return gate::PlanTensorsOp::create(builder, loc, plan);
 }

@@ -49,6 +49,10 @@ private:
   mlir::Value plan;
 };
 
+/// Reports the first use in `root` of a plan that no op there decides, such as
+/// an argument of a function: its rows are not known.
+llvm::LogicalResult checkPlans(mlir::Operation *root);
+
 /// A call of the run-time library in destination style.
 gate::RuntimeCallOp
 createRuntimeCall(mlir::OpBuilder &builder, mlir::Location loc,

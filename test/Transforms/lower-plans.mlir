@@ -98,3 +98,19 @@ func.func @route_f64(%x: tensor<?x8xf64>) {
   %p = gate.route %x {score = #gate.score<softmax>} : tensor<?x8xf64> -> !gate.plan<groups = 8, choices = 1>
   return
 }
+
+// -----
+
+// Nor is a plan that a branch yields.
+func.func @plan_of_branch(%s: tensor<?x4xf32>, %base: tensor<?x4xf32>, %c: tensor<?xi1>, %b: i1) -> tensor<?x4xf32> {
+  %p = scf.if %b -> !gate.plan<groups = 2, choices = 1> {
+    %q = gate.partition %c : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
+    scf.yield %q : !gate.plan<groups = 2, choices = 1>
+  } else {
+    %q = gate.partition %c : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
+    scf.yield %q : !gate.plan<groups = 2, choices = 1>
+  }
+  // expected-error @+1 {{a plan that is not the result of 'gate.route' or 'gate.partition' is not supported yet}}
+  %m = gate.merge %s, %p groups [0, 1] base(%base) : tensor<?x4xf32>, !gate.plan<groups = 2, choices = 1>, tensor<?x4xf32>
+  return %m : tensor<?x4xf32>
+}

@@ -145,7 +145,7 @@ static LogicalResult verifyBuffer(Operation *op, Type type,
                                   OperandRange sizes) {
   auto buffer = dyn_cast<MemRefType>(type);
   if (!buffer || !buffer.getLayout().isIdentity() ||
-      buffer.getNumDynamicDims() != int64_t(sizes.size()))
+      size_t(buffer.getNumDynamicDims()) != sizes.size())
     return op->emitOpError(
                "expects a ranked buffer without layout and one size for each "
                "dynamic extent, got ")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Reads the header of a safetensors file; the tensors stay where they are.
 #include "lib/Import/Json/Safetensors.h"
+
 #include "lib/Import/Json/JsonText.h"
 #include "lib/Import/Source/SourceFile.h"
 

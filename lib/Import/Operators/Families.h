@@ -9,9 +9,6 @@
 
 namespace gatecc {
 
-inline mlir::Type elementOf(mlir::Value value) {
-  return mlir::getElementTypeOrSelf(value.getType());
-}
 inline bool isFloatTensor(mlir::Value value) {
   return mlir::isa<mlir::FloatType>(elementOf(value));
 }

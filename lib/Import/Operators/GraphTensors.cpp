@@ -10,10 +10,6 @@
 using namespace mlir;
 using namespace gatecc;
 
-static Type elementOf(Value value) {
-  return getElementTypeOrSelf(value.getType());
-}
-
 Value GraphBuilder::empty(ArrayRef<Extent> shape, Type element) {
   Value result = tensor::EmptyOp::create(builder, loc, fold(shape), element);
   setShape(result, shape);

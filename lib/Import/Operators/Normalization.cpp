@@ -133,28 +133,44 @@ static FailureOr<Value> scaled(GraphBuilder &g, Value input, Value inverse,
   return g.cast(*result, element);
 }
 
-OperatorResults gatecc::lowerLayerNorm(GraphBuilder &g,
-                                       const OperatorCall &call) {
+namespace {
+/// What is normalized, in the type that it is computed in, and the axes over
+/// which it is: `axis` and all after it.
+struct Normalized {
+  Value input;
+  SmallVector<int64_t> axes;
+};
+} // namespace
+
+static FailureOr<Normalized> normalized(GraphBuilder &g,
+                                        const OperatorCall &call) {
   Value given = call.operand(0);
   if (failed(checkFloat(g, given)))
     return failure();
-  FailureOr<int64_t> axis =
-      axisOf(g, call.integer("axis", -1), g.rankOf(given));
+  int64_t rank = g.rankOf(given);
+  FailureOr<int64_t> axis = axisOf(g, call.integer("axis", -1), rank);
   FailureOr<Value> input = widened(g, given);
   if (failed(axis) || failed(input))
     return failure();
-  auto axes = llvm::to_vector(llvm::seq<int64_t>(*axis, g.rankOf(given)));
-  FailureOr<Value> average = mean(g, *input, axes, /*ofSquares=*/false);
+  return Normalized{*input, llvm::to_vector(llvm::seq(*axis, rank))};
+}
+
+OperatorResults gatecc::lowerLayerNorm(GraphBuilder &g,
+                                       const OperatorCall &call) {
+  FailureOr<Normalized> x = normalized(g, call);
+  if (failed(x))
+    return failure();
+  FailureOr<Value> average = mean(g, x->input, x->axes, /*ofSquares=*/false);
   if (failed(average))
     return failure();
   FailureOr<Value> centered =
-      g.elementwise({*input, *average}, elementOf(*input),
-                    [](OpBuilder &at, Location loc, ValueRange x) {
-                      return Scalars(at, loc).sub(x[0], x[1]);
+      g.elementwise({x->input, *average}, elementOf(x->input),
+                    [](OpBuilder &at, Location loc, ValueRange v) {
+                      return Scalars(at, loc).sub(v[0], v[1]);
                     });
   if (failed(centered))
     return failure();
-  FailureOr<Value> variance = mean(g, *centered, axes, /*ofSquares=*/true);
+  FailureOr<Value> variance = mean(g, *centered, x->axes, /*ofSquares=*/true);
   if (failed(variance))
     return failure();
   FailureOr<Value> inverse =
@@ -162,7 +178,7 @@ OperatorResults gatecc::lowerLayerNorm(GraphBuilder &g,
   if (failed(inverse))
     return failure();
   FailureOr<Value> result = scaled(g, *centered, *inverse, call.operand(1),
-                                   call.operand(2), elementOf(given));
+                                   call.operand(2), elementOf(call.operand(0)));
   if (failed(result))
     return failure();
   return SmallVector<Value>{*result, *average, *inverse};
@@ -171,24 +187,18 @@ OperatorResults gatecc::lowerLayerNorm(GraphBuilder &g,
 /// RMSNormalization, and ONNX Runtime's name for it.
 OperatorResults gatecc::lowerRMSNorm(GraphBuilder &g,
                                      const OperatorCall &call) {
-  Value given = call.operand(0);
-  if (failed(checkFloat(g, given)))
+  FailureOr<Normalized> x = normalized(g, call);
+  if (failed(x))
     return failure();
-  FailureOr<int64_t> axis =
-      axisOf(g, call.integer("axis", -1), g.rankOf(given));
-  FailureOr<Value> input = widened(g, given);
-  if (failed(axis) || failed(input))
-    return failure();
-  auto axes = llvm::to_vector(llvm::seq<int64_t>(*axis, g.rankOf(given)));
-  FailureOr<Value> square = mean(g, *input, axes, /*ofSquares=*/true);
+  FailureOr<Value> square = mean(g, x->input, x->axes, /*ofSquares=*/true);
   if (failed(square))
     return failure();
   FailureOr<Value> inverse =
       inverseRoot(g, *square, call.number("epsilon", 1e-5));
   if (failed(inverse))
     return failure();
-  FailureOr<Value> result =
-      scaled(g, *input, *inverse, call.operand(1), {}, elementOf(given));
+  FailureOr<Value> result = scaled(g, x->input, *inverse, call.operand(1), {},
+                                   elementOf(call.operand(0)));
   if (failed(result))
     return failure();
   if (call.op == "RMSNormalization")

@@ -129,7 +129,7 @@ LogicalResult BuildEntryPass::build(func::FuncOp main) {
         if (!factor.getAsInteger(10, number)) {
           value = arith::ConstantIndexOp::create(rewriter, loc, number);
         } else {
-          auto known = llvm::find_if(
+          auto *known = llvm::find_if(
               symbols, [&](auto &s) { return s.first == factor; });
           if (known == symbols.end())
             return main.emitError("the size of result ")
