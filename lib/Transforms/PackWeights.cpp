@@ -25,6 +25,9 @@ using gate::ContractOp;
 
 namespace {
 
+/// The longest block of integers; the sum of its row has to fit 16 bits.
+constexpr int64_t kMaxBlock = 128;
+
 struct PackWeightsPass : public gatecc::impl::PackWeightsBase<PackWeightsPass> {
   using PackWeightsBase::PackWeightsBase;
 
@@ -38,13 +41,22 @@ struct PackWeightsPass : public gatecc::impl::PackWeightsBase<PackWeightsPass> {
   }
 
 private:
+  /// The weights of one contraction before packing.
+  struct Sources {
+    SmallVector<Attribute> values, scales, zeros;
+    int64_t bits = 0, block = 0; // of integers
+  };
   /// The symbol of the gate.weight behind `value`.
   FailureOr<FlatSymbolRefAttr> findWeight(ContractOp contract, Value value);
+  FailureOr<Sources> findSources(ContractOp contract);
+  FailureOr<gate::PanelLayout> chooseLayout(ContractOp contract,
+                                            const Sources &sources);
   LogicalResult pack(ContractOp contract, RewriterBase &rewriter);
-  FlatSymbolRefAttr getPacked(ContractOp contract, ArrayRef<Attribute> sources,
-                              RankedTensorType type, int64_t lanes);
+  FlatSymbolRefAttr getPacked(ContractOp contract, const Sources &sources,
+                              RankedTensorType type,
+                              const gate::PanelLayout &layout);
 
-  DenseMap<std::pair<ArrayAttr, int64_t>, FlatSymbolRefAttr> packedWeights;
+  llvm::MapVector<Attribute, FlatSymbolRefAttr> packedWeights;
   DenseMap<Attribute, FlatSymbolRefAttr> constants;
 };
 
@@ -70,54 +82,141 @@ FailureOr<FlatSymbolRefAttr> PackWeightsPass::findWeight(ContractOp contract,
   return symbol;
 }
 
-FlatSymbolRefAttr PackWeightsPass::getPacked(ContractOp contract,
-                                             ArrayRef<Attribute> sources,
-                                             RankedTensorType type,
-                                             int64_t lanes) {
-  ArrayAttr key = ArrayAttr::get(&getContext(), sources);
-  FlatSymbolRefAttr &symbol = packedWeights[{key, lanes}];
-  if (symbol)
-    return symbol;
-  std::string name = "packed";
-  for (Attribute source : sources)
-    name += ("_" + cast<FlatSymbolRefAttr>(source).getValue()).str();
-  while (getOperation().lookupSymbol(name))
-    name += "_";
-  OpBuilder builder(getOperation().getContext());
-  builder.setInsertionPointAfter(getOperation().lookupSymbol(
-      cast<FlatSymbolRefAttr>(sources.back()).getValue()));
-  gate::PackedWeightOp::create(builder, contract.getLoc(), name, type, key,
-                               lanes);
-  symbol = FlatSymbolRefAttr::get(&getContext(), name);
-  return symbol;
+FailureOr<PackWeightsPass::Sources>
+PackWeightsPass::findSources(ContractOp contract) {
+  Sources sources;
+  for (Value weight : contract.getWeights()) {
+    FailureOr<FlatSymbolRefAttr> symbol = findWeight(contract, weight);
+    if (failed(symbol))
+      return failure();
+    sources.values.push_back(*symbol);
+  }
+  return sources;
 }
 
-LogicalResult PackWeightsPass::pack(ContractOp contract,
-                                    RewriterBase &rewriter) {
-  Location loc = contract.getLoc();
+/// Whether the rows of a contraction were sent to experts by a router.
+static bool isExpert(ContractOp contract) {
+  return contract.getPlan() &&
+         contract.getPlan().getDefiningOp<gate::RouteOp>();
+}
+
+FailureOr<gate::PanelLayout>
+PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
+  using gate::PanelFormat;
   auto type = cast<RankedTensorType>(contract.getWeights()[0].getType());
   Type element = type.getElementType();
   if (!element.isF32() && !element.isF64())
     return contract.emitError("contractions of ")
            << element << " are not supported yet";
-  SmallVector<Attribute> sources;
-  for (Value weight : contract.getWeights()) {
-    FailureOr<FlatSymbolRefAttr> symbol = findWeight(contract, weight);
-    if (failed(symbol))
-      return failure();
-    sources.push_back(*symbol);
-  }
-  int64_t numWeights = sources.size();
+  int64_t numWeights = contract.getWeights().size();
   TileShape tile = getTileShape(parseIsa(isa), numWeights,
                                 element.getIntOrFloatBitWidth() / 8);
-  ArrayRef<int64_t> shape = type.getShape();
-  int64_t n = shape.back(), k = shape[shape.size() - 2];
-  auto packedType = RankedTensorType::get({type.getRank() == 3 ? shape[0] : 1,
-                                           (n + tile.lanes - 1) / tile.lanes, k,
-                                           numWeights * tile.lanes},
-                                          element);
-  FlatSymbolRefAttr symbol =
-      getPacked(contract, sources, packedType, tile.lanes);
+  gate::PanelLayout layout = {PanelFormat::Plain, numWeights, tile.lanes,
+                              type.getDimSize(type.getRank() - 2)};
+  if (!element.isF32())
+    return layout;
+  if (!sources.scales.empty()) {
+    layout.format = sources.bits == 4 ? PanelFormat::Int4 : PanelFormat::Int8;
+    layout.block = sources.block;
+  } else if (isExpert(contract) && experts != "f32") {
+    layout.format = experts == "bf16"   ? PanelFormat::Bf16
+                    : experts == "int8" ? PanelFormat::Int8
+                                        : PanelFormat::Int4;
+    layout.block = block;
+  }
+  if (!layout.isInteger()) {
+    layout.block = 0;
+    return layout;
+  }
+  // A long block is cut: its parts share its scale.
+  if (layout.block > kMaxBlock &&
+      (layout.block % kMaxBlock == 0 || layout.block >= layout.k))
+    layout.block = kMaxBlock;
+  if (layout.block % 8 || layout.block > kMaxBlock)
+    return contract.emitError("blocks of ")
+           << layout.block << " rows are not supported: neither a multiple of "
+           << "8 up to " << kMaxBlock << " nor one of " << kMaxBlock;
+  layout.zeros = layout.format == PanelFormat::Int4 || !sources.zeros.empty();
+  return layout;
+}
+
+FlatSymbolRefAttr PackWeightsPass::getPacked(ContractOp contract,
+                                             const Sources &sources,
+                                             RankedTensorType type,
+                                             const gate::PanelLayout &layout) {
+  Builder b(&getContext());
+  ArrayAttr values = b.getArrayAttr(sources.values), scales, zeros;
+  if (!sources.scales.empty())
+    scales = b.getArrayAttr(sources.scales);
+  if (!sources.zeros.empty())
+    zeros = b.getArrayAttr(sources.zeros);
+  FlatSymbolRefAttr &symbol = packedWeights[b.getArrayAttr(
+      {values, scales ? scales : b.getArrayAttr({}), TypeAttr::get(type)})];
+  if (symbol)
+    return symbol;
+  std::string name = "packed";
+  for (Attribute source : sources.values)
+    name += ("_" + cast<FlatSymbolRefAttr>(source).getValue()).str();
+  while (getOperation().lookupSymbol(name))
+    name += "_";
+  OpBuilder builder(getOperation().getContext());
+  builder.setInsertionPointToStart(getOperation().getBody());
+  for (Operation &op : *getOperation().getBody())
+    if (llvm::isa<gate::WeightOp, gate::PackedWeightOp>(op))
+      builder.setInsertionPointAfter(&op);
+  gate::PackedWeightOp::create(
+      builder, contract.getLoc(), b.getStringAttr(name), TypeAttr::get(type),
+      values, b.getI64IntegerAttr(layout.lanes),
+      gate::PanelFormatAttr::get(&getContext(), layout.format),
+      b.getI64IntegerAttr(layout.block),
+      layout.zeros ? b.getUnitAttr() : UnitAttr(), scales, zeros,
+      b.getI64IntegerAttr(sources.bits), b.getI64IntegerAttr(sources.block),
+      b.getI64IntegerAttr(scales ? layout.k : 0));
+  symbol = FlatSymbolRefAttr::get(&getContext(), name);
+  return symbol;
+}
+
+/// Rows as integers, and their scales: what integer weights are multiplied
+/// with.
+static std::pair<Value, Value> quantizeRows(RewriterBase &rewriter,
+                                            Location loc, Value rows,
+                                            const gate::PanelLayout &layout) {
+  auto type = cast<RankedTensorType>(rows.getType());
+  OpFoldResult count = tensor::getMixedSize(rewriter, loc, rows, 0);
+  auto empty = [&](int64_t columns, Type element) -> Value {
+    return tensor::EmptyOp::create(
+        rewriter, loc, {count, rewriter.getIndexAttr(columns)}, element);
+  };
+  auto index = [&](int64_t value) -> Value {
+    return arith::ConstantIndexOp::create(rewriter, loc, value);
+  };
+  auto call = createRuntimeCall(
+      rewriter, loc, "gatecc_quantize_rows_f32",
+      {rows, getValueOrCreateConstantIndexOp(rewriter, loc, count),
+       index(type.getDimSize(1)), index(layout.block)},
+      {empty(layout.rowElements(), rewriter.getI16Type()),
+       empty(layout.units(), rewriter.getF32Type())});
+  call.setFrame(true);
+  return {call.getTensors()[0], call.getTensors()[1]};
+}
+
+LogicalResult PackWeightsPass::pack(ContractOp contract,
+                                    RewriterBase &rewriter) {
+  Location loc = contract.getLoc();
+  FailureOr<Sources> sources = findSources(contract);
+  if (failed(sources))
+    return failure();
+  FailureOr<gate::PanelLayout> layout = chooseLayout(contract, *sources);
+  if (failed(layout))
+    return failure();
+  auto type = cast<RankedTensorType>(contract.getWeights()[0].getType());
+  int64_t n = type.getShape().back();
+  auto packedType =
+      RankedTensorType::get({type.getRank() == 3 ? type.getDimSize(0) : 1,
+                             (n + layout->lanes - 1) / layout->lanes,
+                             layout->units(), layout->unitElements()},
+                            layout->elementType(type.getElementType()));
+  FlatSymbolRefAttr symbol = getPacked(contract, *sources, packedType, *layout);
 
   rewriter.setInsertionPoint(contract);
   Value packed = gate::WeightValueOp::create(rewriter, loc, packedType, symbol);
@@ -138,9 +237,13 @@ LogicalResult PackWeightsPass::pack(ContractOp contract,
       rewriter.getIndexAttr(n)};
   Value init =
       tensor::EmptyOp::create(rewriter, loc, sizes, result.getElementType());
+  Value rows = contract.getRows(), rowScales;
+  if (layout->isInteger())
+    std::tie(rows, rowScales) = quantizeRows(rewriter, loc, rows, *layout);
   auto call = gate::PackedContractOp::create(
-      rewriter, loc, result, contract.getRows(), packed, offsets, source,
-      contract.getExtras(), init, contract.getExtents(), tile.lanes);
+      rewriter, loc, result, rows, packed, offsets, source, rowScales,
+      contract.getExtras(), init, contract.getExtents(), layout->lanes,
+      layout->format, layout->block, layout->zeros);
   call.getEpilogue().takeBody(contract.getEpilogue());
   rewriter.replaceOp(contract, call.getResult());
   return success();

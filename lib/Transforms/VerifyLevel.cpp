@@ -55,7 +55,7 @@ bool isLegalGateOp(Operation *op, StringRef level) {
                WeightValueOp>(op);
   if (level == "kernel")
     return isa<RuntimeCallOp, BoundOp, LaunchOp, SymbolOp, PortOp,
-               WeightBufferOp, ArenaOp>(op);
+               WeightBufferOp, ArenaOp, DotPairsOp>(op);
   return false;
 }
 

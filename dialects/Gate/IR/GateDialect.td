@@ -71,6 +71,19 @@ def Gate_ExtentKindAttr : EnumAttr<Gate_Dialect, Gate_ExtentKind, "extent"> {
   let assemblyFormat = "`<` $value `>`";
 }
 
+// How packed weights are stored.
+def Gate_PanelFormat : I32EnumAttr<"PanelFormat", "how packed weights are stored", [
+    I32EnumAttrCase<"Plain", 0, "plain">,
+    I32EnumAttrCase<"Bf16", 1, "bf16">,
+    I32EnumAttrCase<"Int8", 2, "int8">,
+    I32EnumAttrCase<"Int4", 3, "int4">]> {
+  let cppNamespace = "::gatecc::gate";
+  let genSpecializedAttr = 0;
+}
+def Gate_PanelFormatAttr : EnumAttr<Gate_Dialect, Gate_PanelFormat, "panel"> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
 def Gate_ScoreKind : I32EnumAttr<"ScoreKind", "how router logits become weights", [
     I32EnumAttrCase<"Softmax", 0, "softmax">,
     I32EnumAttrCase<"SoftmaxSelected", 1, "softmax_selected">,

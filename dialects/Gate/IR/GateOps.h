@@ -17,6 +17,7 @@
 
 #include "dialects/Gate/IR/GateDialect.h.inc"
 #include "dialects/Gate/IR/GateEnums.h.inc"
+#include "dialects/Gate/IR/PanelLayout.h"
 
 #define GET_ATTRDEF_CLASSES
 #include "dialects/Gate/IR/GateAttrs.h.inc"

@@ -54,17 +54,33 @@ void PlanTensorsOp::build(OpBuilder &builder, OperationState &state,
         plan);
 }
 
+PanelLayout PackedContractOp::getLayout() {
+  PanelLayout layout = {getFormat(), getNumWeights(),     int64_t(getLanes()),
+                        /*k=*/0,     int64_t(getBlock()), getZeros()};
+  layout.k = layout.isInteger()
+                 ? cast<ShapedType>(getRowScales().getType()).getDimSize(1) *
+                       layout.block
+                 : cast<ShapedType>(getRows().getType()).getDimSize(1);
+  return layout;
+}
+
 LogicalResult PackedContractOp::verify() {
   auto rows = cast<ShapedType>(getRows().getType());
   auto packed = cast<ShapedType>(getPacked().getType());
-  if (packed.getRank() != 4 || rows.getRank() != 2 ||
-      packed.getDimSize(2) != rows.getDimSize(1)) // C1
-    return emitOpError("expects packed weights [G, P, K, W * lanes] for rows "
-                       "[R, K], got ")
+  if (packed.getRank() != 4 || rows.getRank() != 2)
+    return emitOpError("expects packed weights of rank 4 for rows of rank 2, "
+                       "got ")
            << packed << " and " << rows;
   Block &block = getEpilogue().front();
+  PanelLayout layout = getLayout();
+  if (packed.getDimSize(2) != layout.units() ||
+      (layout.isInteger() && layout.rowElements() != rows.getDimSize(1))) // C1
+    return emitOpError("expects as many units of packed weights as rows of ")
+           << rows << " need, got " << packed;
+  if (bool(getRowScales()) != layout.isInteger()) // C5
+    return emitOpError("expects scales of rows exactly for integer weights");
   if (block.getNumArguments() <= getExtras().size() ||
-      packed.getDimSize(3) != int64_t(getNumWeights() * getLanes())) // C2
+      packed.getDimSize(3) != layout.unitElements()) // C2
     return emitOpError("expects panels of ")
            << "accumulators * lanes columns, got " << packed;
   if (!getOffsets() && packed.getDimSize(0) != 1) // C3

@@ -19,27 +19,42 @@ class Gate_DpsOp<string mnemonic, list<Trait> traits = []>
 def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegments, SingleBlock]> {
   let summary = "A contraction on packed weights, in destination style";
   let description = [{
-    `contract` after packing: `packed` [G, P, K, W * lanes] holds the W weights
-    as `packed_weight` lays them out. `offsets` [G+1] gives the slots of each
+    `contract` after packing: `packed` holds the W weights as `packed_weight`
+    lays them out in `format`. For the formats plain and bf16 `rows` are [R, K].
+    For int8 and int4 they are quantised: for each of the J blocks of `block`
+    columns q[r, j, 0..block-1] (0 beyond K) and twice their sum, i16, and
+    `row_scales` [R, J]:
+
+      acc = +0;  for j = 0..J-1, with the exact sum of integers:
+      acc = fma(float(sum_k q[r, k] * (q_w[k, n] - zero[j, n])),
+                row_scale[r, j] * scale[j, n], acc)
+
+    (and rounded once more where the target has no fma). `offsets` [G+1] gives the slots of each
     group (absent: one group of all rows of `init`); `source` [S] the row of
     `rows` that a slot reads (absent: slot s reads row s). Extras as in
     `contract`; a `column` extra is [G, N] where `offsets` is present.
 
-    Constraints: (C1) `packed` has rank 4 and as many rows K as `rows` has
-    columns. (C2) the last extent of `packed` is W * lanes, where W is the
-    number of accumulators that the region takes. (C3) G is 1 without
-    `offsets`. (C4) a result for a tensor `init`, none for a buffer.
+    Constraints: (C1) `packed` has rank 4 and the type of `format` for rows of
+    this width, or for this number of blocks. (C2) the last extent of `packed` is
+    that of W weights of `lanes` columns, where W is the number of accumulators
+    that the region takes. (C3) G is 1 without `offsets`. (C4) a result for a
+    tensor `init`, none for a buffer. (C5) `row_scales` for the integer formats
+    only.
 
     Example: `%y = gate.packed_contract rows(%x : tensor<?x64xf32>) packed(%w : tensor<1x4x64x16xf32>) ...`.
   }];
   let arguments = (ins Gate_Buffer:$rows, Gate_Buffer:$packed, Optional<Gate_Buffer>:$offsets,
-      Optional<Gate_Buffer>:$source, Variadic<AnyType>:$extras, Gate_Buffer:$init,
-      ArrayAttr:$extents, I64Attr:$lanes);
+      Optional<Gate_Buffer>:$source, Optional<Gate_Buffer>:$row_scales,
+      Variadic<AnyType>:$extras, Gate_Buffer:$init,
+      ArrayAttr:$extents, I64Attr:$lanes,
+      DefaultValuedAttr<Gate_PanelFormatAttr, "::gatecc::gate::PanelFormat::Plain">:$format,
+      DefaultValuedAttr<I64Attr, "0">:$block, UnitAttr:$zeros);
   let results = (outs Optional<AnyRankedTensor>:$result);
   let regions = (region SizedRegion<1>:$epilogue);
   let assemblyFormat = [{
     `rows` `(` $rows `:` type($rows) `)` `packed` `(` $packed `:` type($packed) `)`
     (`offsets` `(` $offsets^ `:` type($offsets) `)`)? (`source` `(` $source^ `:` type($source) `)`)?
+    (`row_scales` `(` $row_scales^ `:` type($row_scales) `)`)?
     `extras` `(` ($extras^ `:` type($extras))? `)` $extents
     `outs` `(` $init `:` type($init) `)` `lanes` $lanes attr-dict-with-keyword (`->` type($result)^)? $epilogue
   }];
@@ -49,10 +64,34 @@ def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegme
     unsigned getNumWeights() {
       return getEpilogue().front().getNumArguments() - getExtras().size();
     }
+    PanelLayout getLayout();
     ExtentKind getExtent(unsigned extra) {
       return ::mlir::cast<ExtentKindAttr>(getExtents()[extra]).getValue();
     }
   }];
+}
+
+class Gate_HalfAsMany<string name> : TypesMatchWith<
+    "there are half as many i32", "a", name,
+    "::mlir::VectorType::get({::mlir::cast<::mlir::VectorType>($_self).getDimSize(0) / 2}, "
+    "::mlir::IntegerType::get($_self.getContext(), 32))">;
+
+def Gate_DotPairsOp : Gate_Op<"dot_pairs", [Pure, AllTypesMatch<["a", "b"]>,
+    Gate_HalfAsMany<"acc">, Gate_HalfAsMany<"result">]> {
+  let summary = "Adds the products of pairs of integers";
+  let description = [{
+    result[i] = acc[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], modulo 2^32: the
+    instruction `pmaddwd` and an addition.
+
+    Constraints: (C1) `a` and `b` are vectors of 8, 16 or 32 elements i16, and the
+    accumulators half as many i32.
+
+    Example: `%s = gate.dot_pairs %a, %b, %acc : vector<16xi16>`.
+  }];
+  let arguments = (ins VectorOfLengthAndType<[8, 16, 32], [I16]>:$a,
+      VectorOfLengthAndType<[8, 16, 32], [I16]>:$b, VectorOfLengthAndType<[4, 8, 16], [I32]>:$acc);
+  let results = (outs VectorOfLengthAndType<[4, 8, 16], [I32]>:$result);
+  let assemblyFormat = "$a `,` $b `,` $acc attr-dict `:` type($a)";
 }
 
 def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, AttrSizedResultSegments]> {

@@ -31,33 +31,77 @@ LogicalResult WeightOp::verify() {
   return success();
 }
 
-LogicalResult PackedWeightOp::verify() {
-  auto type = cast<RankedTensorType>(getType());
-  auto module = (*this)->getParentOfType<ModuleOp>();
+int64_t PackedWeightOp::getK() {
+  if (getDepth())
+    return getDepth();
+  auto source = (*this)->getParentOfType<ModuleOp>().lookupSymbol<WeightOp>(
+      cast<FlatSymbolRefAttr>(getSources()[0]).getAttr());
+  auto type = cast<RankedTensorType>(source.getType());
+  return type.getDimSize(type.getRank() - 2);
+}
+
+PanelLayout PackedWeightOp::getLayout() {
+  return {getFormat(), int64_t(getSources().size()), int64_t(getLanes()),
+          getK(),      int64_t(getBlock()),          getZeros()};
+}
+
+/// The common type of the weights that `names` holds, or null.
+static RankedTensorType findCommonType(ModuleOp module, ArrayAttr names,
+                                       size_t count) {
   Type common;
-  for (Attribute source : getSources()) { // C1
-    auto reference = dyn_cast<FlatSymbolRefAttr>(source);
+  for (Attribute name : names) {
+    auto reference = dyn_cast<FlatSymbolRefAttr>(name);
     auto weight = reference ? module.lookupSymbol<WeightOp>(reference.getAttr())
                             : nullptr;
     if (!weight || (common && weight.getType() != common))
-      return emitOpError("expects gate.weight sources of one type, got ")
-             << source;
+      return {};
     common = weight.getType();
   }
-  auto source = dyn_cast_or_null<RankedTensorType>(common);
+  if (names.size() != count)
+    return {};
+  return dyn_cast_or_null<RankedTensorType>(common);
+}
+
+LogicalResult PackedWeightOp::verify() {
+  auto type = cast<RankedTensorType>(getType());
+  auto module = (*this)->getParentOfType<ModuleOp>();
+  size_t count = getSources().size();
+  RankedTensorType source = findCommonType(module, getSources(), count);
+  if (!source) // C1
+    return emitOpError("expects gate.weight sources of one type, got ")
+           << getSources();
+  for (std::optional<ArrayAttr> names : {getScales(), getZeroPoints()}) // C1
+    if (names && !findCommonType(module, *names, count))
+      return emitOpError("expects a gate.weight of one type for each source, "
+                         "got ")
+             << *names;
   int64_t lanes = getLanes();
-  if (!source || source.getRank() < 2 || source.getRank() > 3 || lanes < 1)
+  if (source.getRank() < 2 || source.getRank() > 3 || lanes < 1)
     return emitOpError("expects sources of rank 2 or 3 and at least one lane");
+  PanelLayout layout = getLayout();
+  if (layout.isInteger() && (layout.block < 8 || layout.block % 8)) // C3
+    return emitOpError("expects blocks of a multiple of 8 rows, got ")
+           << layout.block;
+  if (layout.format == PanelFormat::Int4 && !layout.zeros) // C3
+    return emitOpError("expects zero points in the format int4");
+  if (bool(getScales()) != (getDepth() > 0) ||
+      (getScales() &&
+       (getSourceBlock() < 1 ||
+        (layout.isInteger() && int64_t(getSourceBlock()) < layout.k &&
+         int64_t(getSourceBlock()) % layout.block))))
+    return emitOpError("expects depth and source_block, a multiple of block, "
+                       "exactly with scales");
   ArrayRef<int64_t> shape = source.getShape();
-  int64_t n = shape.back();
+  int64_t n = getScales() ? shape[shape.size() - 2] : shape.back();
   SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1,
-                            (n + lanes - 1) / lanes, shape[shape.size() - 2],
-                            int64_t(getSources().size()) * lanes};
+                            (n + lanes - 1) / lanes, layout.units(),
+                            layout.unitElements()};
+  Type element = layout.elementType(getScales() ? Float32Type::get(getContext())
+                                                : source.getElementType());
   if (type.getShape() != ArrayRef(want) ||
-      type.getElementType() != source.getElementType()) // C2
+      type.getElementType() != element) // C2
     return emitOpError("expects the packed type ")
-           << RankedTensorType::get(want, source.getElementType()) << ", got "
-           << type;
+           << RankedTensorType::get(want, element) << ", got " << type;
   return success();
 }
 

@@ -31,20 +31,54 @@ def Gate_WeightOp : Gate_Op<"weight", [Symbol]> {
 def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
   let summary = "Weights in the panel layout that a contraction reads";
   let description = [{
-    Packs W = |sources| weights [G, K, N] (or [K, N], G = 1) into
-    [G, P, K, W * lanes]: element (g, p, k, i * lanes + l) is
-    source_i[g, k, p * lanes + l], or 0 where that column lies beyond N;
-    P = ceil(N / lanes). Evaluated when the library is written.
+    Packs W = |sources| weights [G, K, N] (or [K, N], G = 1) into panels of
+    `lanes` columns of each, C = W * lanes columns in all. P = ceil(N / lanes);
+    column c = i * lanes + l of panel p is column p * lanes + l of source i, and 0
+    where that lies beyond N. Evaluated when the library is written. A panel is a
+    sequence of units along K:
 
-    Constraints: (C1) every source is a `gate.weight` of one common type.
-    (C2) the type is the one computed above.
+      format  type                          element
+      plain   [G, P, K, C]                  (k, c) is w[k, c]
+      bf16    [G, P, ceil(K/2), C * 2]      (u, 2c + j) is bf16(w[2u + j, c])
+      int8    [G, P, ceil(K/block), bytes]  integers: (2C (r / 2) + 2c + r % 2)
+              is q[r, c], for row r of the block
+      int4    the same                      the nibbles of row 8a + r of column c
+              are in the 4 bytes at 4 (aC + c): q[r, c] + 8 is nibble
+              r / 2 + 4 (r % 2), counted from the lowest
+
+    Rows beyond K are 0. bf16 rounds to nearest, ties to even. After its
+    integers, an int8 or int4 block has, if `zeros` is set, two signed bytes for
+    each column whose sum is minus the zero point of the stored integers, and
+    then the scales, f32[C], so that w = scale * (stored integer - zero point).
+
+    Weights that are quantised already come as `sources` of bytes in the layout
+    of `dequantize`, with `scales`, `bits`, perhaps `zero_points`, and their own
+    `source_block`, of which `block` is a divisor unless one holds all of K, and
+    `depth`, K; they keep their integers, or
+    are dequantised for the formats plain and bf16. Others are quantised here:
+    scale = max |w| / 127 (int4: / 7) over a block of a column, and the integer is
+    w / scale, rounded to nearest, ties to even.
+
+    Constraints: (C1) every source is a `gate.weight` of one common type, and so
+    are scales and zero points. (C2) the type is the one computed above. (C3) the
+    integer formats have a `block`, a positive multiple of 8; int4 has `zeros`.
 
     Example: `gate.packed_weight @p : tensor<8x4x64x16xf32> {sources = [@g, @u], lanes = 8 : i64}`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
-      ArrayAttr:$sources, I64Attr:$lanes);
+      ArrayAttr:$sources, I64Attr:$lanes,
+      DefaultValuedAttr<Gate_PanelFormatAttr, "::gatecc::gate::PanelFormat::Plain">:$format,
+      DefaultValuedAttr<I64Attr, "0">:$block, UnitAttr:$zeros,
+      OptionalAttr<ArrayAttr>:$scales, OptionalAttr<ArrayAttr>:$zero_points,
+      DefaultValuedAttr<I64Attr, "0">:$bits, DefaultValuedAttr<I64Attr, "0">:$source_block,
+      DefaultValuedAttr<I64Attr, "0">:$depth);
   let assemblyFormat = "$sym_name `:` $type attr-dict";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// K: `depth` where the sources are bytes, else their own.
+    int64_t getK();
+    PanelLayout getLayout();
+  }];
 }
 
 def Gate_WeightValueOp : Gate_Op<"weight_value", [Pure,

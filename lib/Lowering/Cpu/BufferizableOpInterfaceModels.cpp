@@ -69,6 +69,8 @@ struct PackedContractModel
       optional.push_back(contract.getOffsets());
     if (contract.getSource())
       optional.push_back(contract.getSource());
+    if (contract.getRowScales())
+      optional.push_back(contract.getRowScales());
     if (failed(toBuffers(fixed, rewriter, options, state)) ||
         failed(toBuffers(optional, rewriter, options, state)) ||
         failed(toBuffers(extras, rewriter, options, state)))
@@ -80,11 +82,16 @@ struct PackedContractModel
       buffer = makeContiguous(rewriter, loc, buffer);
     for (Value &buffer : extras)
       buffer = makeContiguous(rewriter, loc, buffer, /*rowsOnly=*/true);
+    auto next = optional.begin();
+    auto take = [&](Value old) { return old ? *next++ : Value(); };
+    Value offsets = take(contract.getOffsets()),
+          source = take(contract.getSource()),
+          rowScales = take(contract.getRowScales());
     auto created = gate::PackedContractOp::create(
-        rewriter, contract.getLoc(), Type(), fixed[0], fixed[1],
-        contract.getOffsets() ? optional.front() : Value(),
-        contract.getSource() ? optional.back() : Value(), extras, fixed[2],
-        contract.getExtents(), contract.getLanes());
+        rewriter, contract.getLoc(), Type(), fixed[0], fixed[1], offsets,
+        source, rowScales, extras, fixed[2], contract.getExtents(),
+        contract.getLanes(), contract.getFormat(), contract.getBlock(),
+        contract.getZeros());
     created.getEpilogue().takeBody(contract.getEpilogue());
     replaceOpWithBufferizedValues(rewriter, op, fixed[2]);
     return success();

@@ -94,6 +94,27 @@ struct SymbolPattern : BufferPattern<gate::SymbolOp> {
   }
 };
 
+/// x86 has an instruction for it on all its vectors.
+struct DotPairsPattern : ConvertOpToLLVMPattern<gate::DotPairsOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult
+  matchAndRewrite(gate::DotPairsOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Type sums = getTypeConverter()->convertType(op.getResult().getType());
+    int64_t bits = cast<VectorType>(sums).getDimSize(0) * 32;
+    StringRef name = bits == 512   ? "llvm.x86.avx512.pmaddw.d.512"
+                     : bits == 256 ? "llvm.x86.avx2.pmadd.wd"
+                                   : "llvm.x86.sse2.pmadd.wd";
+    Value products =
+        LLVM::CallIntrinsicOp::create(
+            rewriter, op.getLoc(), sums, rewriter.getStringAttr(name),
+            ValueRange{adaptor.getA(), adaptor.getB()})
+            .getResult(0);
+    rewriter.replaceOpWithNewOp<LLVM::AddOp>(op, products, adaptor.getAcc());
+    return success();
+  }
+};
+
 struct PortPattern : BufferPattern<gate::PortOp> {
   using BufferPattern::BufferPattern;
   LogicalResult
@@ -299,8 +320,10 @@ struct ConvertGateToLLVMPass
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
-    patterns.add<SymbolPattern, PortPattern, WeightBufferPattern, ArenaPattern,
-                 BoundPattern, RuntimeCallPattern, LaunchPattern>(converter);
+    patterns
+        .add<DotPairsPattern, SymbolPattern, PortPattern, WeightBufferPattern,
+             ArenaPattern, BoundPattern, RuntimeCallPattern, LaunchPattern>(
+            converter);
     populateSCFToControlFlowConversionPatterns(patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);

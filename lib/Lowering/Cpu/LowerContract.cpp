@@ -32,9 +32,6 @@ using gate::PackedContractOp;
 
 namespace {
 
-/// Products after which the next panel's turn comes: a stretch of this length
-/// stays in the first-level cache for all tiles of a block.
-constexpr int64_t kDepthStep = 256;
 /// About how many tasks a site is shared out in when it has few row blocks.
 constexpr int64_t kTasksPerSite = 128;
 /// The fewest panels of a task: with many rows, reading the rows costs as much
@@ -46,11 +43,12 @@ class KernelEmitter {
 public:
   KernelEmitter(PackedContractOp site, Isa isa, ModuleOp module)
       : site(site), module(module), b(site.getLoc(), site.getContext()),
-        element(cast<MemRefType>(site.getPacked().getType()).getElementType()),
+        layout(site.getLayout()),
+        element(site.getEpilogue().front().getArgument(0).getType()),
         numWeights(site.getNumWeights()),
         tile(
             getTileShape(isa, numWeights, element.getIntOrFloatBitWidth() / 8)),
-        tiles(module, isa, element, tile.lanes * numWeights) {
+        tiles(module, isa, layout, element) {
     width = tile.lanes / tile.vectors;
     grouped = bool(site.getOffsets());
   }
@@ -59,8 +57,9 @@ public:
   std::string key() {
     std::string text;
     llvm::raw_string_ostream os(text);
-    os << element << '/' << numWeights << '/' << bool(site.getSource())
-       << grouped << site.getExtents()
+    os << element << '/' << numWeights << '/'
+       << stringifyPanelFormat(layout.format) << layout.block << layout.zeros
+       << '/' << bool(site.getSource()) << grouped << site.getExtents()
        << cast<MemRefType>(site.getInit().getType()).getElementType();
     // Names of values are numbered within the op: equal bodies print equally.
     for (Operation &op : site.getEpilogue().front()) {
@@ -77,13 +76,9 @@ public:
   void emitSite(func::FuncOp kernel);
 
 private:
-  MemRefType dynamicType(Type type, int64_t keepLast = 0) {
+  MemRefType dynamicType(Type type) {
     auto memref = cast<MemRefType>(type);
     SmallVector<int64_t> shape(memref.getRank(), ShapedType::kDynamic);
-    if (keepLast)
-      shape.back() = keepLast;
-    if (keepLast)
-      return MemRefType::get(shape, memref.getElementType());
     SmallVector<int64_t> strides(memref.getRank(), ShapedType::kDynamic);
     strides.back() = 1;
     return MemRefType::get(shape, memref.getElementType(),
@@ -122,7 +117,8 @@ private:
   PackedContractOp site;
   ModuleOp module;
   ImplicitLocOpBuilder b;
-  Type element;
+  gate::PanelLayout layout;
+  Type element; // of accumulators
   int64_t numWeights;
   TileShape tile;
   RegisterTiles tiles;
@@ -131,18 +127,18 @@ private:
 
   // Of the kernel under construction: arguments, accumulators and row numbers
   // of the block, and its number of rows and tiles.
-  Value rows, packed, init, group, firstRow;
+  Value rows, rowScales, packed, init, group, firstRow;
   Value accumulators, slots, count, numTiles, depth;
   SmallVector<Value> extras;
 };
 
 SmallVector<Type> KernelEmitter::argumentTypes() {
   Type indexType = b.getIndexType();
-  SmallVector<Type> types{
-      dynamicType(site.getRows().getType()),
-      dynamicType(site.getPacked().getType(), numWeights * tile.lanes)};
+  SmallVector<Type> types{tiles.getRowsType(), tiles.getPackedType()};
   if (site.getSource())
     types.push_back(dynamicType(site.getSource().getType()));
+  if (site.getRowScales())
+    types.push_back(tiles.getRowScalesType());
   for (Value extra : site.getExtras())
     types.push_back(isa<MemRefType>(extra.getType())
                         ? Type(dynamicType(extra.getType()))
@@ -164,6 +160,8 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
   rows = entry->getArgument(next++);
   packed = entry->getArgument(next++);
   Value source = site.getSource() ? entry->getArgument(next++) : Value();
+  if (site.getRowScales())
+    rowScales = entry->getArgument(next++);
   for (unsigned i = 0; i < site.getExtras().size(); ++i)
     extras.push_back(entry->getArgument(next++));
   init = entry->getArgument(next++);
@@ -188,11 +186,11 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
   // The rows of the block are shared out evenly: 7 are 4 and 3, not 6 and 1.
   numTiles = arith::CeilDivSIOp::create(b, count, index(tiles.getMaxRows()));
   Value several = compare(arith::CmpIPredicate::sgt, numTiles, one);
-  depth = memref::DimOp::create(b, rows, 1);
+  depth = memref::DimOp::create(b, packed, 2);
   // Without products the accumulators still have to become zero.
   Value depthEnd = arith::MaxSIOp::create(b, depth, one);
-  Value depthStep =
-      arith::SelectOp::create(b, several, index(kDepthStep), depthEnd);
+  Value depthStep = arith::SelectOp::create(
+      b, several, index(tiles.getDepthStep()), depthEnd);
   Value panelStep = index(tiles.getBlockPanels());
   forRange(firstPanel, lastPanel, panelStep, [&](Value panel) {
     Value panelEnd = arith::MinSIOp::create(
@@ -226,8 +224,11 @@ void KernelEmitter::callTile(int64_t tileRows, int64_t panels, Value row,
                              ValueRange fetch) {
   Value local = arith::SubIOp::create(b, panel, firstPanel);
   Value fromZero = compare(arith::CmpIPredicate::eq, k, index(0));
-  SmallVector<Value> operands{rows, slots, row,          packed, group,   panel,
-                              k,    kEnd,  accumulators, local,  fromZero};
+  SmallVector<Value> operands{rows};
+  if (rowScales)
+    operands.push_back(rowScales);
+  operands.append({slots, row, packed, group, panel, k, kEnd, accumulators,
+                   local, fromZero});
   llvm::append_range(operands, fetch);
   func::CallOp::create(b, tiles.get(tileRows, panels), operands);
 }
@@ -258,7 +259,7 @@ void KernelEmitter::emitManyTiles(Value firstPanel, Value endPanel, Value k,
   Value more = arith::RemSIOp::create(b, count, numTiles);
   Value length = arith::SubIOp::create(b, kEnd, k);
   Value fetchStep =
-      arith::CeilDivSIOp::create(b, index(tile.lanes * numWeights), numTiles);
+      arith::CeilDivSIOp::create(b, index(layout.unitElements()), numTiles);
   forRange(firstPanel, endPanel, one, [&](Value panel) {
     Value next = arith::AddIOp::create(b, panel, one);
     Value inside = compare(arith::CmpIPredicate::slt, next, endPanel);
@@ -481,6 +482,8 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   SmallVector<Value> operands{site.getRows(), site.getPacked()};
   if (site.getSource())
     operands.push_back(site.getSource());
+  if (site.getRowScales())
+    operands.push_back(site.getRowScales());
   llvm::append_range(operands, site.getExtras());
   operands.push_back(site.getInit());
   for (auto [operand, type] : llvm::zip(operands, kernel.getArgumentTypes()))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Emits register tiles: every accumulator adds its products in the order of k,
 // one (fused) multiply-add after the other, whatever the shape of the tile, so
-// a row has the same bits in any batch and under any schedule.
+// a row has the same bits in any batch and under any schedule. Integers are
+// summed exactly within a block, and blocks are added in order.
 #include "lib/Lowering/Cpu/RegisterTile.h"
 
 #include "lib/Lowering/Cpu/VectorizeBody.h"
@@ -14,15 +15,27 @@
 
 using namespace mlir;
 using namespace gatecc;
+using gate::PanelFormat;
+using gate::PanelLayout;
 
-RegisterTiles::RegisterTiles(ModuleOp module, Isa isa, Type element,
-                             int64_t lanes)
-    : module(module), element(element), lanes(lanes) {
+/// Rows whose accumulators leave registers for what the format needs besides:
+/// the two halves of a pair of bf16; the nibbles, and a mask, of int4.
+static int64_t getMaxRowsOf(Isa isa, PanelFormat format, int64_t rows) {
+  if (isa == Isa::Avx512)
+    return rows;
+  if (format == PanelFormat::Bf16)
+    return std::min<int64_t>(rows, 5);
+  return format == PanelFormat::Int4 ? std::min<int64_t>(rows, 4) : rows;
+}
+
+RegisterTiles::RegisterTiles(ModuleOp module, Isa isa,
+                             const PanelLayout &layout, Type element)
+    : module(module), isa(isa), layout(layout), element(element) {
   TileFacts facts = getTileFacts(isa);
   width = facts.vectorBytes * 8 / element.getIntOrFloatBitWidth();
-  vectors = lanes / width;
+  vectors = layout.columns() / width;
   maxRows = std::max<int64_t>(1, facts.rows * facts.vectors / vectors);
-  fma = facts.fma;
+  maxRows = getMaxRowsOf(isa, layout.format, maxRows);
 }
 
 int64_t RegisterTiles::getNumPanels(int64_t rows) const {
@@ -31,29 +44,426 @@ int64_t RegisterTiles::getNumPanels(int64_t rows) const {
 }
 
 int64_t RegisterTiles::getBlockPanels() const {
-  int64_t panelBytes = kBlockRows * lanes * element.getIntOrFloatBitWidth() / 8;
+  int64_t panelBytes =
+      kBlockRows * layout.columns() * element.getIntOrFloatBitWidth() / 8;
   return std::max<int64_t>(4, kAccumulatorBytes / panelBytes);
 }
 
+int64_t RegisterTiles::getDepthStep() const {
+  int64_t rows = layout.format == PanelFormat::Plain ? 256 : 512;
+  return std::max<int64_t>(1, rows / layout.unitRows());
+}
+
 MemRefType RegisterTiles::getAccumulatorType() const {
-  return MemRefType::get({getBlockPanels(), kBlockRows, lanes}, element);
+  return MemRefType::get({getBlockPanels(), kBlockRows, layout.columns()},
+                         element);
 }
 
 MemRefType RegisterTiles::getSlotsType() const {
   return MemRefType::get({kBlockRows}, IndexType::get(element.getContext()));
 }
 
-MemRefType RegisterTiles::getRowsType() const {
+/// Rows of any distance, each contiguous.
+static MemRefType getRowType(Type element) {
   int64_t dynamic = ShapedType::kDynamic;
   return MemRefType::get(
       {dynamic, dynamic}, element,
       StridedLayoutAttr::get(element.getContext(), dynamic, {dynamic, 1}));
 }
 
+MemRefType RegisterTiles::getRowsType() const {
+  return getRowType(layout.isInteger()
+                        ? IntegerType::get(element.getContext(), 16)
+                        : element);
+}
+
+MemRefType RegisterTiles::getRowScalesType() const {
+  return getRowType(element);
+}
+
 MemRefType RegisterTiles::getPackedType() const {
   int64_t dynamic = ShapedType::kDynamic;
-  return MemRefType::get({dynamic, dynamic, dynamic, lanes}, element);
+  return MemRefType::get({dynamic, dynamic, dynamic, layout.unitElements()},
+                         layout.elementType(element));
 }
+
+namespace {
+
+/// Emits the body of one tile.
+class TileEmitter {
+public:
+  TileEmitter(func::FuncOp tile, const PanelLayout &layout, Type element,
+              int64_t width, bool fma, int64_t tileRows, int64_t panels);
+  void emit();
+
+private:
+  using Accumulators = SmallVector<Value>;
+
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(b, value);
+  }
+  Value add(Value value, int64_t offset) {
+    return offset ? arith::AddIOp::create(b, value, index(offset)).getResult()
+                  : value;
+  }
+  Value addProduct(Value a, Value b_, Value sum);
+  /// Loads `count` elements at `element` of a unit of a panel.
+  Value loadUnit(int64_t panelOffset, Value unit, Value at, int64_t count);
+  Value loadUnit(int64_t panelOffset, Value unit, int64_t at, int64_t count) {
+    return loadUnit(panelOffset, unit, index(at), count);
+  }
+  /// Where accumulator (r, i) is kept between calls; i counts vectors.
+  SmallVector<Value> home(int64_t r, int64_t i) {
+    return {add(firstPanel, i / vectors), add(firstRow, r),
+            index(i % vectors * width)};
+  }
+  void emitFetch(Value unit, Value part, int64_t parts);
+  void emitFloats();
+  Accumulators startFloats();
+  Accumulators addFloats(Value unit, int64_t halves, ValueRange sums);
+  void emitIntegers();
+  Accumulators addPairs(Value unit, Value element, ArrayRef<Value> weights,
+                        ValueRange sums);
+  Accumulators addInt8(Value unit, ValueRange sums);
+  Accumulators addInt4(Value unit, ValueRange sums);
+  void addBlock(Value unit, ValueRange sums);
+
+  ImplicitLocOpBuilder b;
+  const PanelLayout &layout;
+  Type element;
+  int64_t width, tileRows, vectors, count; // count: vectors of all panels
+  int64_t panels;
+  bool fma;
+  VectorType vectorType, sumType;
+
+  Value rows, rowScales, firstRow, packed, group, panel, begin, end,
+      accumulators, firstPanel, fromZero, nextPanel, nextUnit, nextElement,
+      nextStep;
+  SmallVector<Value> sources; // the rows that are read
+};
+
+TileEmitter::TileEmitter(func::FuncOp tile, const PanelLayout &layout,
+                         Type element, int64_t width, bool fma,
+                         int64_t tileRows, int64_t panels)
+    : b(tile.getLoc(), tile.getContext()), layout(layout), element(element),
+      width(width), tileRows(tileRows), vectors(layout.columns() / width),
+      count(panels * vectors), panels(panels), fma(fma) {
+  Block *entry = tile.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  vectorType = VectorType::get({width}, element);
+  sumType = VectorType::get({width}, b.getI32Type());
+  auto next = entry->args_begin();
+  rows = *next++;
+  if (layout.isInteger())
+    rowScales = *next++;
+  Value slots = *next++;
+  for (Value *argument :
+       {&firstRow, &packed, &group, &panel, &begin, &end, &accumulators,
+        &firstPanel, &fromZero, &nextPanel, &nextUnit, &nextElement, &nextStep})
+    *argument = *next++;
+  for (int64_t r = 0; r < tileRows; ++r)
+    sources.push_back(memref::LoadOp::create(b, slots, add(firstRow, r)));
+}
+
+void TileEmitter::emit() {
+  OpBuilder::InsertionGuard guard(b);
+  if (layout.isInteger())
+    emitIntegers();
+  else
+    emitFloats();
+  b.setInsertionPointToEnd(rows.getParentBlock());
+  func::ReturnOp::create(b);
+}
+
+Value TileEmitter::addProduct(Value x, Value w, Value sum) {
+  // Without FMA instructions math.fma would be a call.
+  if (fma)
+    return math::FmaOp::create(b, x, w, sum);
+  return arith::AddFOp::create(b, arith::MulFOp::create(b, x, w), sum);
+}
+
+Value TileEmitter::loadUnit(int64_t panelOffset, Value unit, Value at,
+                            int64_t elements) {
+  auto type = VectorType::get(
+      {elements}, cast<MemRefType>(packed.getType()).getElementType());
+  return vector::LoadOp::create(
+      b, type, packed, ValueRange{group, add(panel, panelOffset), unit, at});
+}
+
+/// A part of what comes next; one at a time, for a burst of prefetches would
+/// hold up the loads.
+void TileEmitter::emitFetch(Value unit, Value part, int64_t parts) {
+  if (panels > 1)
+    return;
+  Value at = arith::AddIOp::create(
+      b, nextElement,
+      arith::MulIOp::create(b, arith::SubIOp::create(b, unit, begin),
+                            nextStep));
+  if (parts > 1)
+    at = arith::AddIOp::create(
+        b, at,
+        arith::MulIOp::create(
+            b, part, arith::CeilDivUIOp::create(b, nextStep, index(parts))));
+  memref::PrefetchOp::create(b, packed,
+                             ValueRange{group, nextPanel, nextUnit, at},
+                             /*isWrite=*/false, /*localityHint=*/2,
+                             /*isDataCache=*/true);
+}
+
+TileEmitter::Accumulators TileEmitter::startFloats() {
+  auto start = scf::IfOp::create(
+      b, SmallVector<Type>(tileRows * count, Type(vectorType)), fromZero, true,
+      true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(start.thenBlock());
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
+  scf::YieldOp::create(b, Accumulators(tileRows * count, zero));
+  b.setInsertionPointToStart(start.elseBlock());
+  Accumulators loaded;
+  for (int64_t r = 0; r < tileRows; ++r)
+    for (int64_t i = 0; i < count; ++i)
+      loaded.push_back(
+          vector::LoadOp::create(b, vectorType, accumulators, home(r, i)));
+  scf::YieldOp::create(b, loaded);
+  return start.getResults();
+}
+
+TileEmitter::Accumulators TileEmitter::addFloats(Value unit, int64_t halves,
+                                                 ValueRange sums) {
+  Accumulators next(sums);
+  int64_t unitRows = layout.unitRows();
+  Value k = unitRows == 1
+                ? unit
+                : arith::MulIOp::create(b, unit, index(unitRows)).getResult();
+  SmallVector<Value> pairs(count), weights(count), scalars(tileRows);
+  for (int64_t half = 0; half < halves; ++half) {
+    auto loadWeights = [&](int64_t i) {
+      int64_t at = i % vectors * width;
+      if (layout.format == PanelFormat::Plain) {
+        weights[i] = loadUnit(i / vectors, unit, at, width);
+        return;
+      }
+      // The upper half of a word is the number of odd k, the lower that of
+      // even k; a bf16 is the upper half of an f32.
+      if (half == 0)
+        pairs[i] = vector::BitCastOp::create(
+            b, sumType, loadUnit(i / vectors, unit, 2 * at, 2 * width));
+      auto constant = [&](int32_t value) -> Value {
+        return arith::ConstantOp::create(
+            b, DenseElementsAttr::get(sumType, value));
+      };
+      Value word =
+          half ? arith::AndIOp::create(b, pairs[i], constant(~0xffff))
+                     .getResult()
+               : arith::ShLIOp::create(b, pairs[i], constant(16)).getResult();
+      weights[i] = vector::BitCastOp::create(b, vectorType, word);
+    };
+    auto loadScalar = [&](int64_t r) {
+      scalars[r] = broadcastTo(
+          b, b.getLoc(),
+          memref::LoadOp::create(b, rows, ValueRange{sources[r], add(k, half)}),
+          width);
+    };
+    auto addOne = [&](int64_t r, int64_t i) {
+      Value &sum = next[r * count + i];
+      sum = addProduct(scalars[r], weights[i], sum);
+    };
+    // What there is less of is loaded first and stays; the other side passes
+    // through one register.
+    auto rowNumbers = llvm::seq<int64_t>(tileRows);
+    auto weightNumbers = llvm::seq<int64_t>(count);
+    if (tileRows < count) {
+      llvm::for_each(rowNumbers, loadScalar);
+      for (int64_t i : weightNumbers) {
+        loadWeights(i);
+        for (int64_t r : rowNumbers)
+          addOne(r, i);
+      }
+    } else {
+      llvm::for_each(weightNumbers, loadWeights);
+      for (int64_t r : rowNumbers) {
+        loadScalar(r);
+        for (int64_t i : weightNumbers)
+          addOne(r, i);
+      }
+    }
+  }
+  return next;
+}
+
+void TileEmitter::emitFloats() {
+  int64_t unitRows = layout.unitRows();
+  Value stop = end;
+  Value whole; // units that have all their rows
+  if (unitRows > 1) {
+    whole = arith::DivUIOp::create(b, memref::DimOp::create(b, rows, 1),
+                                   index(unitRows));
+    stop = arith::MinSIOp::create(b, end, whole);
+  }
+  auto loop = scf::ForOp::create(b, begin, stop, index(1), startFloats());
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value unit = loop.getInductionVar();
+    emitFetch(unit, {}, 1);
+    scf::YieldOp::create(b,
+                         addFloats(unit, unitRows, loop.getRegionIterArgs()));
+  }
+  Accumulators sums(loop.getResults());
+  if (whole) {
+    Value rest = arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, end, stop);
+    auto last = scf::IfOp::create(
+        b, SmallVector<Type>(sums.size(), Type(vectorType)), rest, true, true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(last.thenBlock());
+    scf::YieldOp::create(b, addFloats(stop, 1, sums));
+    b.setInsertionPointToStart(last.elseBlock());
+    scf::YieldOp::create(b, sums);
+    sums.assign(last.getResults().begin(), last.getResults().end());
+  }
+  for (int64_t r = 0; r < tileRows; ++r)
+    for (int64_t i = 0; i < count; ++i)
+      vector::StoreOp::create(b, sums[r * count + i], accumulators, home(r, i));
+}
+
+/// Adds the products of the pair of every row at `at` with pairs of weights.
+TileEmitter::Accumulators TileEmitter::addPairs(Value unit, Value at,
+                                                ArrayRef<Value> weights,
+                                                ValueRange sums) {
+  auto pairType = VectorType::get({2}, b.getI16Type());
+  auto pairsType = VectorType::get({2 * width}, b.getI16Type());
+  Value element = arith::AddIOp::create(
+      b, arith::MulIOp::create(b, unit, index(layout.block + 2)), at);
+  Accumulators next(sums);
+  for (int64_t r = 0; r < tileRows; ++r) {
+    Value pair = vector::LoadOp::create(b, pairType, rows,
+                                        ValueRange{sources[r], element});
+    Value word = vector::ExtractOp::create(
+        b,
+        vector::BitCastOp::create(b, VectorType::get({1}, b.getI32Type()),
+                                  pair),
+        0);
+    Value all = vector::BitCastOp::create(
+        b, pairsType, vector::BroadcastOp::create(b, sumType, word));
+    for (int64_t i = 0; i < count; ++i) {
+      Value &sum = next[r * count + i];
+      sum = gate::DotPairsOp::create(b, weights[i], all, sum);
+    }
+  }
+  return next;
+}
+
+TileEmitter::Accumulators TileEmitter::addInt8(Value unit, ValueRange sums) {
+  auto pairsType = VectorType::get({2 * width}, b.getI16Type());
+  auto loop =
+      scf::ForOp::create(b, index(0), index(layout.block / 2), index(1), sums);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value pair = loop.getInductionVar();
+  emitFetch(unit, pair, layout.block / 2);
+  Value line = arith::MulIOp::create(b, pair, index(2 * layout.columns()));
+  SmallVector<Value> weights;
+  for (int64_t i = 0; i < count; ++i)
+    weights.push_back(arith::ExtSIOp::create(
+        b, pairsType,
+        loadUnit(i / vectors, unit, add(line, 2 * (i % vectors) * width),
+                 2 * width)));
+  Value at = arith::MulIOp::create(b, pair, index(2));
+  scf::YieldOp::create(b,
+                       addPairs(unit, at, weights, loop.getRegionIterArgs()));
+  return loop.getResults();
+}
+
+TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
+  auto pairsType = VectorType::get({2 * width}, b.getI16Type());
+  auto loop =
+      scf::ForOp::create(b, index(0), index(layout.block / 8), index(1), sums);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value eight = loop.getInductionVar();
+  emitFetch(unit, eight, layout.block / 8);
+  Value line = arith::MulIOp::create(b, eight, index(4 * layout.columns()));
+  SmallVector<Value> words, weights(count);
+  for (int64_t i = 0; i < count; ++i)
+    words.push_back(vector::BitCastOp::create(
+        b, sumType,
+        loadUnit(i / vectors, unit, add(line, 4 * (i % vectors) * width),
+                 4 * width)));
+  auto constant = [&](int32_t value) -> Value {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(sumType, value));
+  };
+  Accumulators next(loop.getRegionIterArgs());
+  Value first = arith::MulIOp::create(b, eight, index(8));
+  for (int64_t step = 0; step < 4; ++step) {
+    for (int64_t i = 0; i < count; ++i) {
+      Value shifted = words[i];
+      if (step)
+        shifted = arith::ShRUIOp::create(b, shifted, constant(4 * step));
+      weights[i] = vector::BitCastOp::create(
+          b, pairsType,
+          arith::AndIOp::create(b, shifted, constant(0x000f000f)));
+    }
+    next = addPairs(unit, add(first, 2 * step), weights, next);
+  }
+  scf::YieldOp::create(b, next);
+  return loop.getResults();
+}
+
+/// Scales the sums of one block and adds them to the accumulators.
+void TileEmitter::addBlock(Value unit, ValueRange sums) {
+  auto bytesOf = [&](int64_t i, int64_t at, int64_t bytes) {
+    return loadUnit(i / vectors, unit, at + i % vectors * width * bytes,
+                    width * bytes);
+  };
+  Accumulators all(sums);
+  if (layout.zeros) {
+    SmallVector<Value> weights;
+    for (int64_t i = 0; i < count; ++i)
+      weights.push_back(arith::ExtSIOp::create(
+          b, VectorType::get({2 * width}, b.getI16Type()),
+          bytesOf(i, layout.zerosAt(), 2)));
+    all = addPairs(unit, index(layout.block), weights, all);
+  }
+  SmallVector<Value> scales;
+  for (int64_t i = 0; i < count; ++i)
+    scales.push_back(vector::BitCastOp::create(
+        b, vectorType, bytesOf(i, layout.scalesAt(), 4)));
+  for (int64_t r = 0; r < tileRows; ++r) {
+    Value rowScale = broadcastTo(
+        b, b.getLoc(),
+        memref::LoadOp::create(b, rowScales, ValueRange{sources[r], unit}),
+        width);
+    for (int64_t i = 0; i < count; ++i) {
+      Value scale = arith::MulFOp::create(b, rowScale, scales[i]);
+      Value sum = arith::SIToFPOp::create(b, vectorType, all[r * count + i]);
+      Value old =
+          vector::LoadOp::create(b, vectorType, accumulators, home(r, i));
+      vector::StoreOp::create(b, addProduct(sum, scale, old), accumulators,
+                              home(r, i));
+    }
+  }
+}
+
+void TileEmitter::emitIntegers() {
+  auto start = scf::IfOp::create(b, fromZero, /*withElseRegion=*/false);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(start.thenBlock());
+    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
+    for (int64_t r = 0; r < tileRows; ++r)
+      for (int64_t i = 0; i < count; ++i)
+        vector::StoreOp::create(b, zero, accumulators, home(r, i));
+  }
+  auto loop = scf::ForOp::create(b, begin, end, index(1));
+  b.setInsertionPointToStart(loop.getBody());
+  Value unit = loop.getInductionVar();
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(sumType));
+  Accumulators zeros(tileRows * count, zero);
+  addBlock(unit, layout.format == PanelFormat::Int8 ? addInt8(unit, zeros)
+                                                    : addInt4(unit, zeros));
+}
+
+} // namespace
 
 void gatecc::keepOutOfLine(func::FuncOp function) {
   Builder b(function.getContext());
@@ -62,138 +472,29 @@ void gatecc::keepOutOfLine(func::FuncOp function) {
 
 func::FuncOp RegisterTiles::get(int64_t rows, int64_t panels) {
   std::string name;
-  llvm::raw_string_ostream(name)
-      << "tile_" << element << '_' << lanes << '_' << rows << 'x' << panels;
+  llvm::raw_string_ostream os(name);
+  os << "tile_";
+  if (layout.format == PanelFormat::Plain)
+    os << element;
+  else
+    os << stringifyPanelFormat(layout.format);
+  if (layout.isInteger())
+    os << '_' << layout.block << (layout.zeros ? "z" : "");
+  os << '_' << layout.columns() << '_' << rows << 'x' << panels;
   if (auto tile = module.lookupSymbol<func::FuncOp>(name))
     return tile;
-  Type index = IndexType::get(module.getContext());
-  Type i1 = IntegerType::get(module.getContext(), 1);
-  auto builder =
-      ImplicitLocOpBuilder::atBlockEnd(module.getLoc(), module.getBody());
-  auto tile = func::FuncOp::create(
-      builder, name,
-      builder.getFunctionType({getRowsType(), getSlotsType(), index,
-                               getPackedType(), index, index, index, index,
-                               getAccumulatorType(), index, i1, index, index,
-                               index, index},
-                              {}));
+  auto b = ImplicitLocOpBuilder::atBlockEnd(module.getLoc(), module.getBody());
+  Type index = b.getIndexType();
+  SmallVector<Type> types{getRowsType()};
+  if (layout.isInteger())
+    types.push_back(getRowScalesType());
+  types.append({getSlotsType(), index, getPackedType(), index, index, index,
+                index, getAccumulatorType(), index, b.getI1Type(), index, index,
+                index, index});
+  auto tile = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
   tile.setPrivate();
   keepOutOfLine(tile);
-  emit(tile, rows, panels);
+  TileEmitter(tile, layout, element, width, getTileFacts(isa).fma, rows, panels)
+      .emit();
   return tile;
-}
-
-void RegisterTiles::emit(func::FuncOp tile, int64_t tileRows, int64_t panels) {
-  Block *entry = tile.addEntryBlock();
-  auto b = ImplicitLocOpBuilder::atBlockBegin(tile.getLoc(), entry);
-  auto arguments = entry->getArguments();
-  Value rows = arguments[0], slots = arguments[1], firstRow = arguments[2],
-        packed = arguments[3], group = arguments[4], panel = arguments[5],
-        begin = arguments[6], end = arguments[7], accumulators = arguments[8],
-        firstPanel = arguments[9], fromZero = arguments[10],
-        nextPanel = arguments[11], nextDepth = arguments[12],
-        nextElement = arguments[13], nextStep = arguments[14];
-  auto vectorType = VectorType::get({width}, element);
-  auto index = [&](int64_t value) -> Value {
-    return arith::ConstantIndexOp::create(b, value);
-  };
-  auto add = [&](Value value, int64_t offset) -> Value {
-    return offset ? arith::AddIOp::create(b, value, index(offset)).getResult()
-                  : value;
-  };
-
-  SmallVector<Value> sources;
-  for (int64_t r = 0; r < tileRows; ++r)
-    sources.push_back(memref::LoadOp::create(b, slots, add(firstRow, r)));
-  // Where accumulator (r, p, v) is kept between calls.
-  auto home = [&](int64_t r, int64_t p, int64_t v) -> SmallVector<Value> {
-    return {add(firstPanel, p), add(firstRow, r), index(v * width)};
-  };
-  auto forEach = [&](auto function) {
-    for (int64_t r = 0; r < tileRows; ++r)
-      for (int64_t p = 0; p < panels; ++p)
-        for (int64_t v = 0; v < vectors; ++v)
-          function(r, p, v);
-  };
-  int64_t count = tileRows * panels * vectors;
-  auto start = scf::IfOp::create(b, SmallVector<Type>(count, Type(vectorType)),
-                                 fromZero, true, true);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(start.thenBlock());
-    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
-    scf::YieldOp::create(b, SmallVector<Value>(count, zero));
-    b.setInsertionPointToStart(start.elseBlock());
-    SmallVector<Value> loaded;
-    forEach([&](int64_t r, int64_t p, int64_t v) {
-      loaded.push_back(
-          vector::LoadOp::create(b, vectorType, accumulators, home(r, p, v)));
-    });
-    scf::YieldOp::create(b, loaded);
-  }
-
-  auto loop = scf::ForOp::create(b, begin, end, index(1), start.getResults());
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    Value k = loop.getInductionVar();
-    if (panels == 1) {
-      // One at a time: a burst of prefetches would hold up the loads.
-      Value passed = arith::MulIOp::create(
-          b, arith::SubIOp::create(b, k, begin), nextStep);
-      memref::PrefetchOp::create(
-          b, packed,
-          ValueRange{group, nextPanel, nextDepth,
-                     arith::AddIOp::create(b, nextElement, passed)},
-          /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
-    }
-    // What there is less of is loaded first and stays; the other side passes
-    // through one register.
-    SmallVector<Value> weights(panels * vectors), scalars(tileRows);
-    auto loadWeights = [&](int64_t i) {
-      weights[i] =
-          vector::LoadOp::create(b, vectorType, packed,
-                                 ValueRange{group, add(panel, i / vectors), k,
-                                            index(i % vectors * width)});
-    };
-    auto loadScalar = [&](int64_t r) {
-      scalars[r] = broadcastTo(
-          b, b.getLoc(),
-          memref::LoadOp::create(b, rows, ValueRange{sources[r], k}), width);
-    };
-    SmallVector<Value> next(count);
-    auto addProduct = [&](int64_t r, int64_t i) {
-      int64_t at = r * panels * vectors + i;
-      Value sum = loop.getRegionIterArgs()[at];
-      // Without FMA instructions math.fma would be a call.
-      if (fma)
-        next[at] = math::FmaOp::create(b, scalars[r], weights[i], sum);
-      else
-        next[at] = arith::AddFOp::create(
-            b, arith::MulFOp::create(b, scalars[r], weights[i]), sum);
-    };
-    auto rowNumbers = llvm::seq<int64_t>(tileRows);
-    auto weightNumbers = llvm::seq<int64_t>(panels * vectors);
-    if (tileRows < panels * vectors) {
-      llvm::for_each(rowNumbers, loadScalar);
-      for (int64_t i : weightNumbers) {
-        loadWeights(i);
-        for (int64_t r : rowNumbers)
-          addProduct(r, i);
-      }
-    } else {
-      llvm::for_each(weightNumbers, loadWeights);
-      for (int64_t r : rowNumbers) {
-        loadScalar(r);
-        for (int64_t i : weightNumbers)
-          addProduct(r, i);
-      }
-    }
-    scf::YieldOp::create(b, next);
-  }
-  forEach([&](int64_t r, int64_t p, int64_t v) {
-    vector::StoreOp::create(b, loop.getResult((r * panels + p) * vectors + v),
-                            accumulators, home(r, p, v));
-  });
-  func::ReturnOp::create(b);
 }

@@ -5,6 +5,7 @@
 #ifndef GATECC_LIB_LOWERING_CPU_REGISTERTILE_H
 #define GATECC_LIB_LOWERING_CPU_REGISTERTILE_H
 
+#include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Target/Tiles.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -13,7 +14,7 @@
 
 namespace gatecc {
 
-/// The tiles for panels of `lanes` elements.
+/// The tiles for panels of one layout and type of accumulators.
 class RegisterTiles {
 public:
   /// Rows of a block, and panels whose accumulators are kept at a time: at most
@@ -21,8 +22,8 @@ public:
   static constexpr int64_t kBlockRows = 96;
   static constexpr int64_t kAccumulatorBytes = 48 * 1024;
 
-  RegisterTiles(mlir::ModuleOp module, Isa isa, mlir::Type element,
-                int64_t lanes);
+  RegisterTiles(mlir::ModuleOp module, Isa isa, const gate::PanelLayout &layout,
+                mlir::Type element);
 
   /// Rows of a full tile.
   int64_t getMaxRows() const { return maxRows; }
@@ -37,11 +38,17 @@ public:
   /// The row of the source that each row of a block reads.
   mlir::MemRefType getSlotsType() const;
   mlir::MemRefType getRowsType() const;
+  /// [row][block], of integers.
+  mlir::MemRefType getRowScalesType() const;
   mlir::MemRefType getPackedType() const;
+  /// Units of a panel after which the next panel's turn comes: a stretch that
+  /// stays in the first-level cache for all tiles of a block.
+  int64_t getDepthStep() const;
 
   /// The function that adds, for `rows` rows of a block from the given one and
-  /// `panels` panels, the products of depth k0..k1-1 in this order:
-  ///   (rows, slots, first row, packed, group, panel, k0, k1, accumulators,
+  /// `panels` panels, the products of the units k0..k1-1, in this order:
+  ///   (rows, [row scales,] slots, first row, packed, group, panel, k0, k1,
+  ///   accumulators,
   ///    first panel of the accumulators, whether to start from zero,
   ///    panel, depth, element and step of what to fetch into the second-level
   ///    cache meanwhile: element + (k - k0) * step of the panel at that depth)
@@ -49,12 +56,11 @@ public:
   mlir::func::FuncOp get(int64_t rows, int64_t panels);
 
 private:
-  void emit(mlir::func::FuncOp tile, int64_t rows, int64_t panels);
-
   mlir::ModuleOp module;
+  Isa isa;
+  gate::PanelLayout layout;
   mlir::Type element;
-  int64_t lanes, width, vectors, maxRows;
-  bool fma;
+  int64_t width, vectors, maxRows;
 };
 
 /// Keeps LLVM from copying a function into its callers, which are many.

@@ -3,6 +3,7 @@
 #include "gatecc/Target/Weights.h"
 
 #include "dialects/Gate/IR/GateOps.h"
+#include "lib/Target/Cpu/PackPanels.h"
 #include "lib/Target/Cpu/WeightPlaces.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -14,19 +15,13 @@ using namespace mlir;
 using namespace gatecc;
 
 namespace {
-/// A tensor in memory: bytes of element i are at base + sum i_d * strides_d.
-struct View {
-  const uint8_t *base = nullptr;
-  SmallVector<int64_t> shape, strides;
-  unsigned elementBytes = 0;
-};
-
 class Evaluator {
 public:
   LogicalResult evaluate(const PlacedWeight &weight, uint8_t *out);
 
 private:
   FailureOr<View> view(gate::WeightOp op);
+  FailureOr<std::vector<PanelSource>> panelSources(gate::PackedWeightOp op);
   FailureOr<View> viewOfFile(gate::WeightOp op, RankedTensorType type,
                              unsigned elementBytes);
   FailureOr<View> viewOfValue(gate::WeightOp op, RankedTensorType type,
@@ -36,29 +31,6 @@ private:
   SmallVector<std::vector<uint8_t>> values; // bytes that views point to
 };
 } // namespace
-
-static void copyElements(uint8_t *out, const uint8_t *in, int64_t count,
-                         int64_t stride, unsigned elementBytes) {
-  if (stride == int64_t(elementBytes)) {
-    std::memcpy(out, in, count * elementBytes);
-    return;
-  }
-  // One loop for each size, so that the compiler knows it.
-  auto loop = [&](auto size) {
-    for (int64_t i = 0; i < count; ++i)
-      std::memcpy(out + i * size, in + i * stride, size);
-  };
-  switch (elementBytes) {
-  case 1:
-    return loop(std::integral_constant<int, 1>());
-  case 2:
-    return loop(std::integral_constant<int, 2>());
-  case 4:
-    return loop(std::integral_constant<int, 4>());
-  default:
-    return loop(std::integral_constant<int, 8>());
-  }
-}
 
 /// Copies the dimensions from `dim` on to consecutive bytes at `out`.
 static void copyView(const View &view, size_t dim, const uint8_t *in,
@@ -174,28 +146,32 @@ FailureOr<View> Evaluator::view(gate::WeightOp op) {
                       : viewOfValue(op, type, elementBytes);
 }
 
-/// The panels of one source in [G, P, K, W * lanes]: see gate.packed_weight.
-static void packPanels(const View &source, int64_t weights, int64_t index,
-                       int64_t lanes, uint8_t *out) {
-  bool hasGroups = source.shape.size() == 3;
-  int64_t groups = hasGroups ? source.shape[0] : 1;
-  int64_t k = source.shape[hasGroups], n = source.shape[hasGroups + 1];
-  int64_t groupStride = hasGroups ? source.strides[0] : 0;
-  int64_t kStride = source.strides[hasGroups];
-  int64_t nStride = source.strides[hasGroups + 1];
-  int64_t size = source.elementBytes;
-  int64_t panels = (n + lanes - 1) / lanes, lineBytes = weights * lanes * size;
-  for (int64_t g = 0; g < groups; ++g)
-    for (int64_t p = 0; p < panels; ++p) {
-      const uint8_t *in = source.base + g * groupStride + p * lanes * nStride;
-      int64_t columns = std::min(lanes, n - p * lanes);
-      uint8_t *panel =
-          out + (g * panels + p) * k * lineBytes + index * lanes * size;
-      for (int64_t row = 0; row < k; ++row, in += kStride, panel += lineBytes) {
-        copyElements(panel, in, columns, nStride, size);
-        std::memset(panel + columns * size, 0, (lanes - columns) * size);
-      }
-    }
+FailureOr<std::vector<PanelSource>>
+Evaluator::panelSources(gate::PackedWeightOp op) {
+  auto module = op->getParentOfType<ModuleOp>();
+  auto find = [&](ArrayAttr names, size_t index) {
+    return view(module.lookupSymbol<gate::WeightOp>(
+        cast<FlatSymbolRefAttr>(names[index]).getAttr()));
+  };
+  std::vector<PanelSource> sources;
+  for (size_t i = 0; i < op.getSources().size(); ++i) {
+    PanelSource source;
+    FailureOr<View> values = find(op.getSources(), i), scales = View(),
+                    zeros = View();
+    if (op.getScales())
+      scales = find(*op.getScales(), i);
+    if (op.getZeroPoints())
+      zeros = find(*op.getZeroPoints(), i);
+    if (failed(values) || failed(scales) || failed(zeros))
+      return failure();
+    source.values = *values;
+    source.scales = *scales;
+    source.zeros = *zeros;
+    source.bits = op.getBits();
+    source.block = op.getSourceBlock();
+    sources.push_back(std::move(source));
+  }
+  return sources;
 }
 
 LogicalResult Evaluator::evaluate(const PlacedWeight &weight, uint8_t *out) {
@@ -207,16 +183,12 @@ LogicalResult Evaluator::evaluate(const PlacedWeight &weight, uint8_t *out) {
       return failure();
     copyView(*source, 0, source->base, out);
   } else {
-    auto packed = cast<gate::PackedWeightOp>(weight.op);
-    auto module = packed->getParentOfType<ModuleOp>();
-    int64_t count = packed.getSources().size();
-    for (auto [index, reference] : llvm::enumerate(packed.getSources())) {
-      FailureOr<View> source = view(module.lookupSymbol<gate::WeightOp>(
-          cast<FlatSymbolRefAttr>(reference).getAttr()));
-      if (failed(source))
-        return failure();
-      packPanels(*source, count, index, packed.getLanes(), out);
-    }
+    FailureOr<std::vector<PanelSource>> sources =
+        panelSources(cast<gate::PackedWeightOp>(weight.op));
+    if (failed(sources))
+      return failure();
+    packPanels(cast<gate::PackedWeightOp>(weight.op).getLayout(), *sources,
+               out);
   }
   values.clear();
   return success();

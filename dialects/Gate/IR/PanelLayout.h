@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// How packed weights lie in memory: what the packer writes and tiles read.
+#ifndef GATECC_DIALECTS_GATE_IR_PANELLAYOUT
+#define GATECC_DIALECTS_GATE_IR_PANELLAYOUT
+
+#include "mlir/IR/BuiltinTypes.h"
+#include <cstdint>
+
+namespace gatecc::gate {
+
+/// A panel is a sequence of units along K; see gate.packed_weight. A unit of an
+/// integer panel is a block: products, correction of zero points, scales.
+struct PanelLayout {
+  PanelFormat format;
+  int64_t weights, lanes, k;
+  /// Rows of K that share a scale, a multiple of 8; integer formats only.
+  int64_t block = 0;
+  /// Whether an integer block has a correction.
+  bool zeros = false;
+
+  bool isInteger() const {
+    return format == PanelFormat::Int8 || format == PanelFormat::Int4;
+  }
+  /// Columns of a panel, over all weights.
+  int64_t columns() const { return weights * lanes; }
+  /// Rows of K in a unit, and units in a panel.
+  int64_t unitRows() const {
+    return isInteger() ? block : format == PanelFormat::Bf16 ? 2 : 1;
+  }
+  int64_t units() const { return (k + unitRows() - 1) / unitRows(); }
+  /// Where the parts of an integer block begin, in bytes.
+  int64_t zerosAt() const {
+    return columns() * block / (format == PanelFormat::Int4 ? 2 : 1);
+  }
+  int64_t scalesAt() const { return zerosAt() + (zeros ? 2 * columns() : 0); }
+  /// Elements of a unit in the packed tensor.
+  int64_t unitElements() const {
+    if (isInteger())
+      return scalesAt() + 4 * columns();
+    return columns() * unitRows();
+  }
+  mlir::Type elementType(mlir::Type source) const {
+    mlir::MLIRContext *context = source.getContext();
+    if (isInteger())
+      return mlir::IntegerType::get(context, 8);
+    if (format == PanelFormat::Bf16)
+      return mlir::BFloat16Type::get(context);
+    return source;
+  }
+  /// Columns of quantised rows: for each block its integers, then their sum
+  /// twice, to be multiplied with a correction.
+  int64_t rowElements() const { return units() * (block + 2); }
+};
+
+} // namespace gatecc::gate
+
+#endif // GATECC_DIALECTS_GATE_IR_PANELLAYOUT

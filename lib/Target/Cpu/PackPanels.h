@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Writes weights in the panels that gate.packed_weight describes.
+#ifndef GATECC_LIB_TARGET_CPU_PACKPANELS_H
+#define GATECC_LIB_TARGET_CPU_PACKPANELS_H
+
+#include "dialects/Gate/IR/GateOps.h"
+#include "llvm/ADT/SmallVector.h"
+
+namespace gatecc {
+
+/// A tensor in memory: bytes of element i are at base + sum i_d * strides_d.
+struct View {
+  const uint8_t *base = nullptr;
+  llvm::SmallVector<int64_t> shape, strides;
+  unsigned elementBytes = 0;
+};
+
+/// Copies `count` elements that are `stride` bytes apart to consecutive ones.
+void copyElements(uint8_t *out, const uint8_t *in, int64_t count,
+                  int64_t stride, unsigned elementBytes);
+
+/// One weight: floats [G, K, N] or [K, N], or, with scales, integers in the
+/// layout of gate.dequantize.
+struct PanelSource {
+  View values, scales, zeros;
+  int64_t bits = 0, block = 0;
+
+  bool isQuantized() const { return !scales.shape.empty(); }
+};
+
+/// Packs sources of one type to `out`, the whole of it.
+void packPanels(const gate::PanelLayout &layout,
+                llvm::ArrayRef<PanelSource> sources, uint8_t *out);
+
+} // namespace gatecc
+
+#endif // GATECC_LIB_TARGET_CPU_PACKPANELS_H
