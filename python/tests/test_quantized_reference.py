@@ -111,13 +111,15 @@ def test_bf16_rounds_to_nearest_even():
 @pytest.mark.parametrize("block", [16, 32, 128, 256])
 @pytest.mark.parametrize("bits", [4, 8])
 def test_matmul_against_onnx_runtime(tmp_path, bits, block, zeros):
-    for k in (64, 100):
+    for k in (64, 100, 300):
         x = np.random.default_rng(1).standard_normal((9, k), np.float32)
-        for level, tolerance in ((EXACT, 1e-6), (0, 1e-2)):
+        for level in (EXACT, 0):
             graph = matmul(k, 24, bits, block, zeros, True, accuracy_level=level)
             expected = run_onnx_runtime(graph, tmp_path / "m.onnx", {"x": x})
             run = reference.run_onnx(tmp_path / "m.onnx", {"x": x})
-            assert relative(run.outputs["y"], expected) < tolerance
+            # Longer blocks of rows have several scales here, and one there.
+            exact = level == EXACT and min(block, k) <= quantized.LONGEST
+            assert relative(run.outputs["y"], expected) < (1e-6 if exact else 1e-2)
 
 
 @pytest.mark.parametrize("mixing", [False, True])
@@ -141,8 +143,8 @@ def test_qmoe_against_onnx_runtime(tmp_path, bits, activation, mixing):
                 graph = model.graph(2, mixing, **attributes)
                 expected = run_onnx_runtime(graph, tmp_path / "m.onnx", inputs)
                 y = reference.run_onnx(tmp_path / "m.onnx", inputs).outputs["y"]
-                # Whole columns have f32 rows there. A hidden element may be rounded
-                # the other way.
+                # Rows stay f32 there where a scale is for a whole column. A hidden
+                # element may be rounded the other way.
                 assert relative(y, expected) < (1e-4 if block else 2e-2)
 
 
