@@ -86,11 +86,37 @@ FailureOr<PackWeightsPass::Sources>
 PackWeightsPass::findSources(ContractOp contract) {
   Sources sources;
   for (Value weight : contract.getWeights()) {
+    if (auto quantized = weight.getDefiningOp<gate::DequantizeOp>()) {
+      FailureOr<FlatSymbolRefAttr> values = findWeight(contract,
+                                                       quantized.getValues()),
+                                   scales = findWeight(contract,
+                                                       quantized.getScales());
+      if (failed(values) || failed(scales))
+        return failure();
+      sources.values.push_back(*values);
+      sources.scales.push_back(*scales);
+      if (quantized.getZeros()) {
+        FailureOr<FlatSymbolRefAttr> zeros =
+            findWeight(contract, quantized.getZeros());
+        if (failed(zeros))
+          return failure();
+        sources.zeros.push_back(*zeros);
+      }
+      sources.bits = quantized.getBits();
+      sources.block = quantized.getBlock();
+      continue;
+    }
     FailureOr<FlatSymbolRefAttr> symbol = findWeight(contract, weight);
     if (failed(symbol))
       return failure();
     sources.values.push_back(*symbol);
   }
+  size_t count = contract.getWeights().size(), scaled = sources.scales.size(),
+         shifted = sources.zeros.size();
+  auto mixed = [&](size_t some) { return some != 0 && some != count; };
+  if (mixed(scaled) || mixed(shifted))
+    return contract.emitError("weights of one contraction that are stored in "
+                              "different ways are not supported");
   return sources;
 }
 

@@ -39,9 +39,8 @@ def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
     successive k.
   }];
   let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse, avx2 or avx512">,
-    Option<"experts", "experts", "std::string", "\"f32\"",
-           "how expert weights are stored: f32, bf16, int8 or int4">,
-    Option<"block", "block", "int64_t", "32", "rows of an integer weight that share a scale">];
+    Option<"experts", "experts", "std::string", "\"f32\"", "f32, bf16, int8 or int4">,
+    Option<"block", "block", "int64_t", "32", "how many k share a scale: 32, 64 or 128">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect"];
 }
 
