@@ -115,14 +115,16 @@ def Gate_DequantizeOp : Gate_Op<"dequantize", [Pure]> {
     padding out. The last block is short where `block` does not divide K; a
     scale for each whole column is `block` = K. All of it may come without G.
 
-    A `contract` on the result computes with the integers. Rows are quantised
+    A `contract` on the result computes with the integers. Blocks longer than
+    128 are cut into blocks of 128 that share their s and z. Rows are quantised
     block by block, in f32 arithmetic: s_x = max |x_k| / 127 and q_x[k] =
-    roundeven(x_k / s_x), or 0 where s_x = 0. Then, for j = 0..J-1 in order,
+    roundeven(x_k / s_x), at most 127 in size, or 0 where s_x = 0. Then, for each
+    block j in order,
 
       acc = fma(sum over k in block j of q_x[k] * (q[n, k] - z[n, j]), s_x[j] * s[n, j], acc)
 
     with an exact sum of integers. *NaN*: a NaN or an infinity in a row makes all
-    results of this row NaN. Nothing else reads the result, but for tests.
+    results of this row NaN. Nothing but a `contract` reads the result.
 
     Constraints: (C1) `bits` is 4 or 8 and `block` at least 1. (C2) the result is
     a static tensor of f32 [G, K, N] or [K, N] with K at least 1. (C3) `values`

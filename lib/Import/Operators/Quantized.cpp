@@ -24,7 +24,10 @@ struct IntegerFormat {
   int64_t bytes(int64_t count) const {
     return llvm::divideCeil(count * bits, 8);
   }
-  int64_t blockOf(int64_t k) const { return block ? block : k; }
+  /// Blocks are multiples of 8, so that packing need not cut bytes.
+  int64_t blockOf(int64_t k) const {
+    return block ? block : llvm::alignTo(k, 8);
+  }
   int64_t blocks(int64_t k) const { return llvm::divideCeil(k, blockOf(k)); }
 };
 } // namespace

@@ -5,6 +5,7 @@
 import numpy as np
 
 F32 = np.float32
+LONGEST = 128  # longer blocks are cut into such ones, for rows with scales of their own
 
 
 def unpack(values, bits, count):
@@ -80,8 +81,11 @@ def quantize_rows(rows, block):
 
 def contract_quantized(rows, q, scales, block):
     """rows f32 [R, K] times integers [N, K] with scales [N, J]: (f32 [R, N], margins)."""
-    q = _by_block(np.asarray(q), block)
     scales = np.asarray(scales, F32)
+    if block > LONGEST:
+        pieces = np.arange(0, np.shape(rows)[1], LONGEST)
+        scales, block = scales[:, pieces // block], LONGEST
+    q = _by_block(np.asarray(q), block)
     x, row_scales, margins = quantize_rows(rows, block)
     result = np.zeros((len(x), len(q)), F32)
     for j in range(q.shape[1]):

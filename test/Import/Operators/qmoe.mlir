@@ -64,8 +64,8 @@ func.func @main(%x: tensor<?x4xf32> {gate.name = "x", gate.dims = ["B", 4]},
   %z1 = arith.constant dense<[[33, 3], [101, 7]]> : tensor<2x2xui8>
   %fc2 = arith.constant dense<1> : tensor<2x4x2xui8>
   %s2 = arith.constant dense<1.0> : tensor<2x4xf32>
-  // CHECK: gate.dequantize %{{.*}}, %{{.*}} zeros(%{{.*}}) {bits = 4 : i64, block = 4 : i64} : tensor<2x3x2xui8>, tensor<2x3x1xf32>, tensor<2x3x1xui8> -> tensor<2x4x3xf32>
-  // CHECK: gate.dequantize %{{.*}}, %{{.*}} {bits = 4 : i64, block = 3 : i64} : tensor<2x4x2xui8>, tensor<2x4x1xf32> -> tensor<2x3x4xf32>
+  // CHECK: gate.dequantize %{{.*}}, %{{.*}} zeros(%{{.*}}) {bits = 4 : i64, block = 8 : i64} : tensor<2x3x2xui8>, tensor<2x3x1xf32>, tensor<2x3x1xui8> -> tensor<2x4x3xf32>
+  // CHECK: gate.dequantize %{{.*}}, %{{.*}} {bits = 4 : i64, block = 8 : i64} : tensor<2x4x2xui8>, tensor<2x4x1xf32> -> tensor<2x3x4xf32>
   %0 = onnx.node "QMoE"(%x, %l, %fc1, %s1, %fc2, %s2, %z1) {absent = array<i64: 4, 7, 8, 9, 10>, domain = "com.microsoft",
       version = 1 : i64, node_name = "moe", attrs = {activation_type = "silu"}}
       : (tensor<?x4xf32>, tensor<?x2xf32>, tensor<2x3x2xui8>, tensor<2x3xf32>, tensor<2x4x2xui8>, tensor<2x4xf32>, tensor<2x2xui8>) -> !onnx.value

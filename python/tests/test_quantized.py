@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Quantised weights, compiled: decisions exactly, then values against the reference, which
+# has the same integers; the same bits in any batch and for any number of threads.
+import json
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gatecc
+from compare import CLOSE_CALL, assert_same_bits, chosen_groups
+from conftest import MODELS
+from gatecc import calibrate, reference
+from gatecc.models import blocks, moe
+from gatecc.models.graph import Graph
+from quantized_models import QMoE, matmul
+
+TIGHT = 1e-5  # of the row's norm: the order of all sums is fixed
+CLOSE_ROUNDING = 1e-4  # of a step: nearer than that an element may go either way
+ONE_STEP = 0.05  # what some such elements change, of the row's norm
+FORMATS = ("bf16", "int8", "int4")
+
+
+def assert_as_reference(actual, run, name="y"):
+    """Rows agree tightly unless an element was about to be rounded the other way."""
+    expected = run.outputs[name]
+    assert actual.shape == expected.shape
+    finite = np.isfinite(expected).all(1)
+    assert np.isnan(actual[~finite]).all()
+    norm = np.linalg.norm(expected, axis=1)
+    off = np.linalg.norm(actual - expected, axis=1)
+    (roundings,) = run.roundings.values()
+    clear = finite & (roundings > CLOSE_ROUNDING)
+    assert (off[clear] <= TIGHT * norm[clear]).all(), (off / norm)[clear].max()
+    assert (off[finite] <= ONE_STEP * norm[finite] + TIGHT).all()
+    assert clear.sum() >= 0.6 * finite.sum()
+
+
+def assert_decided_as(library, run):
+    ((plan, margins),) = run.plans.values()
+    (site,) = library.stats()["sites"]
+    if (margins > CLOSE_CALL).all():
+        assert site["groups"] == chosen_groups(plan).sum(0).tolist()
+
+
+def check(build, graph, inputs):
+    path = build.graph(graph)
+    run = reference.run_onnx(path, inputs)
+    with build.load(path) as lib:
+        assert_as_reference(lib(inputs)["y"], run)
+        if run.plans:
+            assert_decided_as(lib, run)
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_matmul(build, bits, zeros):
+    for k, n, block in ((64, 16, 32), (100, 33, 16), (300, 7, 256), (1, 1, 16)):
+        x = np.random.default_rng(1).standard_normal((9, k), np.float32)
+        check(build, matmul(k, n, bits, block, zeros, True), {"x": x})
+
+
+@pytest.mark.parametrize("block", [16, 32, 64, 128, 0])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_qmoe(build, bits, block):
+    for zeros in (False, True):
+        model = QMoE(48, 80, 6, bits, block, zeros=zeros, bias=zeros)
+        check(build, model.graph(2), model.inputs(40))
+
+
+@pytest.mark.parametrize("activation", ["swiglu", "relu", "gelu", "silu", "identity"])
+def test_qmoe_activations(build, activation):
+    attributes = {}
+    if activation == "swiglu":
+        attributes = {"activation_alpha": 1.702, "activation_beta": 1.0}
+        attributes["swiglu_limit"] = 1.0
+    model = QMoE(32, 64, 5, 4, 32, activation=activation, bias=True, zeros=True)
+    check(build, model.graph(2, **attributes), model.inputs(30))
+    if activation != "swiglu":  # gated by a third weight
+        model = QMoE(32, 64, 5, 8, 32, activation=activation, third=True)
+        check(build, model.graph(2), model.inputs(30))
+
+
+@pytest.mark.parametrize("normalize", [0, 1])
+def test_router_weights(build, normalize):
+    model = QMoE(32, 48, 7, 8, 16)
+    inputs = model.inputs(30, mixing=True)
+    inputs["mixing"][3] = 0  # of sum 0: no expert at all
+    inputs["mixing"][4] *= -1
+    graph = model.graph(3, True, normalize_routing_weights=normalize)
+    check(build, graph, inputs)
+
+
+def test_layouts_of_gate_and_up_give_the_same_bits(build):
+    results = []
+    for fusion in (1, 2, 0):
+        model = QMoE(32, 48, 4, 4, 16, zeros=True, bias=True, fusion=1)
+        fc1, fc2 = model.parts
+        gate, up = ([a[:, i::2] for a in fc1] for i in (0, 1))
+        model.fusion = fusion
+        if fusion == 2:
+            model.parts = [[np.concatenate(p, 1) for p in zip(gate, up)], fc2]
+        elif fusion == 0:
+            model.parts = [gate, fc2, up]
+        with build.load(build.graph(model.graph(2))) as lib:
+            results.append(lib(model.inputs(10)))
+    assert_same_bits(results[0], results[1])
+    assert_same_bits(results[0], results[2])
+
+
+def rows_and_experts(weights, top_k):
+    """com.microsoft.MoE without anything before it: rows and logits are inputs."""
+    _, dim, _ = weights["up"].shape
+    g = Graph("moe")
+    names = g.input("x", ["B", dim]), g.input("logits", ["B", len(weights["up"])])
+    blocks.contrib_experts(g, *names, "experts", weights, top_k, "silu")
+    g.rename_result("y")
+    g.output("y", ["B", dim])
+    return g
+
+
+def random_inputs(batch, dim, experts, seed=1):
+    rng = np.random.default_rng(seed)
+    shapes = {"x": (batch, dim), "logits": (batch, experts)}
+    return {n: rng.standard_normal(s, np.float32) for n, s in shapes.items()}
+
+
+SIZES = [(64, 96, 6), (40, 50, 4), (17, 131, 3)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("experts", FORMATS)
+def test_experts_of_a_format(build, experts, size):
+    weights = moe.random_block(np.random.default_rng(3), *size, "silu")
+    path = build.graph(rows_and_experts(weights, 2))
+    inputs = random_inputs(40, size[0], size[2])
+    blocks = (32, 64, 128) if experts != "bf16" else (None,)
+    for block in blocks:
+        options = {"block": block} if block else {}
+        run = reference.run_onnx(path, inputs, experts, **options)
+        with build.load(path, experts=experts, **options) as lib:
+            assert_as_reference(lib(inputs)["y"], run)
+            assert_decided_as(lib, run)
+
+
+@pytest.mark.parametrize("experts", FORMATS)
+def test_digits_stay_what_they_are(build, digits, experts):
+    x, labels = digits
+    path = MODELS / "digits-moe.onnx"
+    with build.load(path) as lib:
+        expected = lib(x=x)["logits"].argmax(1)
+        groups = [s["groups"] for s in lib.stats()["sites"]]
+    with build.load(path, experts=experts) as lib:
+        actual = lib(x=x)["logits"].argmax(1)
+        # Nothing before the first router is rounded.
+        assert lib.stats()["sites"][0]["groups"] == groups[0]
+    assert (actual == expected).mean() >= 0.98
+    assert (actual == labels).mean() >= 0.95
+
+
+@pytest.fixture(scope="module")
+def libraries(build):
+    """Name -> (library's path, inputs)."""
+    made = {}
+    weights = moe.random_block(np.random.default_rng(3), 50, 70, 5, "silu")
+    path = build.graph(rows_and_experts(weights, 2))
+    for experts in FORMATS:
+        made[experts] = build.path(path, experts=experts), random_inputs(67, 50, 5)
+    for bits in (4, 8):
+        model = QMoE(40, 72, 5, bits, 16, zeros=True, bias=True)
+        made[f"qmoe{bits}"] = build.path(build.graph(model.graph())), model.inputs(67)
+    path = build.path(build.graph(matmul(90, 50, 4, 32, True)))
+    made["matmul"] = path, {"x": random_inputs(67, 90, 1)["x"]}
+    return made
+
+
+NAMES = [*FORMATS, "qmoe4", "qmoe8", "matmul"]
+
+
+def take(inputs, rows):
+    return {name: array[rows] for name, array in inputs.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_bits_for_any_number_of_threads(libraries, name):
+    path, inputs = libraries[name]
+    results = []
+    for threads in (1, 2, 3):
+        with gatecc.load(path, threads=threads) as lib:
+            results.append(lib(inputs))
+    assert_same_bits(results[1], results[0])
+    assert_same_bits(results[2], results[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_same_bits_in_any_batch(libraries, name, seed):
+    path, inputs = libraries[name]
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(67)
+    cuts = np.sort(rng.integers(0, 68, rng.integers(0, 8)))
+    with gatecc.load(path, threads=2) as lib:
+        whole = lib(inputs)
+        for rows in [*np.split(order, cuts), order[:1], order[:0]]:
+            assert_same_bits(lib(take(inputs, rows)), take(whole, rows))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_not_finite(libraries, name, bad):
+    path, inputs = libraries[name]
+    changed = {n: a.copy() for n, a in inputs.items()}
+    changed["x"][[5, 66], [0, 33]] = bad
+    rest = np.delete(np.arange(67), [5, 66])
+    with gatecc.load(path) as lib:
+        expected, actual = lib(inputs), lib(changed)
+    assert np.isnan(actual["y"][[5, 66]]).all()
+    assert_same_bits(take(actual, rest), take(expected, rest))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_of_zeros_and_of_subnormals(libraries, name):
+    path, inputs = libraries[name]
+    changed = {n: a.copy() for n, a in inputs.items()}
+    changed["x"][0] = 0
+    changed["x"][1] *= np.float32(1e-40)
+    with gatecc.load(path) as lib:
+        y = lib(changed)["y"]
+    assert np.isfinite(y).all()
+    if "qmoe" not in name and name != "matmul":
+        assert (y[0] == 0).all()
+
+
+def test_unknown_formats_are_wrong_usage(tmp_path):
+    model = MODELS / "digits-moe.onnx"
+    for options in ({"experts": "fp8"}, {"experts": "int8", "block": 48}, {"block": 32}):
+        with pytest.raises(gatecc.CompileError) as caught:
+            gatecc.compile(model, tmp_path / "m.so", **options)
+        assert caught.value.status == 2
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "reason"),
+    [
+        ("fc0", (6, 160, 23), "fc1_experts_weights have the shape"),
+        ("fc0.scales", (6, 160, 4), "the scales of fc1_experts_weights"),
+        ("fc1.zeros", (6, 48, 3), "the zero points of fc2_experts_weights"),
+        ("fc1.bias", (6, 47), "the bias of fc2_experts_weights"),
+    ],
+)
+def test_wrong_shapes_are_refused(tmp_path, name, shape, reason):
+    graph = QMoE(48, 80, 6, 4, 32, zeros=True, bias=True).graph()
+    array = graph.weights[name]
+    graph.weights[name] = np.resize(array, shape)
+    graph.save(tmp_path / "m.onnx")
+    with pytest.raises(gatecc.CompileError, match=reason) as caught:
+        gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so")
+    assert caught.value.status == 1
+    assert "m.onnx" in str(caught.value) and "'experts' (QMoE)" in str(caught.value)
+    assert not (tmp_path / "m.so").exists()
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+def test_wrong_bits_are_refused(tmp_path, bits):
+    model = QMoE(48, 80, 6, 4, 32)
+    model.bits = bits
+    model.graph().save(tmp_path / "m.onnx")
+    with pytest.raises(gatecc.CompileError, match="gatecc supports 4 and 8"):
+        gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so")
+
+
+@pytest.mark.parametrize("experts", FORMATS)
+def test_calibration(tmp_path, capsys, digits, experts):
+    np.save(tmp_path / "x.npy", digits[0])
+    command = [str(MODELS / "digits-moe.onnx"), "--experts", experts, "--json"]
+    assert calibrate.main([*command, "--calibration", str(tmp_path / "x.npy")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    path = MODELS / "digits-moe.onnx"
+    exact = reference.run_onnx(path, {"x": digits[0]})
+    limit = 0.02 if experts != "int4" else 0.2
+    assert [layer["name"] for layer in found["layers"]] == list(exact.plans)
+    for layer in found["layers"]:
+        assert layer["rows"] == 360 and 0 < layer["error"] < limit
+        assert layer["error"] <= layer["worst_row"]
+    # The first layer's input is the same, so that the reference has the same error.
+    rounded = reference.run_onnx(path, {"x": digits[0]}, experts)
+    node = found["layers"][0]["name"]
+    (output,) = (n.output[0] for n in onnx.load(path).graph.node if n.name == node)
+    y = rounded.values[output], exact.values[output]
+    error = np.linalg.norm(y[0] - y[1]) / np.linalg.norm(y[1])
+    assert found["layers"][0]["error"] == pytest.approx(error, rel=0.02)
+    assert 0 < found["outputs"][0]["error"] < 2 * limit
+
+
+def test_calibration_on_random_rows(build, capsys):
+    path = build.graph(moe.network(16, 24, 4, 2))
+    assert calibrate.main([str(path), "--experts", "int8", "--block", "64"]) == 0
+    assert "on 64 rows" in capsys.readouterr().out
+    assert calibrate.main(["no.onnx", "--experts", "int8"]) == 1
