@@ -107,11 +107,14 @@ void gatecc_combine_f32(const gatecc_frame *f, const float *slots,
 // 128), the last of which may be short. For block j of a row
 //   scale = max |x| / 127,  q = x / scale rounded to nearest, ties to even,
 // in [-127, 127]; all 0 where the scale is; a block with a NaN or an infinity
-// has the scale NaN. scales [rows, J]; q [rows, J, block + 2]: the integers, 0
-// beyond k, and twice their sum. Parallel over rows.
-void gatecc_quantize_rows_f32(const gatecc_frame *f, const float *x,
+// has the scale NaN. scales [rows, J]; q, for each row and block: the integers,
+// 0 beyond k, and twice their sum in 16 bits. Parallel over rows.
+void gatecc_quantize_rows_i16(const gatecc_frame *f, const float *x,
                               int64_t rows, int64_t k, int64_t block,
                               int16_t *q, float *scales);
+void gatecc_quantize_rows_i8(const gatecc_frame *f, const float *x,
+                             int64_t rows, int64_t k, int64_t block, int8_t *q,
+                             float *scales);
 
 // Task lists: first[g] is the number of row blocks (of at most `block` slots)
 // of the groups before g; returns first[groups], the number of all.

@@ -8,19 +8,20 @@
 #include <string.h>
 
 namespace {
-struct Quantization {
+template <typename T> struct Quantization {
   const float *x;
   int64_t rows, k, block;
-  int16_t *q;
+  T *q;
   float *scales;
   int64_t rowsPerTask;
 };
 
 // count > 0 elements, and the zeros that fill the block. Division, not
 // multiplication with a reciprocal: the reference has the same bits.
+template <typename T>
 inline __attribute__((always_inline)) float
 quantizeBlock(const float *__restrict x, int64_t count, int64_t block,
-              int16_t *__restrict q) {
+              T *__restrict q) {
   // As integers, so that infinities and NaNs are the largest of all.
   uint32_t most = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -34,8 +35,7 @@ quantizeBlock(const float *__restrict x, int64_t count, int64_t block,
   scale /= 127.0f;
   bool isNumber = most < 0x7f800000;
   if (!isNumber || scale == 0.0f) {
-    for (int64_t i = 0; i < block + 2; ++i)
-      q[i] = 0;
+    memset(q, 0, static_cast<size_t>(block) * sizeof(T) + 2 * sizeof(int16_t));
     return isNumber ? 0.0f : __builtin_nanf("");
   }
   int32_t sum = 0;
@@ -45,24 +45,28 @@ quantizeBlock(const float *__restrict x, int64_t count, int64_t block,
     scaled = scaled < -127.0f ? -127.0f : scaled;
     scaled = scaled > 127.0f ? 127.0f : scaled;
     int32_t integer = static_cast<int32_t>(scaled);
-    q[i] = static_cast<int16_t>(integer);
+    q[i] = static_cast<T>(integer);
     sum += integer;
   }
   for (int64_t i = count; i < block; ++i)
     q[i] = 0;
-  q[block] = q[block + 1] = static_cast<int16_t>(sum);
+  const int16_t twice[2] = {static_cast<int16_t>(sum),
+                            static_cast<int16_t>(sum)};
+  memcpy(q + block, twice, sizeof twice);
   return scale;
 }
 
-void quantizeRows(void *closure, int64_t task) {
-  const Quantization &c = *static_cast<const Quantization *>(closure);
+template <typename T> void quantizeRows(void *closure, int64_t task) {
+  const Quantization<T> &c = *static_cast<const Quantization<T> *>(closure);
+  const int64_t blockElements =
+      c.block + static_cast<int64_t>(2 * sizeof(int16_t) / sizeof(T));
   int64_t begin = task * c.rowsPerTask;
   int64_t end = begin + c.rowsPerTask < c.rows ? begin + c.rowsPerTask : c.rows;
   int64_t blocks = (c.k + c.block - 1) / c.block;
   for (int64_t r = begin; r < end; ++r)
     for (int64_t j = 0; j < blocks; ++j) {
       const float *x = c.x + r * c.k + j * c.block;
-      int16_t *q = c.q + (r * blocks + j) * (c.block + 2);
+      T *q = c.q + (r * blocks + j) * blockElements;
       int64_t left = c.k - j * c.block;
       // The usual case with a length that the compiler knows.
       c.scales[r * blocks + j] =
@@ -71,16 +75,27 @@ void quantizeRows(void *closure, int64_t task) {
               : quantizeBlock(x, left < c.block ? left : c.block, c.block, q);
     }
 }
-} // namespace
-
-extern "C" void gatecc_quantize_rows_f32(const gatecc_frame *f, const float *x,
-                                         int64_t rows, int64_t k, int64_t block,
-                                         int16_t *q, float *scales) {
+template <typename T>
+void quantize(const gatecc_frame *f, const float *x, int64_t rows, int64_t k,
+              int64_t block, T *q, float *scales) {
   constexpr int64_t kElementsPerTask = 16384;
   int64_t rowsPerTask = kElementsPerTask / (k + 1);
   if (rowsPerTask < 1)
     rowsPerTask = 1;
-  Quantization c = {x, rows, k, block, q, scales, rowsPerTask};
-  gatecc_parallel_for(f, (rows + rowsPerTask - 1) / rowsPerTask, quantizeRows,
-                      &c);
+  Quantization<T> c = {x, rows, k, block, q, scales, rowsPerTask};
+  gatecc_parallel_for(f, (rows + rowsPerTask - 1) / rowsPerTask,
+                      quantizeRows<T>, &c);
+}
+} // namespace
+
+extern "C" void gatecc_quantize_rows_i16(const gatecc_frame *f, const float *x,
+                                         int64_t rows, int64_t k, int64_t block,
+                                         int16_t *q, float *scales) {
+  quantize(f, x, rows, k, block, q, scales);
+}
+
+extern "C" void gatecc_quantize_rows_i8(const gatecc_frame *f, const float *x,
+                                        int64_t rows, int64_t k, int64_t block,
+                                        int8_t *q, float *scales) {
+  quantize(f, x, rows, k, block, q, scales);
 }

@@ -219,10 +219,12 @@ static std::pair<Value, Value> quantizeRows(RewriterBase &rewriter,
     return arith::ConstantIndexOp::create(rewriter, loc, value);
   };
   auto call = createRuntimeCall(
-      rewriter, loc, "gatecc_quantize_rows_f32",
+      rewriter, loc,
+      layout.format == gate::PanelFormat::Int4 ? "gatecc_quantize_rows_i8"
+                                               : "gatecc_quantize_rows_i16",
       {rows, getValueOrCreateConstantIndexOp(rewriter, loc, count),
        index(type.getDimSize(1)), index(layout.block)},
-      {empty(layout.rowElements(), rewriter.getI16Type()),
+      {empty(layout.rowElements(), layout.rowType(type.getElementType())),
        empty(layout.units(), rewriter.getF32Type())});
   call.setFrame(true);
   return {call.getTensors()[0], call.getTensors()[1]};

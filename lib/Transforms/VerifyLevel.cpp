@@ -55,7 +55,7 @@ bool isLegalGateOp(Operation *op, StringRef level) {
                WeightValueOp>(op);
   if (level == "kernel")
     return isa<RuntimeCallOp, BoundOp, LaunchOp, SymbolOp, PortOp,
-               WeightBufferOp, ArenaOp, DotPairsOp>(op);
+               WeightBufferOp, ArenaOp, DotPairsOp, MultiplyBytesOp>(op);
   return false;
 }
 

@@ -22,8 +22,9 @@ def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegme
     `contract` after packing: `packed` holds the W weights as `packed_weight`
     lays them out in `format`. For the formats plain and bf16 `rows` are [R, K].
     For int8 and int4 they are quantised: for each of the J blocks of `block`
-    columns q[r, j, 0..block-1] (0 beyond K) and twice their sum, i16, and
-    `row_scales` [R, J]:
+    columns q[r, j, 0..block-1] (0 beyond K) and twice their sum, and
+    `row_scales` [R, J]. For int8 all of them are i16; for int4 q are i8, and the
+    sums are the i16 of two such elements each. Then
 
       acc = +0;  for j = 0..J-1, with the exact sum of integers:
       acc = fma(float(sum_k q[r, k] * (q_w[k, n] - zero[j, n])),
@@ -92,6 +93,27 @@ def Gate_DotPairsOp : Gate_Op<"dot_pairs", [Pure, AllTypesMatch<["a", "b"]>,
       VectorOfLengthAndType<[8, 16, 32], [I16]>:$b, VectorOfLengthAndType<[4, 8, 16], [I32]>:$acc);
   let results = (outs VectorOfLengthAndType<[4, 8, 16], [I32]>:$result);
   let assemblyFormat = "$a `,` $b `,` $acc attr-dict `:` type($a)";
+}
+
+def Gate_MultiplyBytesOp : Gate_Op<"multiply_bytes", [Pure, AllTypesMatch<["a", "b"]>,
+    TypesMatchWith<"there are half as many i16", "a", "result",
+      "::mlir::VectorType::get({::mlir::cast<::mlir::VectorType>($_self).getDimSize(0) / 2}, "
+      "::mlir::IntegerType::get($_self.getContext(), 16))">]> {
+  let summary = "Sums of the products of pairs of bytes";
+  let description = [{
+    result[i] = a[2i] * b[2i] + a[2i + 1] * b[2i + 1], where bytes of `a` have no
+    sign and those of `b` have one, kept within 16 bits: the instruction
+    `pmaddubsw`.
+
+    Constraints: (C1) `a` and `b` are vectors of 16, 32 or 64 elements i8, and the
+    result half as many i16.
+
+    Example: `%p = gate.multiply_bytes %a, %b : vector<32xi8>`.
+  }];
+  let arguments = (ins VectorOfLengthAndType<[16, 32, 64], [I8]>:$a,
+      VectorOfLengthAndType<[16, 32, 64], [I8]>:$b);
+  let results = (outs VectorOfLengthAndType<[8, 16, 32], [I16]>:$result);
+  let assemblyFormat = "$a `,` $b attr-dict `:` type($a)";
 }
 
 def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, AttrSizedResultSegments]> {

@@ -43,8 +43,8 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
       int8    [G, P, ceil(K/block), bytes]  integers: (2C (r / 2) + 2c + r % 2)
               is q[r, c], for row r of the block
       int4    the same                      the nibbles of row 8a + r of column c
-              are in the 4 bytes at 4 (aC + c): q[r, c] + 8 is nibble
-              r / 2 + 4 (r % 2), counted from the lowest
+              are in the 4 bytes at 4 (aC + c): q[r, c] + 8 is the
+              low half of byte r if r < 4, the high half of byte r - 4 if not
 
     Rows beyond K are 0. bf16 rounds to nearest, ties to even. After its
     integers, an int8 or int4 block has, if `zeros` is set, two signed bytes for

@@ -47,9 +47,18 @@ struct PanelLayout {
       return mlir::BFloat16Type::get(context);
     return source;
   }
-  /// Columns of quantised rows: for each block its integers, then their sum
-  /// twice, to be multiplied with a correction.
-  int64_t rowElements() const { return units() * (block + 2); }
+  /// Elements of a block of quantised rows: its integers, then their sum twice,
+  /// 16 bits each, to be multiplied with a correction.
+  int64_t rowUnitElements() const {
+    return block + (format == PanelFormat::Int4 ? 4 : 2);
+  }
+  int64_t rowElements() const { return units() * rowUnitElements(); }
+  mlir::Type rowType(mlir::Type source) const {
+    if (!isInteger())
+      return source;
+    return mlir::IntegerType::get(source.getContext(),
+                                  format == PanelFormat::Int4 ? 8 : 16);
+  }
 };
 
 } // namespace gatecc::gate

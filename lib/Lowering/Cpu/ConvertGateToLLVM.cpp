@@ -115,6 +115,23 @@ struct DotPairsPattern : ConvertOpToLLVMPattern<gate::DotPairsOp> {
   }
 };
 
+struct MultiplyBytesPattern : ConvertOpToLLVMPattern<gate::MultiplyBytesOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult
+  matchAndRewrite(gate::MultiplyBytesOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Type sums = getTypeConverter()->convertType(op.getResult().getType());
+    int64_t bits = cast<VectorType>(sums).getDimSize(0) * 16;
+    StringRef name = bits == 512   ? "llvm.x86.avx512.pmaddubs.w.512"
+                     : bits == 256 ? "llvm.x86.avx2.pmadd.ub.sw"
+                                   : "llvm.x86.ssse3.pmadd.ub.sw.128";
+    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
+        op, sums, rewriter.getStringAttr(name),
+        ValueRange{adaptor.getA(), adaptor.getB()});
+    return success();
+  }
+};
+
 struct PortPattern : BufferPattern<gate::PortOp> {
   using BufferPattern::BufferPattern;
   LogicalResult
@@ -320,10 +337,9 @@ struct ConvertGateToLLVMPass
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
-    patterns
-        .add<DotPairsPattern, SymbolPattern, PortPattern, WeightBufferPattern,
-             ArenaPattern, BoundPattern, RuntimeCallPattern, LaunchPattern>(
-            converter);
+    patterns.add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern,
+                 PortPattern, WeightBufferPattern, ArenaPattern, BoundPattern,
+                 RuntimeCallPattern, LaunchPattern>(converter);
     populateSCFToControlFlowConversionPatterns(patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);

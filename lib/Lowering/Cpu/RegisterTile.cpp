@@ -19,7 +19,7 @@ using gate::PanelFormat;
 using gate::PanelLayout;
 
 /// Rows whose accumulators leave registers for what the format needs besides:
-/// the two halves of a pair of bf16; the nibbles, and a mask, of int4.
+/// the two halves of a pair of bf16; both halves of bytes, and a mask, of int4.
 static int64_t getMaxRowsOf(Isa isa, PanelFormat format, int64_t rows) {
   if (isa == Isa::Avx512)
     return rows;
@@ -72,9 +72,7 @@ static MemRefType getRowType(Type element) {
 }
 
 MemRefType RegisterTiles::getRowsType() const {
-  return getRowType(layout.isInteger()
-                        ? IntegerType::get(element.getContext(), 16)
-                        : element);
+  return getRowType(layout.rowType(element));
 }
 
 MemRefType RegisterTiles::getRowScalesType() const {
@@ -124,7 +122,9 @@ private:
   void emitIntegers();
   Accumulators addPairs(Value unit, Value element, ArrayRef<Value> weights,
                         ValueRange sums);
+  SmallVector<Value> loadRows(Value unit, Value at, unsigned bits);
   Accumulators addInt8(Value unit, ValueRange sums);
+  Accumulators addInt4Stretch(Value unit, Value begin, Value end);
   Accumulators addInt4(Value unit, ValueRange sums);
   void addBlock(Value unit, ValueRange sums);
 
@@ -326,30 +326,39 @@ void TileEmitter::emitFloats() {
       vector::StoreOp::create(b, sums[r * count + i], accumulators, home(r, i));
 }
 
+/// Four bytes of every row, from element `at` of a block on, in all lanes of a
+/// vector of integers of `bits` bits.
+SmallVector<Value> TileEmitter::loadRows(Value unit, Value at, unsigned bits) {
+  unsigned rowBits = cast<MemRefType>(rows.getType()).getElementTypeBitWidth();
+  auto loaded = VectorType::get({32 / rowBits}, b.getIntegerType(rowBits));
+  auto type = VectorType::get({width * 32 / bits}, b.getIntegerType(bits));
+  Value element = arith::AddIOp::create(
+      b, arith::MulIOp::create(b, unit, index(layout.rowUnitElements())), at);
+  SmallVector<Value> all;
+  for (Value source : sources) {
+    Value word = vector::ExtractOp::create(
+        b,
+        vector::BitCastOp::create(
+            b, VectorType::get({1}, b.getI32Type()),
+            vector::LoadOp::create(b, loaded, rows,
+                                   ValueRange{source, element})),
+        0);
+    all.push_back(vector::BitCastOp::create(
+        b, type, vector::BroadcastOp::create(b, sumType, word)));
+  }
+  return all;
+}
+
 /// Adds the products of the pair of every row at `at` with pairs of weights.
 TileEmitter::Accumulators TileEmitter::addPairs(Value unit, Value at,
                                                 ArrayRef<Value> weights,
                                                 ValueRange sums) {
-  auto pairType = VectorType::get({2}, b.getI16Type());
-  auto pairsType = VectorType::get({2 * width}, b.getI16Type());
-  Value element = arith::AddIOp::create(
-      b, arith::MulIOp::create(b, unit, index(layout.block + 2)), at);
   Accumulators next(sums);
-  for (int64_t r = 0; r < tileRows; ++r) {
-    Value pair = vector::LoadOp::create(b, pairType, rows,
-                                        ValueRange{sources[r], element});
-    Value word = vector::ExtractOp::create(
-        b,
-        vector::BitCastOp::create(b, VectorType::get({1}, b.getI32Type()),
-                                  pair),
-        0);
-    Value all = vector::BitCastOp::create(
-        b, pairsType, vector::BroadcastOp::create(b, sumType, word));
+  for (auto [r, pair] : llvm::enumerate(loadRows(unit, at, 16)))
     for (int64_t i = 0; i < count; ++i) {
       Value &sum = next[r * count + i];
-      sum = gate::DotPairsOp::create(b, weights[i], all, sum);
+      sum = gate::DotPairsOp::create(b, weights[i], pair, sum);
     }
-  }
   return next;
 }
 
@@ -374,10 +383,15 @@ TileEmitter::Accumulators TileEmitter::addInt8(Value unit, ValueRange sums) {
   return loop.getResults();
 }
 
-TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
-  auto pairsType = VectorType::get({2 * width}, b.getI16Type());
-  auto loop =
-      scf::ForOp::create(b, index(0), index(layout.block / 8), index(1), sums);
+/// Sums of up to 32 rows of K fit 16 bits: each is of 16 products of at most
+/// 15 * 127.
+TileEmitter::Accumulators TileEmitter::addInt4Stretch(Value unit, Value begin,
+                                                      Value end) {
+  auto shortType = VectorType::get({2 * width}, b.getI16Type());
+  auto bytesType = VectorType::get({4 * width}, b.getI8Type());
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(shortType));
+  auto loop = scf::ForOp::create(b, begin, end, index(1),
+                                 Accumulators(tileRows * count, zero));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   Value eight = loop.getInductionVar();
@@ -394,19 +408,40 @@ TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
   };
   Accumulators next(loop.getRegionIterArgs());
   Value first = arith::MulIOp::create(b, eight, index(8));
-  for (int64_t step = 0; step < 4; ++step) {
+  for (int64_t half = 0; half < 2; ++half) {
     for (int64_t i = 0; i < count; ++i) {
       Value shifted = words[i];
-      if (step)
-        shifted = arith::ShRUIOp::create(b, shifted, constant(4 * step));
+      if (half)
+        shifted = arith::ShRUIOp::create(b, shifted, constant(4));
       weights[i] = vector::BitCastOp::create(
-          b, pairsType,
-          arith::AndIOp::create(b, shifted, constant(0x000f000f)));
+          b, bytesType,
+          arith::AndIOp::create(b, shifted, constant(0x0f0f0f0f)));
     }
-    next = addPairs(unit, add(first, 2 * step), weights, next);
+    for (auto [r, bytes] :
+         llvm::enumerate(loadRows(unit, add(first, 4 * half), 8)))
+      for (int64_t i = 0; i < count; ++i) {
+        Value &sum = next[r * count + i];
+        sum = arith::AddIOp::create(
+            b, sum, gate::MultiplyBytesOp::create(b, weights[i], bytes));
+      }
   }
   scf::YieldOp::create(b, next);
   return loop.getResults();
+}
+
+TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
+  auto shortType = VectorType::get({2 * width}, b.getI16Type());
+  Value ones = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(shortType, b.getI16IntegerAttr(1)));
+  constexpr int64_t kStretch = 4; // of eight rows each
+  Accumulators next(sums);
+  for (int64_t begin = 0; begin < layout.block / 8; begin += kStretch) {
+    int64_t end = std::min(begin + kStretch, layout.block / 8);
+    Accumulators stretch = addInt4Stretch(unit, index(begin), index(end));
+    for (auto [sum, part] : llvm::zip_equal(next, stretch))
+      sum = gate::DotPairsOp::create(b, part, ones, sum);
+  }
+  return next;
 }
 
 /// Scales the sums of one block and adds them to the accumulators.

@@ -181,7 +181,7 @@ void putIntegers(const PanelLayout &layout, const Integers &in, int64_t bits,
     for (int64_t a = 0; a < layout.block / 8; ++a) {
       uint32_t word = 0;
       for (int64_t r = 0; r < 8; ++r)
-        word |= uint32_t(in.q[8 * a + r] + bias) << 4 * (r / 2 + 4 * (r % 2));
+        word |= uint32_t(in.q[8 * a + r] + bias) << 4 * (2 * (r % 4) + r / 4);
       std::memcpy(block + 4 * (a * columns + column), &word, sizeof word);
     }
   }

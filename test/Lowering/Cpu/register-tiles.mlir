@@ -51,17 +51,21 @@ func.func @int8(%frame: !llvm.ptr, %q: memref<?x68xi16>, %s: memref<?x2xf32>, %w
 
 // -----
 
-// Four pairs of nibbles in a word; the zero points are one more pair.
+// Low and high halves of bytes, summed in 16 bits over 32 rows of K; the zero
+// points are one more pair.
 // CHECK-LABEL: func.func private @tile_int4_32z_16_4x1
-// CHECK: %{{.*}}:8 = scf.for %{{.*}} = %c0 to %c4 step %c1 iter_args
-// CHECK-COUNT-32: gate.dot_pairs
+// CHECK: %{{.*}}:8 = scf.for %{{.*}} = %c0 to %c4 step %c1 iter_args{{.*}} -> (vector<16xi16>
+// CHECK: arith.andi
+// CHECK-COUNT-8: gate.multiply_bytes
+// CHECK: arith.shrui
+// CHECK-COUNT-8: gate.multiply_bytes
 // CHECK: scf.yield
-// CHECK-COUNT-8: gate.dot_pairs
+// CHECK-COUNT-16: gate.dot_pairs
 // CHECK-COUNT-8: math.fma
 // CHECK: return
 // CHECK-NOT: @tile_int4_32z_16_5x1
-func.func @int4(%frame: !llvm.ptr, %q: memref<?x68xi16>, %s: memref<?x2xf32>, %w: memref<1x2x2x352xi8>, %y: memref<?x20xf32>) {
-  gate.packed_contract rows(%q : memref<?x68xi16>) packed(%w : memref<1x2x2x352xi8>) row_scales(%s : memref<?x2xf32>) extras() [] outs(%y : memref<?x20xf32>) lanes 16
+func.func @int4(%frame: !llvm.ptr, %q: memref<?x72xi8>, %s: memref<?x2xf32>, %w: memref<1x2x2x352xi8>, %y: memref<?x20xf32>) {
+  gate.packed_contract rows(%q : memref<?x72xi8>) packed(%w : memref<1x2x2x352xi8>) row_scales(%s : memref<?x2xf32>) extras() [] outs(%y : memref<?x20xf32>) lanes 16
       attributes {format = #gate.panel<int4>, block = 32 : i64, zeros} {
   ^bb0(%a: f32):
     gate.yield %a : f32

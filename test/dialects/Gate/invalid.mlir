@@ -447,6 +447,14 @@ func.func @packed_contract_c5(%x: tensor<?x4xf32>, %s: tensor<?x1xf32>, %w: tens
 
 // -----
 
+func.func @multiply_bytes_c1(%a: vector<8xi8>) {
+  // expected-error @+1 {{must be vector of 8-bit signless integer values of length 16/32/64}}
+  %r = gate.multiply_bytes %a, %a : vector<8xi8>
+  return
+}
+
+// -----
+
 func.func @dot_pairs_c1(%a: vector<6xi16>, %s: vector<3xi32>) {
   // expected-error @+1 {{must be vector of 16-bit signless integer values of length 8/16/32}}
   %r = gate.dot_pairs %a, %a, %s : vector<6xi16>

@@ -102,7 +102,7 @@ func.func @contract(%x: tensor<?x4xf32>, %v: tensor<4x3xf32>, %w: tensor<2x4x3xf
 // CHECK-LABEL: func.func @schedule
 func.func @schedule(%x: tensor<?x4xf32>, %w: tensor<2x2x4x4xf32>, %y: tensor<?x3xf32>, %n: index,
                     %p: !gate.plan<groups = 2, choices = 1>, %q: tensor<?x34xi16>, %wq: tensor<1x1x1x72xi8>,
-                    %sq: tensor<?x1xf32>, %yq: tensor<?x2xf32>, %v16: vector<16xi16>, %v32: vector<8xi32>) -> tensor<?x3xf32> {
+                    %sq: tensor<?x1xf32>, %yq: tensor<?x2xf32>, %v8: vector<32xi8>, %v16: vector<16xi16>, %v32: vector<8xi32>) -> tensor<?x3xf32> {
   // CHECK: gate.weight_value @w : tensor<2x4x3xf32>
   %v = gate.weight_value @w : tensor<2x4x3xf32>
   // CHECK: gate.weight_value @p : tensor<2x2x4x4xf32>
@@ -126,6 +126,8 @@ func.func @schedule(%x: tensor<?x4xf32>, %w: tensor<2x2x4x4xf32>, %y: tensor<?x3
   }
   // CHECK: gate.dot_pairs %{{.*}}, %{{.*}}, %{{.*}} : vector<16xi16>
   %dp = gate.dot_pairs %v16, %v16, %v32 : vector<16xi16>
+  // CHECK: gate.multiply_bytes %{{.*}}, %{{.*}} : vector<32xi8>
+  %mb = gate.multiply_bytes %v8, %v8 : vector<32xi8>
   // CHECK: gate.runtime_call "gatecc_route_f32"(%{{.*}}, %{{.*}} : tensor<?x4xf32>, index) outs(%{{.*}} : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   %r = gate.runtime_call "gatecc_route_f32"(%x, %n : tensor<?x4xf32>, index) outs(%c : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   // CHECK: gate.runtime_call "gatecc_find_group"(%{{.*}} : index) outs() {frame} scalar i64
