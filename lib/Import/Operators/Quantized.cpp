@@ -282,8 +282,9 @@ OperatorResults gatecc::lowerQMoE(GraphBuilder &g, const OperatorCall &call) {
   if (failed(rows))
     return failure();
   experts->input = *rows;
-  // Without router_weights the chosen weights sum to 1, whatever
-  // normalize_routing_weights says.
+  // As ONNX Runtime's CPU kernel runs it: without router_weights the chosen
+  // weights sum to 1, whatever normalize_routing_weights says. It leaves out
+  // routes of weight up to 1e-8, here those are left out that are <= 0.
   OperatorResults results = buildExperts(
       g, *experts,
       mixing ? gate::ScoreKind::Identity : gate::ScoreKind::SoftmaxSelected,
