@@ -84,7 +84,7 @@ LogicalResult PackedWeightOp::verify() {
            << layout.block;
   if (layout.format == PanelFormat::Int4 && !layout.zeros) // C3
     return emitOpError("expects zero points in the format int4");
-  if (bool(getScales()) != (getDepth() > 0) ||
+  if (bool(getScales()) != (getDepth() > 0) || // C4
       (getScales() &&
        (getSourceBlock() < 1 ||
         (layout.isInteger() && int64_t(getSourceBlock()) < layout.k &&

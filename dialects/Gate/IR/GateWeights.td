@@ -62,6 +62,7 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     Constraints: (C1) every source is a `gate.weight` of one common type, and so
     are scales and zero points. (C2) the type is the one computed above. (C3) the
     integer formats have a `block`, a positive multiple of 8; int4 has `zeros`.
+    (C4) `depth` and a `source_block` as above exactly where there are `scales`.
 
     Example: `gate.packed_weight @p : tensor<8x4x64x16xf32> {sources = [@g, @u], lanes = 8 : i64}`.
   }];

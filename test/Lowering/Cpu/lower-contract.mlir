@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // One kernel for sites of one kind, called by tasks over row blocks and panels;
-// in it, tiles of rows with each accumulator added in the order of k.
+// it calls loops over register tiles that all kernels of a type share.
 // RUN: gate-opt %s --lower-contract=isa=avx2 --canonicalize --cse -split-input-file | FileCheck %s
 
 // CHECK-LABEL: func.func @gatecc_run
@@ -10,24 +10,44 @@
 // CHECK: gate.tasks
 // CHECK: func.call @contract_0(
 // CHECK-NOT: gate.packed_contract
-// CHECK: func.func private @contract_0(%arg0: memref<?x?xf32, strided<[?, 1], offset: ?>>
-// The full tile: 6 rows by 2 vectors. One panel load serves all rows.
-// CHECK: scf.for
-// CHECK: scf.for %{{.*}} step %c6
-// CHECK: %{{.*}}:12 = scf.for %[[K:.*]] = %c0 to %{{.*}} step %c1 iter_args
-// CHECK-COUNT-2: vector.load %{{.*}}, vector<8xf32>
-// CHECK-NOT: vector.load
-// CHECK-COUNT-12: math.fma
-// CHECK: scf.yield
+// CHECK: func.func private @contract_0(%{{.*}}: memref<?x?xf32, strided<[?, 1], offset: ?>>
+// CHECK: memref.alloca() {{.*}} : memref<8x96x16xf32>
+// CHECK: func.call @rows_f32_16(
 // Columns beyond the last panel are neither read nor written.
 // CHECK: scf.if
 // CHECK: vector.store
 // CHECK: else
 // CHECK: vector.create_mask
 // CHECK: vector.maskedstore
-// Each rest of rows has its own tile, down to one row.
-// CHECK: %{{.*}}:2 = scf.for
-// CHECK-NOT: func.func private
+// CHECK-LABEL: func.func private @rows_f32_16
+// A few rows take several panels at a time.
+// CHECK: scf.index_switch
+// CHECK: case 1 {
+// CHECK: func.call @tile_f32_16_1x4(
+// CHECK: case 2 {
+// CHECK: func.call @tile_f32_16_2x2(
+// CHECK: case 3 {
+// CHECK: func.call @tile_f32_16_3x2(
+// CHECK-NOT: case
+// CHECK: default
+// Each number of rows up to a full tile's has its own.
+// CHECK: scf.index_switch
+// CHECK: func.call @tile_f32_16_1x1(
+// CHECK: case 6 {
+// CHECK: func.call @tile_f32_16_6x1(
+// The full tile: 6 rows by 2 vectors. One load of the panel serves all rows, and
+// what comes next is fetched meanwhile.
+// CHECK-LABEL: func.func private @tile_f32_16_6x1
+// CHECK-SAME: passthrough = ["noinline"]
+// CHECK: %{{.*}}:12 = scf.if
+// CHECK: %{{.*}}:12 = scf.for %[[K:.*]] = %{{.*}} to %{{.*}} step %c1 iter_args
+// CHECK: memref.prefetch
+// CHECK-COUNT-2: vector.load %{{.*}}, vector<8xf32>
+// CHECK-NOT: vector.load
+// CHECK-COUNT-12: math.fma
+// CHECK: scf.yield
+// CHECK-COUNT-12: vector.store
+// CHECK: return
 func.func @gatecc_run(%frame: !llvm.ptr, %x: memref<?x4xf32>, %w: memref<1x2x4x16xf32>, %y: memref<?x20xf32>, %bias: memref<20xf32>) -> i32 {
   gate.packed_contract rows(%x : memref<?x4xf32>) packed(%w : memref<1x2x4x16xf32>) extras(%bias : memref<20xf32>) [#gate.extent<column>] outs(%y : memref<?x20xf32>) lanes 16 {
   ^bb0(%a: f32, %b: f32):
@@ -53,7 +73,7 @@ func.func @gatecc_run(%frame: !llvm.ptr, %x: memref<?x4xf32>, %w: memref<1x2x4x1
 // CHECK: func.call @contract_0(
 // CHECK: func.func private @contract_0(
 // CHECK: memref.load %{{.*}} : memref<?xi32
-// CHECK: math.fma
+// CHECK: func.call @rows_f32_16(
 func.func @other(%frame: !llvm.ptr, %x: memref<?x4xf32>, %w: memref<2x1x4x16xf32>, %y: memref<?x20xf32>, %offsets: memref<3xi32>, %source: memref<?xi32>) {
   gate.packed_contract rows(%x : memref<?x4xf32>) packed(%w : memref<2x1x4x16xf32>) offsets(%offsets : memref<3xi32>) source(%source : memref<?xi32>)
       extras() [] outs(%y : memref<?x20xf32>) lanes 16 {

@@ -413,11 +413,43 @@ func.func @contract_c5(%p: !gate.plan<groups = 2, choices = 1>, %x: tensor<?x4xf
 // -----
 
 func.func @packed_contract_c1(%x: tensor<?x4xf32>, %w: tensor<1x2x4x4xf32>, %k: tensor<1x2x5x4xf32>, %g: tensor<2x2x4x4xf32>, %y: tensor<?x7xf32>, %m: memref<?x7xf32>) {
-  // expected-error @+1 {{expects packed weights [G, P, K, W * lanes] for rows [R, K]}}
+  // expected-error @+1 {{expects as many units of packed weights as rows of 'tensor<?x4xf32>' need}}
   %r = gate.packed_contract rows(%x : tensor<?x4xf32>) packed(%k : tensor<1x2x5x4xf32>) extras() [] outs(%y : tensor<?x7xf32>) lanes 4 -> tensor<?x7xf32> {
   ^bb0(%a: f32):
     gate.yield %a : f32
   }
+  return
+}
+
+// -----
+
+func.func @packed_contract_c1_blocks(%q: tensor<?x36xi16>, %s: tensor<?x1xf32>, %w: tensor<1x2x1x48xi8>, %y: tensor<?x7xf32>) {
+  // A block of 32 has 34 integers.
+  // expected-error @+1 {{expects as many units of packed weights as rows of 'tensor<?x36xi16>' need}}
+  %r = gate.packed_contract rows(%q : tensor<?x36xi16>) packed(%w : tensor<1x2x1x48xi8>) row_scales(%s : tensor<?x1xf32>) extras() [] outs(%y : tensor<?x7xf32>) lanes 4
+      attributes {format = #gate.panel<int8>, block = 32 : i64} -> tensor<?x7xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @packed_contract_c5(%x: tensor<?x4xf32>, %s: tensor<?x1xf32>, %w: tensor<1x2x4x4xf32>, %y: tensor<?x7xf32>) {
+  // expected-error @+1 {{expects scales of rows exactly for integer weights}}
+  %r = gate.packed_contract rows(%x : tensor<?x4xf32>) packed(%w : tensor<1x2x4x4xf32>) row_scales(%s : tensor<?x1xf32>) extras() [] outs(%y : tensor<?x7xf32>) lanes 4 -> tensor<?x7xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @dot_pairs_c1(%a: vector<6xi16>, %s: vector<3xi32>) {
+  // expected-error @+1 {{must be vector of 16-bit signless integer values of length 8/16/32}}
+  %r = gate.dot_pairs %a, %a, %s : vector<6xi16>
   return
 }
 
@@ -595,7 +627,7 @@ gate.weight @w : tensor<2xf32> {file = "w.bin", offset = -4 : i64, strides = arr
 // -----
 
 // @packed_weight_c1
-// expected-error @+1 {{expects gate.weight sources of one type, got @none}}
+// expected-error @+1 {{expects gate.weight sources of one type, got [@none]}}
 gate.packed_weight @p : tensor<1x1x4x4xf32> {sources = [@none], lanes = 4 : i64}
 
 // -----
@@ -611,6 +643,35 @@ gate.packed_weight @p : tensor<1x1x4x4xf32> {sources = [@v], lanes = 4 : i64}
 gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
 // expected-error @+1 {{expects the packed type 'tensor<1x2x4x2xf32>', got 'tensor<1x1x4x2xf32>'}}
 gate.packed_weight @p : tensor<1x1x4x2xf32> {sources = [@w], lanes = 2 : i64}
+
+// -----
+
+// @packed_weight_c1_scales
+gate.weight @q : tensor<3x4xui8> {file = "w.bin", strides = array<i64: 4, 1>}
+// expected-error @+1 {{expects a gate.weight of one type for each source, got [@none]}}
+gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@q], scales = [@none], lanes = 2 : i64, depth = 4 : i64, bits = 8 : i64, source_block = 8 : i64, block = 8 : i64, format = #gate.panel<int8>}
+
+// -----
+
+// @packed_weight_c3
+gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
+// expected-error @+1 {{expects blocks of a multiple of 8 rows, got 12}}
+gate.packed_weight @p : tensor<1x2x1x32xi8> {sources = [@w], lanes = 2 : i64, format = #gate.panel<int8>, block = 12 : i64}
+
+// -----
+
+// @packed_weight_c3_zeros
+gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
+// expected-error @+1 {{expects zero points in the format int4}}
+gate.packed_weight @p : tensor<1x2x1x16xi8> {sources = [@w], lanes = 2 : i64, format = #gate.panel<int4>, block = 8 : i64}
+
+// -----
+
+// @packed_weight_c4
+gate.weight @q : tensor<3x4xui8> {file = "w.bin", strides = array<i64: 4, 1>}
+gate.weight @s : tensor<3x1xf32> {file = "w.bin", strides = array<i64: 4, 4>}
+// expected-error @+1 {{expects depth and source_block, a multiple of block, exactly with scales}}
+gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@q], scales = [@s], lanes = 2 : i64, bits = 8 : i64, source_block = 8 : i64, block = 8 : i64, format = #gate.panel<int8>}
 
 // -----
 

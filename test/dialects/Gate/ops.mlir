@@ -101,7 +101,8 @@ func.func @contract(%x: tensor<?x4xf32>, %v: tensor<4x3xf32>, %w: tensor<2x4x3xf
 
 // CHECK-LABEL: func.func @schedule
 func.func @schedule(%x: tensor<?x4xf32>, %w: tensor<2x2x4x4xf32>, %y: tensor<?x3xf32>, %n: index,
-                    %p: !gate.plan<groups = 2, choices = 1>) -> tensor<?x3xf32> {
+                    %p: !gate.plan<groups = 2, choices = 1>, %q: tensor<?x34xi16>, %wq: tensor<1x1x1x72xi8>,
+                    %sq: tensor<?x1xf32>, %yq: tensor<?x2xf32>, %v16: vector<16xi16>, %v32: vector<8xi32>) -> tensor<?x3xf32> {
   // CHECK: gate.weight_value @w : tensor<2x4x3xf32>
   %v = gate.weight_value @w : tensor<2x4x3xf32>
   // CHECK: gate.weight_value @p : tensor<2x2x4x4xf32>
@@ -117,6 +118,14 @@ func.func @schedule(%x: tensor<?x4xf32>, %w: tensor<2x2x4x4xf32>, %y: tensor<?x3
     %m = arith.mulf %a0, %a1 : f32
     gate.yield %m : f32
   }
+  // CHECK: gate.packed_contract rows(%{{.*}} : tensor<?x34xi16>) packed(%{{.*}} : tensor<1x1x1x72xi8>) row_scales(%{{.*}} : tensor<?x1xf32>) extras() [] outs(%{{.*}} : tensor<?x2xf32>) lanes 2 attributes {block = 32 : i64, format = #gate.panel<int8>} -> tensor<?x2xf32> {
+  %cq = gate.packed_contract rows(%q : tensor<?x34xi16>) packed(%wq : tensor<1x1x1x72xi8>) row_scales(%sq : tensor<?x1xf32>)
+      extras() [] outs(%yq : tensor<?x2xf32>) lanes 2 attributes {format = #gate.panel<int8>, block = 32 : i64} -> tensor<?x2xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  // CHECK: gate.dot_pairs %{{.*}}, %{{.*}}, %{{.*}} : vector<16xi16>
+  %dp = gate.dot_pairs %v16, %v16, %v32 : vector<16xi16>
   // CHECK: gate.runtime_call "gatecc_route_f32"(%{{.*}}, %{{.*}} : tensor<?x4xf32>, index) outs(%{{.*}} : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   %r = gate.runtime_call "gatecc_route_f32"(%x, %n : tensor<?x4xf32>, index) outs(%c : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   // CHECK: gate.runtime_call "gatecc_find_group"(%{{.*}} : index) outs() {frame} scalar i64
