@@ -122,6 +122,24 @@ def rows_and_experts(weights, top_k):
     return g
 
 
+@pytest.mark.parametrize("mcpu", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+def test_each_kind_of_cpu(build, mcpu):
+    model = QMoE(48, 80, 6, 4, 32, zeros=True, bias=True)
+    path, inputs = build.graph(model.graph()), model.inputs(40)
+    weights = moe.random_block(np.random.default_rng(3), 40, 50, 4, "silu")
+    plain, rows = build.graph(rows_and_experts(weights, 2)), random_inputs(40, 40, 4)
+    cases = [(path, inputs, {})]
+    cases += [(plain, rows, {"experts": experts}) for experts in FORMATS]
+    for model, arrays, options in cases:
+        try:
+            lib = build.load(model, mcpu=mcpu, **options)
+        except gatecc.RunError:
+            pytest.skip(f"this machine is no {mcpu}")
+        with lib:
+            run = reference.run_onnx(model, arrays, **options)
+            assert_as_reference(lib(arrays)["y"], run)
+
+
 def random_inputs(batch, dim, experts, seed=1):
     rng = np.random.default_rng(seed)
     shapes = {"x": (batch, dim), "logits": (batch, experts)}

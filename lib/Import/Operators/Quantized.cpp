@@ -213,8 +213,8 @@ static LogicalResult checkFormat(GraphBuilder &g, StringRef bitsName,
   if (format.bits != 4 && format.bits != 8)
     return g.fail(bitsName + " is " + Twine(format.bits) +
                   "; gatecc supports 4 and 8");
-  if (format.block &&
-      (format.block < 16 || !llvm::isPowerOf2_64(uint64_t(format.block))))
+  if (format.block && (format.block < 16 || format.block > (int64_t(1) << 30) ||
+                       !llvm::isPowerOf2_64(uint64_t(format.block))))
     return g.fail("block_size is " + Twine(format.block) +
                   "; expected a power of two of at least 16");
   return success();
@@ -272,8 +272,9 @@ OperatorResults gatecc::lowerQMoE(GraphBuilder &g, const OperatorCall &call) {
   }
   Value mixing = call.operand(14);
   Extents logitShape = g.shapeOf(call.operand(1));
-  if (mixing &&
-      (failed(checkFloat(g, mixing)) || g.shapeOf(mixing) != logitShape))
+  if (mixing && elementOf(mixing) != elementOf(call.operand(1)))
+    return g.fail("expects router_weights of the logits' element type");
+  if (mixing && g.shapeOf(mixing) != logitShape)
     return g.fail("expects router_weights of the logits' shape " +
                   g.text(logitShape) + ", got " + g.text(g.shapeOf(mixing)));
   // Rows are quantised from f32.
@@ -282,8 +283,9 @@ OperatorResults gatecc::lowerQMoE(GraphBuilder &g, const OperatorCall &call) {
   if (failed(rows))
     return failure();
   experts->input = *rows;
-  // Without router_weights the chosen weights sum to 1, whatever
-  // normalize_routing_weights says.
+  // As ONNX Runtime's CPU kernel runs it: without router_weights the chosen
+  // weights sum to 1, whatever normalize_routing_weights says. It leaves out
+  // routes of weight up to 1e-8, here those are left out that are <= 0.
   OperatorResults results = buildExperts(
       g, *experts,
       mixing ? gate::ScoreKind::Identity : gate::ScoreKind::SoftmaxSelected,

@@ -251,6 +251,24 @@ func.func @main(%x: tensor<?x64xf32> {gate.name = "x", gate.dims = ["B", 64]},
   %s1 = arith.constant dense<1.0> : tensor<8x32x2xf32>
   %fc2 = arith.constant dense<1> : tensor<8x64x16xui8>
   %s2 = arith.constant dense<1.0> : tensor<8x64x1xf32>
+  %m = arith.constant dense<1.0> : tensor<8x8xf64>
+  // expected-error @+1 {{node 'moe' (QMoE): expects router_weights of the logits' element type}}
+  %0 = onnx.node "QMoE"(%x, %l, %fc1, %s1, %fc2, %s2, %m) {absent = array<i64: 4, 7, 8, 9, 10, 11, 12, 13>, version = 1 : i64, domain = "com.microsoft", node_name = "moe", attrs = {activation_type = "silu", block_size = 32 : i64}} : (tensor<?x64xf32>, tensor<?x8xf32>, tensor<8x32x32xui8>, tensor<8x32x2xf32>, tensor<8x64x16xui8>, tensor<8x64x1xf32>, tensor<8x8xf64>) -> !onnx.value
+  return %0 : !onnx.value
+}
+}
+
+// -----
+
+module {
+func.func @main(%x: tensor<?x64xf32> {gate.name = "x", gate.dims = ["B", 64]},
+                %l: tensor<?x8xf32> {gate.name = "l", gate.dims = ["B", 8]},
+                %w: tensor<8x64x32xui8> {gate.name = "w", gate.dims = [8, 64, 32]})
+    -> (!onnx.value {gate.name = "y"}) {
+  %fc1 = arith.constant dense<1> : tensor<8x32x32xui8>
+  %s1 = arith.constant dense<1.0> : tensor<8x32x2xf32>
+  %fc2 = arith.constant dense<1> : tensor<8x64x16xui8>
+  %s2 = arith.constant dense<1.0> : tensor<8x64x1xf32>
   %m = arith.constant dense<1.0> : tensor<8x9xf32>
   // expected-error @+1 {{node 'moe' (QMoE): expects router_weights of the logits' shape [B, 8], got [8, 9]}}
   %0 = onnx.node "QMoE"(%x, %l, %fc1, %s1, %fc2, %s2, %m) {absent = array<i64: 4, 7, 8, 9, 10, 11, 12, 13>, version = 1 : i64, domain = "com.microsoft", node_name = "moe", attrs = {activation_type = "silu", block_size = 32 : i64}} : (tensor<?x64xf32>, tensor<?x8xf32>, tensor<8x32x32xui8>, tensor<8x32x2xf32>, tensor<8x64x16xui8>, tensor<8x64x1xf32>, tensor<8x9xf32>) -> !onnx.value
