@@ -12,6 +12,7 @@
 #include "gatecc/Pipelines/Stages.h"
 #include "gatecc/Raise/Passes.h"
 #include "gatecc/Target/Cpu.h"
+#include "gatecc/Target/Tiles.h"
 #include "gatecc/Transforms/Passes.h"
 
 #include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
@@ -67,15 +68,21 @@ void gatecc::listOperators(llvm::raw_ostream &os) {
   }
 }
 
+static std::string isaOf(const CpuTarget &cpu) {
+  if (cpu.vectorBits() >= 512)
+    return cpu.has("avx512vnni") ? "avx512+vnni" : "avx512";
+  if (cpu.vectorBits() >= 256)
+    return cpu.has("avxvnni") ? "avx2+vnni" : "avx2";
+  return "sse";
+}
+
 LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
                                   const CompileOptions &options,
                                   const CpuTarget *cpu) {
   StageOptions stage;
   stage.disabled = options.disabled;
   if (cpu)
-    stage.isa = cpu->vectorBits() >= 512   ? "avx512"
-                : cpu->vectorBits() >= 256 ? "avx2"
-                                           : "sse";
+    stage.isa = isaOf(*cpu);
   stage.experts = options.experts;
   stage.block = options.block;
   if (options.tiesOrtCpu)
@@ -140,7 +147,8 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
 void gatecc::buildKernelToLlvm(OpPassManager &pm, const StageOptions &options) {
   pm.addPass(createExpandMath({options.isa != "sse"}));
   addCleanup(pm);
-  pm.addPass(createConvertGateToLLVM());
+  pm.addPass(
+      createConvertGateToLLVM({getTileFacts(parseIsa(options.isa)).vnni}));
   addCleanup(pm);
   pm.addPass(createReconcileUnrealizedCastsPass());
   pm.addPass(createVerifyLevel({"llvm"}));
@@ -148,7 +156,8 @@ void gatecc::buildKernelToLlvm(OpPassManager &pm, const StageOptions &options) {
 
 namespace {
 struct StagePipelineOptions : PassPipelineOptions<StagePipelineOptions> {
-  Option<std::string> isa{*this, "isa", llvm::cl::desc("sse, avx2 or avx512"),
+  Option<std::string> isa{*this, "isa",
+                          llvm::cl::desc("as in gatecc/Target/Tiles.h"),
                           llvm::cl::init("avx2")};
   Option<std::string> experts{*this, "experts",
                               llvm::cl::desc("f32, bf16, int8 or int4"),

@@ -152,6 +152,8 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
                                         : PanelFormat::Int4;
     layout.block = block;
   }
+  if (layout.format == PanelFormat::Int8 && getTileFacts(parseIsa(isa)).vnni)
+    layout.format = PanelFormat::Int8Quads;
   if (!layout.isInteger()) {
     layout.block = 0;
     return layout;
@@ -164,7 +166,7 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
     return contract.emitError("blocks of ")
            << layout.block << " rows are not supported: neither a multiple of "
            << "8 up to " << kMaxBlock << " nor one of " << kMaxBlock;
-  layout.zeros = layout.format == PanelFormat::Int4 || !sources.zeros.empty();
+  layout.zeros = layout.hasByteRows() || !sources.zeros.empty();
   return layout;
 }
 
@@ -220,8 +222,8 @@ static std::pair<Value, Value> quantizeRows(RewriterBase &rewriter,
   };
   auto call = createRuntimeCall(
       rewriter, loc,
-      layout.format == gate::PanelFormat::Int4 ? "gatecc_quantize_rows_i8"
-                                               : "gatecc_quantize_rows_i16",
+      layout.hasByteRows() ? "gatecc_quantize_rows_i8"
+                           : "gatecc_quantize_rows_i16",
       {rows, getValueOrCreateConstantIndexOp(rewriter, loc, count),
        index(type.getDimSize(1)), index(layout.block)},
       {empty(layout.rowElements(), layout.rowType(type.getElementType())),

@@ -55,7 +55,8 @@ bool isLegalGateOp(Operation *op, StringRef level) {
                WeightValueOp>(op);
   if (level == "kernel")
     return isa<RuntimeCallOp, BoundOp, LaunchOp, SymbolOp, PortOp,
-               WeightBufferOp, ArenaOp, DotPairsOp, MultiplyBytesOp>(op);
+               WeightBufferOp, ArenaOp, DotBytesOp, DotPairsOp,
+               MultiplyBytesOp>(op);
   return false;
 }
 

@@ -3,6 +3,9 @@
 # Quantised weights, compiled: decisions exactly, then values against the reference, which
 # has the same integers; the same bits in any batch and for any number of threads.
 import json
+import re
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -138,6 +141,64 @@ def test_each_kind_of_cpu(build, mcpu):
         with lib:
             run = reference.run_onnx(model, arrays, **options)
             assert_as_reference(lib(arrays)["y"], run)
+
+
+def with_vnni(folder, model, experts="f32", block=32):
+    """A library with the panels and tiles of CPUs with VNNI, but this machine's instructions."""
+    compiler = gatecc.find_compiler()
+    gate_opt = Path(compiler).with_name("gate-opt")
+    if not gate_opt.exists():
+        pytest.skip("there is no gate-opt beside the compiler")
+    gate, schedule, kernel = (folder / f"{level}.mlir" for level in ("gate", "schedule", "kernel"))
+    subprocess.run([compiler, model, "--compile-to=gate", "-o", gate], check=True)
+    options = f"=isa=avx2+vnni experts={experts} block={block}"
+
+    def lower(source, pipeline, target, level):
+        subprocess.run([gate_opt, source, f"--{pipeline}{options}", "-o", target], check=True)
+        text = target.read_text()
+        before = re.search('gatecc.level = "[a-z]*"', text)[0]
+        target.write_text(text.replace(before, f'gatecc.level = "{level}"', 1))
+
+    lower(gate, "gate-to-schedule", schedule, "schedule")
+    lower(schedule, "schedule-to-kernel", kernel, "kernel")
+    assert "gate.dot_bytes" in kernel.read_text()
+    # The driver describes the program while it goes to the level kernel.
+    driven = folder / "driven.mlir"
+    subprocess.run([compiler, schedule, "--compile-to=kernel", "-o", driven], check=True)
+    (head,) = re.findall("^module .*", driven.read_text(), re.M)
+    kernel.write_text(re.sub("^module .*", lambda _: head, kernel.read_text(), count=1, flags=re.M))
+    library = folder / "m.so"
+    gatecc.compile(kernel, library)
+    return library
+
+
+@pytest.mark.parametrize("block", [32, 128])
+@pytest.mark.parametrize("experts", ["int8", "int4"])
+def test_vnni_computes_the_same_bits_on_experts(build, tmp_path, experts, block):
+    weights = moe.random_block(np.random.default_rng(3), 50, 70, 4, "silu")
+    path, inputs = build.graph(rows_and_experts(weights, 2)), random_inputs(40, 50, 4)
+    options = {"experts": experts, "block": block}
+    with build.load(path, **options) as lib:
+        expected = lib(inputs)
+    with gatecc.load(with_vnni(tmp_path, path, **options)) as lib:
+        assert_same_bits(lib(inputs), expected)
+    assert_as_reference(expected["y"], reference.run_onnx(path, inputs, **options))
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_vnni_computes_the_same_bits_on_quantized_weights(build, tmp_path, bits, zeros):
+    model = QMoE(40, 72, 5, bits, 16, zeros=zeros, bias=True)
+    if zeros and bits == 8:  # the extremes of zero points and of weights
+        values, _, points, _ = model.parts[0]
+        points[:, ::3], points[:, 1::3] = 0, 255
+        values[:, ::3], values[:, 1::3] = 255, 0
+    path, inputs = build.graph(model.graph(2)), model.inputs(67)
+    with build.load(path) as lib:
+        expected = lib(inputs)
+    with gatecc.load(with_vnni(tmp_path, path)) as lib:
+        assert_same_bits(lib(inputs), expected)
+    assert_as_reference(expected["y"], reference.run_onnx(path, inputs))
 
 
 def random_inputs(batch, dim, experts, seed=1):

@@ -21,10 +21,10 @@ def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegme
   let description = [{
     `contract` after packing: `packed` holds the W weights as `packed_weight`
     lays them out in `format`. For the formats plain and bf16 `rows` are [R, K].
-    For int8 and int4 they are quantised: for each of the J blocks of `block`
+    For integer formats they are quantised: for each of the J blocks of `block`
     columns q[r, j, 0..block-1] (0 beyond K) and twice their sum, and
-    `row_scales` [R, J]. For int8 all of them are i16; for int4 q are i8, and the
-    sums are the i16 of two such elements each. Then
+    `row_scales` [R, J]. For int8 all of them are i16; for int8q and int4 q are
+    i8, and the sums are the i16 of two such elements each. Then
 
       acc = +0;  for j = 0..J-1, with the exact sum of integers:
       acc = fma(float(sum_k q[r, k] * (q_w[k, n] - zero[j, n])),
@@ -72,13 +72,13 @@ def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegme
   }];
 }
 
-class Gate_HalfAsMany<string name> : TypesMatchWith<
-    "there are half as many i32", "a", name,
-    "::mlir::VectorType::get({::mlir::cast<::mlir::VectorType>($_self).getDimSize(0) / 2}, "
+class Gate_SumsOf<string what, int count, string name> : TypesMatchWith<
+    "there are " # what # " as many i32", "a", name,
+    "::mlir::VectorType::get({::mlir::cast<::mlir::VectorType>($_self).getDimSize(0) / " # count # "}, "
     "::mlir::IntegerType::get($_self.getContext(), 32))">;
 
 def Gate_DotPairsOp : Gate_Op<"dot_pairs", [Pure, AllTypesMatch<["a", "b"]>,
-    Gate_HalfAsMany<"acc">, Gate_HalfAsMany<"result">]> {
+    Gate_SumsOf<"half", 2, "acc">, Gate_SumsOf<"half", 2, "result">]> {
   let summary = "Adds the products of pairs of integers";
   let description = [{
     result[i] = acc[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], modulo 2^32: the
@@ -114,6 +114,26 @@ def Gate_MultiplyBytesOp : Gate_Op<"multiply_bytes", [Pure, AllTypesMatch<["a", 
       VectorOfLengthAndType<[16, 32, 64], [I8]>:$b);
   let results = (outs VectorOfLengthAndType<[8, 16, 32], [I16]>:$result);
   let assemblyFormat = "$a `,` $b attr-dict `:` type($a)";
+}
+
+def Gate_DotBytesOp : Gate_Op<"dot_bytes", [Pure, AllTypesMatch<["a", "b"]>,
+    Gate_SumsOf<"a quarter", 4, "acc">, Gate_SumsOf<"a quarter", 4, "result">]> {
+  let summary = "Adds the products of four bytes";
+  let description = [{
+    result[i] = acc[i] + sum over j = 0..3 of a[4i + j] * b[4i + j], modulo 2^32,
+    where bytes of `a` have no sign and those of `b` have one: the instruction
+    `vpdpbusd`. Without it, the sums of pairs of even and odd bytes, widened to 16
+    bits, are the same.
+
+    Constraints: (C1) `a` and `b` are vectors of 16, 32 or 64 elements i8, and the
+    accumulators a quarter as many i32.
+
+    Example: `%s = gate.dot_bytes %a, %b, %acc : vector<32xi8>`.
+  }];
+  let arguments = (ins VectorOfLengthAndType<[16, 32, 64], [I8]>:$a,
+      VectorOfLengthAndType<[16, 32, 64], [I8]>:$b, VectorOfLengthAndType<[4, 8, 16], [I32]>:$acc);
+  let results = (outs VectorOfLengthAndType<[4, 8, 16], [I32]>:$result);
+  let assemblyFormat = "$a `,` $b `,` $acc attr-dict `:` type($a)";
 }
 
 def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, AttrSizedResultSegments]> {

@@ -82,8 +82,9 @@ LogicalResult PackedWeightOp::verify() {
   if (layout.isInteger() && (layout.block < 8 || layout.block % 8)) // C3
     return emitOpError("expects blocks of a multiple of 8 rows, got ")
            << layout.block;
-  if (layout.format == PanelFormat::Int4 && !layout.zeros) // C3
-    return emitOpError("expects zero points in the format int4");
+  if (layout.hasByteRows() && !layout.zeros) // C3
+    return emitOpError("expects zero points in the format ")
+           << stringifyPanelFormat(layout.format);
   if (bool(getScales()) != (getDepth() > 0) || // C4
       (getScales() &&
        (getSourceBlock() < 1 ||

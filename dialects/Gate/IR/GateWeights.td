@@ -42,12 +42,14 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
       bf16    [G, P, ceil(K/2), C * 2]      (u, 2c + j) is bf16(w[2u + j, c])
       int8    [G, P, ceil(K/block), bytes]  integers: (2C (r / 2) + 2c + r % 2)
               is q[r, c], for row r of the block
+      int8q   the same                      (4C (r / 4) + 4c + r % 4), a byte
+              without a sign, is q[r, c] + 128
       int4    the same                      the nibbles of row 8a + r of column c
               are in the 4 bytes at 4 (aC + c): q[r, c] + 8 is the
               low half of byte r if r < 4, the high half of byte r - 4 if not
 
     Rows beyond K are 0. bf16 rounds to nearest, ties to even. After its
-    integers, an int8 or int4 block has, if `zeros` is set, two signed bytes for
+    integers, an integer block has, if `zeros` is set, two signed bytes for
     each column whose sum is minus the zero point of the stored integers, and
     then the scales, f32[C], so that w = scale * (stored integer - zero point).
 
@@ -59,9 +61,13 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     scale = max |w| / 127 (int4: / 7) over a block of a column, and the integer is
     w / scale, rounded to nearest, ties to even.
 
+    int8 is for multiplications of pairs of 16 bits (`dot_pairs`), int8q for those
+    of four bytes (`dot_bytes`), of which one side has no sign.
+
     Constraints: (C1) every source is a `gate.weight` of one common type, and so
     are scales and zero points. (C2) the type is the one computed above. (C3) the
-    integer formats have a `block`, a positive multiple of 8; int4 has `zeros`.
+    integer formats have a `block`, a positive multiple of 8; int4 and int8q
+    have `zeros`.
     (C4) `depth` and a `source_block` as above exactly where there are `scales`.
 
     Example: `gate.packed_weight @p : tensor<8x4x64x16xf32> {sources = [@g, @u], lanes = 8 : i64}`.

@@ -19,7 +19,12 @@ struct PanelLayout {
   bool zeros = false;
 
   bool isInteger() const {
-    return format == PanelFormat::Int8 || format == PanelFormat::Int4;
+    return format == PanelFormat::Int8 || hasByteRows();
+  }
+  /// Whether weights have no sign and a zero point, so that they are multiplied
+  /// as bytes with rows of bytes.
+  bool hasByteRows() const {
+    return format == PanelFormat::Int8Quads || format == PanelFormat::Int4;
   }
   /// Columns of a panel, over all weights.
   int64_t columns() const { return weights * lanes; }
@@ -49,15 +54,12 @@ struct PanelLayout {
   }
   /// Elements of a block of quantised rows: its integers, then their sum twice,
   /// 16 bits each, to be multiplied with a correction.
-  int64_t rowUnitElements() const {
-    return block + (format == PanelFormat::Int4 ? 4 : 2);
-  }
+  int64_t rowUnitElements() const { return block + (hasByteRows() ? 4 : 2); }
   int64_t rowElements() const { return units() * rowUnitElements(); }
   mlir::Type rowType(mlir::Type source) const {
     if (!isInteger())
       return source;
-    return mlir::IntegerType::get(source.getContext(),
-                                  format == PanelFormat::Int4 ? 8 : 16);
+    return mlir::IntegerType::get(source.getContext(), hasByteRows() ? 8 : 16);
   }
 };
 

@@ -16,7 +16,7 @@ class OpPassManager;
 namespace gatecc {
 
 struct StageOptions {
-  /// The instruction set of the tile table: sse, avx2 or avx512.
+  /// The instruction set: a name of the table in gatecc/Target/Tiles.h.
   std::string isa = "avx2";
   /// The format of the experts' weights, and how many k share a scale.
   std::string experts = "f32";

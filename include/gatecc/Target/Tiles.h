@@ -5,32 +5,34 @@
 
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
+#include <iterator>
 
 namespace gatecc {
 
-/// The instruction sets that code generation tells apart.
-enum class Isa { Sse, Avx2, Avx512 };
+/// The instruction sets that code generation tells apart: rows of kTileFacts.
+enum class Isa { Sse, Avx2, Avx2Vnni, Avx512, Avx512Vnni };
 
 struct TileFacts {
+  /// The value of the passes' option `isa`.
+  llvm::StringLiteral name;
   int64_t vectorBytes;
-  /// Vectors of accumulators for each row of a tile, and rows of a full tile.
+  int64_t registers;
+  /// Vectors of accumulators for each row of a tile, and rows of a full tile:
+  /// they leave room for the panel's vectors and one broadcast.
   int64_t vectors, rows;
   bool fma;
+  /// Whether there is an instruction for `dot_bytes`.
+  bool vnni;
 };
 
-/// Register tiles that leave room for the panel's vectors and one broadcast:
-/// 16 registers on SSE and AVX2, 32 on AVX-512.
-inline TileFacts getTileFacts(Isa isa) {
-  switch (isa) {
-  case Isa::Sse:
-    return {16, 2, 4, false};
-  case Isa::Avx2:
-    return {32, 2, 6, true};
-  case Isa::Avx512:
-    return {64, 2, 8, true};
-  }
-  return {16, 2, 4, false};
-}
+inline constexpr TileFacts kTileFacts[] = {
+    {"sse", 16, 16, 2, 4, false, false},
+    {"avx2", 32, 16, 2, 6, true, false},
+    {"avx2+vnni", 32, 16, 2, 6, true, true},
+    {"avx512", 64, 32, 2, 8, true, false},
+    {"avx512+vnni", 64, 32, 2, 8, true, true},
+};
+inline const TileFacts &getTileFacts(Isa isa) { return kTileFacts[int(isa)]; }
 
 /// How `numWeights` weights that share their rows are laid out in one tile:
 /// `vectors` for each weight, `rows` in a full tile.
@@ -39,7 +41,7 @@ struct TileShape {
 };
 inline TileShape getTileShape(Isa isa, int64_t numWeights,
                               int64_t elementBytes) {
-  TileFacts facts = getTileFacts(isa);
+  const TileFacts &facts = getTileFacts(isa);
   int64_t vectors =
       numWeights >= facts.vectors ? 1 : facts.vectors / numWeights;
   int64_t width = facts.vectorBytes / elementBytes;
@@ -49,9 +51,12 @@ inline TileShape getTileShape(Isa isa, int64_t numWeights,
   return {vectors * width, vectors, rows};
 }
 
-/// "sse", "avx2", "avx512"; anything else is Sse.
+/// A name of the table; anything else is Sse.
 inline Isa parseIsa(llvm::StringRef name) {
-  return name == "avx512" ? Isa::Avx512 : name == "avx2" ? Isa::Avx2 : Isa::Sse;
+  for (int i = 0; i < int(std::size(kTileFacts)); ++i)
+    if (name == kTileFacts[i].name)
+      return Isa(i);
+  return Isa::Sse;
 }
 
 } // namespace gatecc

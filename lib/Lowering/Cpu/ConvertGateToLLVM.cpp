@@ -95,24 +95,68 @@ struct SymbolPattern : BufferPattern<gate::SymbolOp> {
 };
 
 /// x86 has an instruction for it on all its vectors.
+Value addPairs(OpBuilder &builder, Location loc, Value a, Value b, Value sum) {
+  int64_t bits = cast<VectorType>(sum.getType()).getDimSize(0) * 32;
+  StringRef name = bits == 512   ? "llvm.x86.avx512.pmaddw.d.512"
+                   : bits == 256 ? "llvm.x86.avx2.pmadd.wd"
+                                 : "llvm.x86.sse2.pmadd.wd";
+  Value products = LLVM::CallIntrinsicOp::create(builder, loc, sum.getType(),
+                                                 builder.getStringAttr(name),
+                                                 ValueRange{a, b})
+                       .getResult(0);
+  return LLVM::AddOp::create(builder, loc, products, sum);
+}
+
 struct DotPairsPattern : ConvertOpToLLVMPattern<gate::DotPairsOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult
   matchAndRewrite(gate::DotPairsOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
-    Type sums = getTypeConverter()->convertType(op.getResult().getType());
-    int64_t bits = cast<VectorType>(sums).getDimSize(0) * 32;
-    StringRef name = bits == 512   ? "llvm.x86.avx512.pmaddw.d.512"
-                     : bits == 256 ? "llvm.x86.avx2.pmadd.wd"
-                                   : "llvm.x86.sse2.pmadd.wd";
-    Value products =
-        LLVM::CallIntrinsicOp::create(
-            rewriter, op.getLoc(), sums, rewriter.getStringAttr(name),
-            ValueRange{adaptor.getA(), adaptor.getB()})
-            .getResult(0);
-    rewriter.replaceOpWithNewOp<LLVM::AddOp>(op, products, adaptor.getAcc());
+    rewriter.replaceOp(op, addPairs(rewriter, op.getLoc(), adaptor.getA(),
+                                    adaptor.getB(), adaptor.getAcc()));
     return success();
   }
+};
+
+struct DotBytesPattern : ConvertOpToLLVMPattern<gate::DotBytesOp> {
+  DotBytesPattern(const LLVMTypeConverter &converter, bool vnni)
+      : ConvertOpToLLVMPattern(converter), vnni(vnni) {}
+  LogicalResult
+  matchAndRewrite(gate::DotBytesOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Value a = adaptor.getA(), b = adaptor.getB(), sum = adaptor.getAcc();
+    int64_t lanes = cast<VectorType>(sum.getType()).getDimSize(0);
+    if (vnni) {
+      StringRef name = lanes == 16  ? "llvm.x86.avx512.vpdpbusd.512"
+                       : lanes == 8 ? "llvm.x86.avx512.vpdpbusd.256"
+                                    : "llvm.x86.avx512.vpdpbusd.128";
+      rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
+          op, sum.getType(), rewriter.getStringAttr(name),
+          ValueRange{sum, a, b});
+      return success();
+    }
+    // The even bytes of pairs and the odd ones, as 16 bits.
+    auto pairs = VectorType::get({2 * lanes}, rewriter.getI16Type());
+    a = LLVM::BitcastOp::create(rewriter, loc, pairs, a);
+    b = LLVM::BitcastOp::create(rewriter, loc, pairs, b);
+    auto constant = [&](int16_t value) -> Value {
+      return LLVM::ConstantOp::create(rewriter, loc, pairs,
+                                      DenseElementsAttr::get(pairs, value));
+    };
+    Value eight = constant(8);
+    Value evenB = LLVM::AShrOp::create(
+        rewriter, loc, LLVM::ShlOp::create(rewriter, loc, b, eight), eight);
+    Value oddB = LLVM::AShrOp::create(rewriter, loc, b, eight);
+    Value evenA = LLVM::AndOp::create(rewriter, loc, a, constant(0xff));
+    Value oddA = LLVM::LShrOp::create(rewriter, loc, a, eight);
+    sum = addPairs(rewriter, loc, evenA, evenB, sum);
+    rewriter.replaceOp(op, addPairs(rewriter, loc, oddA, oddB, sum));
+    return success();
+  }
+
+private:
+  bool vnni;
 };
 
 struct MultiplyBytesPattern : ConvertOpToLLVMPattern<gate::MultiplyBytesOp> {
@@ -314,6 +358,8 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
 
 struct ConvertGateToLLVMPass
     : public gatecc::impl::ConvertGateToLLVMBase<ConvertGateToLLVMPass> {
+  using ConvertGateToLLVMBase::ConvertGateToLLVMBase;
+
   void getDependentDialects(DialectRegistry &registry) const override {
     registry.insert<LLVM::LLVMDialect, cf::ControlFlowDialect>();
   }
@@ -337,6 +383,7 @@ struct ConvertGateToLLVMPass
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
+    patterns.add<DotBytesPattern>(converter, vnni);
     patterns.add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern,
                  PortPattern, WeightBufferPattern, ArenaPattern, BoundPattern,
                  RuntimeCallPattern, LaunchPattern>(converter);

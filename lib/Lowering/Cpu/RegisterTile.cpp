@@ -19,23 +19,27 @@ using gate::PanelFormat;
 using gate::PanelLayout;
 
 /// Rows whose accumulators leave registers for what the format needs besides:
-/// the two halves of a pair of bf16; both halves of bytes, and a mask, of int4.
-static int64_t getMaxRowsOf(Isa isa, PanelFormat format, int64_t rows) {
-  if (isa == Isa::Avx512)
+/// the two halves of a pair of bf16; both halves of bytes, and a mask, of int4,
+/// and products where they are not added at once.
+static int64_t getMaxRowsOf(const TileFacts &facts, PanelFormat format,
+                            int64_t rows) {
+  if (facts.registers > 16)
     return rows;
   if (format == PanelFormat::Bf16)
     return std::min<int64_t>(rows, 5);
-  return format == PanelFormat::Int4 ? std::min<int64_t>(rows, 4) : rows;
+  if (format == PanelFormat::Int4)
+    return std::min<int64_t>(rows, facts.vnni ? 5 : 4);
+  return rows;
 }
 
 RegisterTiles::RegisterTiles(ModuleOp module, Isa isa,
                              const PanelLayout &layout, Type element)
     : module(module), isa(isa), layout(layout), element(element) {
-  TileFacts facts = getTileFacts(isa);
+  const TileFacts &facts = getTileFacts(isa);
   width = facts.vectorBytes * 8 / element.getIntOrFloatBitWidth();
   vectors = layout.columns() / width;
   maxRows = std::max<int64_t>(1, facts.rows * facts.vectors / vectors);
-  maxRows = getMaxRowsOf(isa, layout.format, maxRows);
+  maxRows = getMaxRowsOf(facts, layout.format, maxRows);
 }
 
 int64_t RegisterTiles::getNumPanels(int64_t rows) const {
@@ -91,11 +95,14 @@ namespace {
 class TileEmitter {
 public:
   TileEmitter(func::FuncOp tile, const PanelLayout &layout, Type element,
-              int64_t width, bool fma, int64_t tileRows, int64_t panels);
+              int64_t width, const TileFacts &facts, int64_t tileRows,
+              int64_t panels);
   void emit();
 
 private:
   using Accumulators = SmallVector<Value>;
+  using AddProduct =
+      llvm::function_ref<Value(Value weights, Value row, Value sum)>;
 
   Value index(int64_t value) {
     return arith::ConstantIndexOp::create(b, value);
@@ -120,11 +127,17 @@ private:
   Accumulators startFloats();
   Accumulators addFloats(Value unit, int64_t halves, ValueRange sums);
   void emitIntegers();
-  Accumulators addPairs(Value unit, Value element, ArrayRef<Value> weights,
+  Accumulators addPairs(Value unit, Value element,
+                        llvm::function_ref<Value(int64_t)> loadWeights,
                         ValueRange sums);
+  Accumulators addProducts(ArrayRef<Value> rowVectors,
+                           llvm::function_ref<Value(int64_t)> loadWeights,
+                           ValueRange sums, AddProduct add);
   SmallVector<Value> loadRows(Value unit, Value at, unsigned bits);
   Accumulators addInt8(Value unit, ValueRange sums);
-  Accumulators addInt4Stretch(Value unit, Value begin, Value end);
+  Accumulators addInt8Quads(Value unit, ValueRange sums);
+  Accumulators addInt4Stretch(Value unit, Value begin, Value end,
+                              ValueRange sums, AddProduct addBytes);
   Accumulators addInt4(Value unit, ValueRange sums);
   void addBlock(Value unit, ValueRange sums);
 
@@ -133,7 +146,7 @@ private:
   Type element;
   int64_t width, tileRows, vectors, count; // count: vectors of all panels
   int64_t panels;
-  bool fma;
+  const TileFacts &facts;
   VectorType vectorType, sumType;
 
   Value rows, rowScales, firstRow, packed, group, panel, begin, end,
@@ -143,11 +156,11 @@ private:
 };
 
 TileEmitter::TileEmitter(func::FuncOp tile, const PanelLayout &layout,
-                         Type element, int64_t width, bool fma,
+                         Type element, int64_t width, const TileFacts &facts,
                          int64_t tileRows, int64_t panels)
     : b(tile.getLoc(), tile.getContext()), layout(layout), element(element),
       width(width), tileRows(tileRows), vectors(layout.columns() / width),
-      count(panels * vectors), panels(panels), fma(fma) {
+      count(panels * vectors), panels(panels), facts(facts) {
   Block *entry = tile.addEntryBlock();
   b.setInsertionPointToStart(entry);
   vectorType = VectorType::get({width}, element);
@@ -177,7 +190,7 @@ void TileEmitter::emit() {
 
 Value TileEmitter::addProduct(Value x, Value w, Value sum) {
   // Without FMA instructions math.fma would be a call.
-  if (fma)
+  if (facts.fma)
     return math::FmaOp::create(b, x, w, sum);
   return arith::AddFOp::create(b, arith::MulFOp::create(b, x, w), sum);
 }
@@ -235,57 +248,58 @@ TileEmitter::Accumulators TileEmitter::addFloats(Value unit, int64_t halves,
   Value k = unitRows == 1
                 ? unit
                 : arith::MulIOp::create(b, unit, index(unitRows)).getResult();
-  SmallVector<Value> pairs(count), weights(count), scalars(tileRows);
+  SmallVector<Value> pairs(count);
+  auto loadWeights = [&](int64_t i, int64_t half) -> Value {
+    int64_t at = i % vectors * width;
+    if (layout.format == PanelFormat::Plain)
+      return loadUnit(i / vectors, unit, at, width);
+    // The upper half of a word is the number of odd k, the lower that of
+    // even k; a bf16 is the upper half of an f32.
+    if (half == 0)
+      pairs[i] = vector::BitCastOp::create(
+          b, sumType, loadUnit(i / vectors, unit, 2 * at, 2 * width));
+    auto constant = [&](int32_t value) -> Value {
+      return arith::ConstantOp::create(b,
+                                       DenseElementsAttr::get(sumType, value));
+    };
+    Value word =
+        half ? arith::AndIOp::create(b, pairs[i], constant(~0xffff)).getResult()
+             : arith::ShLIOp::create(b, pairs[i], constant(16)).getResult();
+    return vector::BitCastOp::create(b, vectorType, word);
+  };
+  auto loadScalar = [&](int64_t r, int64_t half) {
+    return broadcastTo(
+        b, b.getLoc(),
+        memref::LoadOp::create(b, rows, ValueRange{sources[r], add(k, half)}),
+        width);
+  };
+  auto addOne = [&](int64_t r, int64_t i, Value scalar, Value weights) {
+    Value &sum = next[r * count + i];
+    sum = addProduct(scalar, weights, sum);
+  };
+  // What there is less of is loaded first and stays; the other side passes
+  // through one register.
+  if (tileRows < count) {
+    SmallVector<Value> scalars;
+    for (int64_t half = 0; half < halves; ++half)
+      for (int64_t r = 0; r < tileRows; ++r)
+        scalars.push_back(loadScalar(r, half));
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t half = 0; half < halves; ++half) {
+        Value weights = loadWeights(i, half);
+        for (int64_t r = 0; r < tileRows; ++r)
+          addOne(r, i, scalars[half * tileRows + r], weights);
+      }
+    return next;
+  }
   for (int64_t half = 0; half < halves; ++half) {
-    auto loadWeights = [&](int64_t i) {
-      int64_t at = i % vectors * width;
-      if (layout.format == PanelFormat::Plain) {
-        weights[i] = loadUnit(i / vectors, unit, at, width);
-        return;
-      }
-      // The upper half of a word is the number of odd k, the lower that of
-      // even k; a bf16 is the upper half of an f32.
-      if (half == 0)
-        pairs[i] = vector::BitCastOp::create(
-            b, sumType, loadUnit(i / vectors, unit, 2 * at, 2 * width));
-      auto constant = [&](int32_t value) -> Value {
-        return arith::ConstantOp::create(
-            b, DenseElementsAttr::get(sumType, value));
-      };
-      Value word =
-          half ? arith::AndIOp::create(b, pairs[i], constant(~0xffff))
-                     .getResult()
-               : arith::ShLIOp::create(b, pairs[i], constant(16)).getResult();
-      weights[i] = vector::BitCastOp::create(b, vectorType, word);
-    };
-    auto loadScalar = [&](int64_t r) {
-      scalars[r] = broadcastTo(
-          b, b.getLoc(),
-          memref::LoadOp::create(b, rows, ValueRange{sources[r], add(k, half)}),
-          width);
-    };
-    auto addOne = [&](int64_t r, int64_t i) {
-      Value &sum = next[r * count + i];
-      sum = addProduct(scalars[r], weights[i], sum);
-    };
-    // What there is less of is loaded first and stays; the other side passes
-    // through one register.
-    auto rowNumbers = llvm::seq<int64_t>(tileRows);
-    auto weightNumbers = llvm::seq<int64_t>(count);
-    if (tileRows < count) {
-      llvm::for_each(rowNumbers, loadScalar);
-      for (int64_t i : weightNumbers) {
-        loadWeights(i);
-        for (int64_t r : rowNumbers)
-          addOne(r, i);
-      }
-    } else {
-      llvm::for_each(weightNumbers, loadWeights);
-      for (int64_t r : rowNumbers) {
-        loadScalar(r);
-        for (int64_t i : weightNumbers)
-          addOne(r, i);
-      }
+    SmallVector<Value> weights;
+    for (int64_t i = 0; i < count; ++i)
+      weights.push_back(loadWeights(i, half));
+    for (int64_t r = 0; r < tileRows; ++r) {
+      Value scalar = loadScalar(r, half);
+      for (int64_t i = 0; i < count; ++i)
+        addOne(r, i, scalar, weights[i]);
     }
   }
   return next;
@@ -350,15 +364,38 @@ SmallVector<Value> TileEmitter::loadRows(Value unit, Value at, unsigned bits) {
 }
 
 /// Adds the products of the pair of every row at `at` with pairs of weights.
-TileEmitter::Accumulators TileEmitter::addPairs(Value unit, Value at,
-                                                ArrayRef<Value> weights,
-                                                ValueRange sums) {
+TileEmitter::Accumulators
+TileEmitter::addPairs(Value unit, Value at,
+                      llvm::function_ref<Value(int64_t)> loadWeights,
+                      ValueRange sums) {
+  return addProducts(loadRows(unit, at, 16), loadWeights, sums,
+                     [&](Value weights, Value row, Value sum) -> Value {
+                       return gate::DotPairsOp::create(b, weights, row, sum);
+                     });
+}
+
+/// Adds to every accumulator the product of its row and its weights. What there
+/// is less of is loaded first and stays; the other side passes through one
+/// register.
+TileEmitter::Accumulators
+TileEmitter::addProducts(ArrayRef<Value> rowVectors,
+                         llvm::function_ref<Value(int64_t)> loadWeights,
+                         ValueRange sums, AddProduct add) {
   Accumulators next(sums);
-  for (auto [r, pair] : llvm::enumerate(loadRows(unit, at, 16)))
+  if (tileRows < count) {
     for (int64_t i = 0; i < count; ++i) {
-      Value &sum = next[r * count + i];
-      sum = gate::DotPairsOp::create(b, weights[i], pair, sum);
+      Value weights = loadWeights(i);
+      for (int64_t r = 0; r < tileRows; ++r)
+        next[r * count + i] = add(weights, rowVectors[r], next[r * count + i]);
     }
+    return next;
+  }
+  SmallVector<Value> weights;
+  for (int64_t i = 0; i < count; ++i)
+    weights.push_back(loadWeights(i));
+  for (int64_t r = 0; r < tileRows; ++r)
+    for (int64_t i = 0; i < count; ++i)
+      next[r * count + i] = add(weights[i], rowVectors[r], next[r * count + i]);
   return next;
 }
 
@@ -371,73 +408,116 @@ TileEmitter::Accumulators TileEmitter::addInt8(Value unit, ValueRange sums) {
   Value pair = loop.getInductionVar();
   emitFetch(unit, pair, layout.block / 2);
   Value line = arith::MulIOp::create(b, pair, index(2 * layout.columns()));
-  SmallVector<Value> weights;
-  for (int64_t i = 0; i < count; ++i)
-    weights.push_back(arith::ExtSIOp::create(
-        b, pairsType,
-        loadUnit(i / vectors, unit, add(line, 2 * (i % vectors) * width),
-                 2 * width)));
   Value at = arith::MulIOp::create(b, pair, index(2));
-  scf::YieldOp::create(b,
-                       addPairs(unit, at, weights, loop.getRegionIterArgs()));
+  auto loadWeights = [&](int64_t i) -> Value {
+    return arith::ExtSIOp::create(b, pairsType,
+                                  loadUnit(i / vectors, unit,
+                                           add(line, 2 * (i % vectors) * width),
+                                           2 * width));
+  };
+  scf::YieldOp::create(
+      b, addPairs(unit, at, loadWeights, loop.getRegionIterArgs()));
   return loop.getResults();
 }
 
-/// Sums of up to 32 rows of K fit 16 bits: each is of 16 products of at most
-/// 15 * 127.
+TileEmitter::Accumulators TileEmitter::addInt8Quads(Value unit,
+                                                    ValueRange sums) {
+  auto loop =
+      scf::ForOp::create(b, index(0), index(layout.block / 4), index(1), sums);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value quad = loop.getInductionVar();
+  emitFetch(unit, quad, layout.block / 4);
+  Value line = arith::MulIOp::create(b, quad, index(4 * layout.columns()));
+  auto loadWeights = [&](int64_t i) {
+    return loadUnit(i / vectors, unit, add(line, 4 * (i % vectors) * width),
+                    4 * width);
+  };
+  Value at = arith::MulIOp::create(b, quad, index(4));
+  scf::YieldOp::create(
+      b,
+      addProducts(loadRows(unit, at, 8), loadWeights, loop.getRegionIterArgs(),
+                  [&](Value weights, Value row, Value sum) -> Value {
+                    return gate::DotBytesOp::create(b, weights, row, sum);
+                  }));
+  return loop.getResults();
+}
+
+/// Adds products of four rows of K, then of the next four, for every eight from
+/// `begin` to `end`.
 TileEmitter::Accumulators TileEmitter::addInt4Stretch(Value unit, Value begin,
-                                                      Value end) {
-  auto shortType = VectorType::get({2 * width}, b.getI16Type());
+                                                      Value end,
+                                                      ValueRange sums,
+                                                      AddProduct addBytes) {
   auto bytesType = VectorType::get({4 * width}, b.getI8Type());
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(shortType));
-  auto loop = scf::ForOp::create(b, begin, end, index(1),
-                                 Accumulators(tileRows * count, zero));
+  auto loop = scf::ForOp::create(b, begin, end, index(1), sums);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   Value eight = loop.getInductionVar();
   emitFetch(unit, eight, layout.block / 8);
   Value line = arith::MulIOp::create(b, eight, index(4 * layout.columns()));
-  SmallVector<Value> words, weights(count);
-  for (int64_t i = 0; i < count; ++i)
-    words.push_back(vector::BitCastOp::create(
-        b, sumType,
-        loadUnit(i / vectors, unit, add(line, 4 * (i % vectors) * width),
-                 4 * width)));
+  SmallVector<Value> words(count);
   auto constant = [&](int32_t value) -> Value {
     return arith::ConstantOp::create(b, DenseElementsAttr::get(sumType, value));
   };
+  auto loadWeights = [&](int64_t i, int64_t half) -> Value {
+    if (half == 0)
+      words[i] = vector::BitCastOp::create(
+          b, sumType,
+          loadUnit(i / vectors, unit, add(line, 4 * (i % vectors) * width),
+                   4 * width));
+    Value shifted = words[i];
+    if (half)
+      shifted = arith::ShRUIOp::create(b, shifted, constant(4));
+    return vector::BitCastOp::create(
+        b, bytesType, arith::AndIOp::create(b, shifted, constant(0x0f0f0f0f)));
+  };
   Accumulators next(loop.getRegionIterArgs());
   Value first = arith::MulIOp::create(b, eight, index(8));
-  for (int64_t half = 0; half < 2; ++half) {
-    for (int64_t i = 0; i < count; ++i) {
-      Value shifted = words[i];
-      if (half)
-        shifted = arith::ShRUIOp::create(b, shifted, constant(4));
-      weights[i] = vector::BitCastOp::create(
-          b, bytesType,
-          arith::AndIOp::create(b, shifted, constant(0x0f0f0f0f)));
-    }
-    for (auto [r, bytes] :
-         llvm::enumerate(loadRows(unit, add(first, 4 * half), 8)))
-      for (int64_t i = 0; i < count; ++i) {
-        Value &sum = next[r * count + i];
-        sum = arith::AddIOp::create(
-            b, sum, gate::MultiplyBytesOp::create(b, weights[i], bytes));
+  if (tileRows < count) {
+    // One vector of weights after the other, with both halves: see addProducts.
+    SmallVector<Value> bytes[] = {loadRows(unit, first, 8),
+                                  loadRows(unit, add(first, 4), 8)};
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t half = 0; half < 2; ++half) {
+        Value weights = loadWeights(i, half);
+        for (int64_t r = 0; r < tileRows; ++r)
+          next[r * count + i] =
+              addBytes(weights, bytes[half][r], next[r * count + i]);
       }
+  } else {
+    for (int64_t half = 0; half < 2; ++half)
+      next = addProducts(
+          loadRows(unit, add(first, 4 * half), 8),
+          [&](int64_t i) { return loadWeights(i, half); }, next, addBytes);
   }
   scf::YieldOp::create(b, next);
   return loop.getResults();
 }
 
 TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
+  if (facts.vnni)
+    return addInt4Stretch(unit, index(0), index(layout.block / 8), sums,
+                          [&](Value weights, Value row, Value sum) -> Value {
+                            return gate::DotBytesOp::create(b, weights, row,
+                                                            sum);
+                          });
+  // Sums of up to 32 rows of K fit 16 bits: each is of 16 products of at most
+  // 15 * 127.
   auto shortType = VectorType::get({2 * width}, b.getI16Type());
+  Value none = arith::ConstantOp::create(b, b.getZeroAttr(shortType));
   Value ones = arith::ConstantOp::create(
       b, DenseElementsAttr::get(shortType, b.getI16IntegerAttr(1)));
   constexpr int64_t kStretch = 4; // of eight rows each
   Accumulators next(sums);
   for (int64_t begin = 0; begin < layout.block / 8; begin += kStretch) {
     int64_t end = std::min(begin + kStretch, layout.block / 8);
-    Accumulators stretch = addInt4Stretch(unit, index(begin), index(end));
+    Accumulators stretch = addInt4Stretch(
+        unit, index(begin), index(end), Accumulators(tileRows * count, none),
+        [&](Value weights, Value row, Value sum) -> Value {
+          return arith::AddIOp::create(
+              b, sum, gate::MultiplyBytesOp::create(b, weights, row));
+        });
     for (auto [sum, part] : llvm::zip_equal(next, stretch))
       sum = gate::DotPairsOp::create(b, part, ones, sum);
   }
@@ -452,12 +532,12 @@ void TileEmitter::addBlock(Value unit, ValueRange sums) {
   };
   Accumulators all(sums);
   if (layout.zeros) {
-    SmallVector<Value> weights;
-    for (int64_t i = 0; i < count; ++i)
-      weights.push_back(arith::ExtSIOp::create(
+    auto loadZeros = [&](int64_t i) -> Value {
+      return arith::ExtSIOp::create(
           b, VectorType::get({2 * width}, b.getI16Type()),
-          bytesOf(i, layout.zerosAt(), 2)));
-    all = addPairs(unit, index(layout.block), weights, all);
+          bytesOf(i, layout.zerosAt(), 2));
+    };
+    all = addPairs(unit, index(layout.block), loadZeros, all);
   }
   SmallVector<Value> scales;
   for (int64_t i = 0; i < count; ++i)
@@ -495,7 +575,9 @@ void TileEmitter::emitIntegers() {
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(sumType));
   Accumulators zeros(tileRows * count, zero);
   addBlock(unit, layout.format == PanelFormat::Int8 ? addInt8(unit, zeros)
-                                                    : addInt4(unit, zeros));
+                 : layout.format == PanelFormat::Int8Quads
+                     ? addInt8Quads(unit, zeros)
+                     : addInt4(unit, zeros));
 }
 
 } // namespace
@@ -535,7 +617,7 @@ func::FuncOp RegisterTiles::get(int64_t rows, int64_t panels) {
   auto tile = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
   tile.setPrivate();
   keepOutOfLine(tile);
-  TileEmitter(tile, layout, element, width, getTileFacts(isa).fma, rows, panels)
+  TileEmitter(tile, layout, element, width, getTileFacts(isa), rows, panels)
       .emit();
   return tile;
 }

@@ -2,6 +2,7 @@
 // Packs weights into panels: copies, rounds to bf16, quantises to integers.
 #include "lib/Target/Cpu/PackPanels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -169,7 +170,13 @@ void putIntegers(const PanelLayout &layout, const Integers &in, int64_t bits,
                  bool quantized, int64_t column, uint8_t *block) {
   int64_t columns = layout.columns();
   int32_t zero = in.zero;
-  if (layout.format == PanelFormat::Int8) {
+  if (layout.format == PanelFormat::Int8Quads) {
+    // Stored without a sign, as quantised weights come.
+    int32_t bias = quantized ? 0 : 128;
+    zero += bias;
+    for (int64_t r = 0; r < layout.block; ++r)
+      block[r / 4 * 4 * columns + 4 * column + r % 4] = uint8_t(in.q[r] + bias);
+  } else if (layout.format == PanelFormat::Int8) {
     // Stored with a sign; 8 bits without one have their zero point at 128.
     int32_t bias = quantized && bits == 8 ? 128 : 0;
     zero -= bias;
@@ -186,7 +193,7 @@ void putIntegers(const PanelLayout &layout, const Integers &in, int64_t bits,
     }
   }
   if (layout.zeros) {
-    int32_t half = std::min(-zero, 127);
+    int32_t half = std::clamp(-zero, -128, 127);
     block[layout.zerosAt() + 2 * column] = uint8_t(half);
     block[layout.zerosAt() + 2 * column + 1] = uint8_t(-zero - half);
   }

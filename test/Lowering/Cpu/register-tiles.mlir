@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The tiles of weights that are not plain, each with the products of one unit.
 // RUN: gate-opt %s --lower-contract=isa=avx2 --canonicalize --cse -split-input-file | FileCheck %s
+// RUN: gate-opt %s --lower-contract=isa=avx2+vnni --canonicalize --cse -split-input-file | FileCheck %s --check-prefix=VNNI
 // RUN: gate-opt %s --lower-contract=isa=sse -split-input-file -o /dev/null
 
 // A pair of bf16 in a word: the even one is shifted up, the odd one is masked.
@@ -64,9 +65,40 @@ func.func @int8(%frame: !llvm.ptr, %q: memref<?x68xi16>, %s: memref<?x2xf32>, %w
 // CHECK-COUNT-8: math.fma
 // CHECK: return
 // CHECK-NOT: @tile_int4_32z_16_5x1
+// With VNNI they are summed in 32 bits at once, and a row more fits.
+// VNNI-LABEL: func.func private @tile_int4_32z_16_5x1
+// VNNI: %{{.*}}:10 = scf.for %{{.*}} = %c0 to %c4 step %c1 iter_args{{.*}} -> (vector<8xi32>
+// VNNI: arith.andi
+// VNNI-COUNT-10: gate.dot_bytes
+// VNNI: arith.shrui
+// VNNI-COUNT-10: gate.dot_bytes
+// VNNI: scf.yield
+// VNNI-COUNT-10: gate.dot_pairs
+// VNNI-COUNT-10: math.fma
+// VNNI: return
 func.func @int4(%frame: !llvm.ptr, %q: memref<?x72xi8>, %s: memref<?x2xf32>, %w: memref<1x2x2x352xi8>, %y: memref<?x20xf32>) {
   gate.packed_contract rows(%q : memref<?x72xi8>) packed(%w : memref<1x2x2x352xi8>) row_scales(%s : memref<?x2xf32>) extras() [] outs(%y : memref<?x20xf32>) lanes 16
       attributes {format = #gate.panel<int4>, block = 32 : i64, zeros} {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+// Four bytes of every column are multiplied with four of a row.
+// CHECK-LABEL: func.func private @tile_int8q_32z_16_6x1
+// CHECK: %{{.*}}:12 = scf.for %{{.*}} = %c0 to %c8 step %c1 iter_args{{.*}} -> (vector<8xi32>
+// CHECK-COUNT-2: vector.load %{{.*}} : memref<?x?x?x608xi8>, vector<32xi8>
+// CHECK-COUNT-12: gate.dot_bytes
+// CHECK: scf.yield
+// CHECK-COUNT-12: gate.dot_pairs
+// CHECK-COUNT-12: math.fma
+// CHECK: return
+func.func @int8q(%frame: !llvm.ptr, %q: memref<?x72xi8>, %s: memref<?x2xf32>, %w: memref<1x2x2x608xi8>, %y: memref<?x20xf32>) {
+  gate.packed_contract rows(%q : memref<?x72xi8>) packed(%w : memref<1x2x2x608xi8>) row_scales(%s : memref<?x2xf32>) extras() [] outs(%y : memref<?x20xf32>) lanes 16
+      attributes {format = #gate.panel<int8q>, block = 32 : i64, zeros} {
   ^bb0(%a: f32):
     gate.yield %a : f32
   }

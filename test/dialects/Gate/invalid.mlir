@@ -455,6 +455,14 @@ func.func @multiply_bytes_c1(%a: vector<8xi8>) {
 
 // -----
 
+func.func @dot_bytes_c1(%a: vector<12xi8>, %s: vector<3xi32>) {
+  // expected-error @+1 {{must be vector of 8-bit signless integer values of length 16/32/64}}
+  %r = gate.dot_bytes %a, %a, %s : vector<12xi8>
+  return
+}
+
+// -----
+
 func.func @dot_pairs_c1(%a: vector<6xi16>, %s: vector<3xi32>) {
   // expected-error @+1 {{must be vector of 16-bit signless integer values of length 8/16/32}}
   %r = gate.dot_pairs %a, %a, %s : vector<6xi16>
@@ -672,6 +680,13 @@ gate.packed_weight @p : tensor<1x2x1x32xi8> {sources = [@w], lanes = 2 : i64, fo
 gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
 // expected-error @+1 {{expects zero points in the format int4}}
 gate.packed_weight @p : tensor<1x2x1x16xi8> {sources = [@w], lanes = 2 : i64, format = #gate.panel<int4>, block = 8 : i64}
+
+// -----
+
+// @packed_weight_c3_quads
+gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
+// expected-error @+1 {{expects zero points in the format int8q}}
+gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@w], lanes = 2 : i64, format = #gate.panel<int8q>, block = 8 : i64}
 
 // -----
 

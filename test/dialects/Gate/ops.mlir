@@ -128,6 +128,8 @@ func.func @schedule(%x: tensor<?x4xf32>, %w: tensor<2x2x4x4xf32>, %y: tensor<?x3
   %dp = gate.dot_pairs %v16, %v16, %v32 : vector<16xi16>
   // CHECK: gate.multiply_bytes %{{.*}}, %{{.*}} : vector<32xi8>
   %mb = gate.multiply_bytes %v8, %v8 : vector<32xi8>
+  // CHECK: gate.dot_bytes %{{.*}}, %{{.*}}, %{{.*}} : vector<32xi8>
+  %db = gate.dot_bytes %v8, %v8, %v32 : vector<32xi8>
   // CHECK: gate.runtime_call "gatecc_route_f32"(%{{.*}}, %{{.*}} : tensor<?x4xf32>, index) outs(%{{.*}} : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   %r = gate.runtime_call "gatecc_route_f32"(%x, %n : tensor<?x4xf32>, index) outs(%c : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   // CHECK: gate.runtime_call "gatecc_find_group"(%{{.*}} : index) outs() {frame} scalar i64

@@ -186,7 +186,7 @@ TEST_F(Weights, EqualWeightsShareAPlace) {
 }
 
 TEST_F(Weights, PackedWeightsOfOtherBytesHavePlacesOfTheirOwn) {
-  // The same integers and type, but other scales.
+  // The same integers and type, but other scales, or another format.
   std::string text =
       "gate.weight @q : tensor<3x4xui8> {FILE, offset = 16 : i64, strides = "
       "array<i64: 4, 1>}\n"
@@ -207,6 +207,7 @@ TEST_F(Weights, PackedWeightsOfOtherBytesHavePlacesOfTheirOwn) {
   add("a", "s", "int8");
   add("b", "s", "int8");
   add("c", "t", "int8");
+  add("d", "s", "int8q");
   auto module = parse(text, used);
   ASSERT_TRUE(succeeded(layoutWeights(*module)));
   auto offset = [&](const char *name) {
@@ -216,6 +217,28 @@ TEST_F(Weights, PackedWeightsOfOtherBytesHavePlacesOfTheirOwn) {
   };
   EXPECT_EQ(offset("a"), offset("b"));
   EXPECT_NE(offset("a"), offset("c"));
+  EXPECT_NE(offset("a"), offset("d"));
+}
+
+TEST_F(Weights, PanelsOfQuads) {
+  // One column of 8 rows: integers as they are in the file, zero point 128.
+  auto module = parse(
+      "gate.weight @q : tensor<1x8xui8> {value = dense<[[0, 1, 2, 3, 252, 253, "
+      "254, 255]]> : tensor<1x8xui8>}\n"
+      "gate.weight @s : tensor<1x1xf32> {value = dense<1.0> : "
+      "tensor<1x1xf32>}\n"
+      "gate.packed_weight @p : tensor<1x1x1x28xi8> {sources = [@q], scales = "
+      "[@s], lanes = 2 : i64, bits = 8 : i64, depth = 8 : i64, source_block = "
+      "8 : i64, block = 8 : i64, zeros, format = #gate.panel<int8q>}",
+      {{"p", "tensor<1x1x1x28xi8>"}});
+  std::vector<float> data = evaluate(*module);
+  const auto *bytes = reinterpret_cast<const uint8_t *>(data.data());
+  EXPECT_EQ(std::vector<uint8_t>(bytes, bytes + 4),
+            std::vector<uint8_t>({0, 1, 2, 3}));
+  EXPECT_EQ(std::vector<uint8_t>(bytes + 8, bytes + 12),
+            std::vector<uint8_t>({252, 253, 254, 255}));
+  EXPECT_EQ(int8_t(bytes[16]) + int8_t(bytes[17]), -128);
+  EXPECT_EQ(data[5], 1.0f);
 }
 
 TEST_F(Weights, BoundsAreChecked) {
