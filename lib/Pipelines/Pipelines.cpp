@@ -71,9 +71,10 @@ void gatecc::listOperators(llvm::raw_ostream &os) {
 static std::string isaOf(const CpuTarget &cpu) {
   if (cpu.vectorBits() >= 512)
     return cpu.has("avx512vnni") ? "avx512+vnni" : "avx512";
-  if (cpu.vectorBits() >= 256)
+  // AVX alone has neither FMA nor integers.
+  if (cpu.has("avx2") && cpu.has("fma"))
     return cpu.has("avxvnni") ? "avx2+vnni" : "avx2";
-  return "sse";
+  return cpu.has("ssse3") ? "sse" : "sse2";
 }
 
 LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
@@ -145,7 +146,7 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
 }
 
 void gatecc::buildKernelToLlvm(OpPassManager &pm, const StageOptions &options) {
-  pm.addPass(createExpandMath({options.isa != "sse"}));
+  pm.addPass(createExpandMath({getTileFacts(parseIsa(options.isa)).fma}));
   addCleanup(pm);
   pm.addPass(
       createConvertGateToLLVM({getTileFacts(parseIsa(options.isa)).vnni}));

@@ -125,7 +125,10 @@ def rows_and_experts(weights, top_k):
     return g
 
 
-@pytest.mark.parametrize("mcpu", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+CPUS = ["x86-64", "x86-64-v2", "sandybridge", "x86-64-v3", "x86-64-v4"]
+
+
+@pytest.mark.parametrize("mcpu", CPUS)
 def test_each_kind_of_cpu(build, mcpu):
     model = QMoE(48, 80, 6, 4, 32, zeros=True, bias=True)
     path, inputs = build.graph(model.graph()), model.inputs(40)

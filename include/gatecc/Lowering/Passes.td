@@ -35,7 +35,7 @@ def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {
     gather), called by every site that needs it with row blocks and ranges of
     panels as tasks. All row counts of a tile keep the same order over K.
   }];
-  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse, avx2, avx2+vnni, avx512 or avx512+vnni">];
+  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse2, sse, avx2, avx2+vnni, avx512 or avx512+vnni">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::memref::MemRefDialect", "::mlir::math::MathDialect",
     "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect"];

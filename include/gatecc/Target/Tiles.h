@@ -10,7 +10,7 @@
 namespace gatecc {
 
 /// The instruction sets that code generation tells apart: rows of kTileFacts.
-enum class Isa { Sse, Avx2, Avx2Vnni, Avx512, Avx512Vnni };
+enum class Isa { Sse2, Sse, Avx2, Avx2Vnni, Avx512, Avx512Vnni };
 
 struct TileFacts {
   /// The value of the passes' option `isa`.
@@ -21,16 +21,19 @@ struct TileFacts {
   /// they leave room for the panel's vectors and one broadcast.
   int64_t vectors, rows;
   bool fma;
+  /// Whether there is an instruction for `multiply_bytes`.
+  bool byteProducts;
   /// Whether there is an instruction for `dot_bytes`.
   bool vnni;
 };
 
 inline constexpr TileFacts kTileFacts[] = {
-    {"sse", 16, 16, 2, 4, false, false},
-    {"avx2", 32, 16, 2, 6, true, false},
-    {"avx2+vnni", 32, 16, 2, 6, true, true},
-    {"avx512", 64, 32, 2, 8, true, false},
-    {"avx512+vnni", 64, 32, 2, 8, true, true},
+    {"sse2", 16, 16, 2, 4, false, false, false},
+    {"sse", 16, 16, 2, 4, false, true, false},
+    {"avx2", 32, 16, 2, 6, true, true, false},
+    {"avx2+vnni", 32, 16, 2, 6, true, true, true},
+    {"avx512", 64, 32, 2, 8, true, true, false},
+    {"avx512+vnni", 64, 32, 2, 8, true, true, true},
 };
 inline const TileFacts &getTileFacts(Isa isa) { return kTileFacts[int(isa)]; }
 

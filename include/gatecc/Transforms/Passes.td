@@ -39,7 +39,7 @@ def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
     successive k. Integers of 8 bits are packed as int8q for an instruction set
     with VNNI, as int8 for others.
   }];
-  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse, avx2, avx2+vnni, avx512 or avx512+vnni">,
+  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse2, sse, avx2, avx2+vnni, avx512 or avx512+vnni">,
     Option<"experts", "experts", "std::string", "\"f32\"", "f32, bf16, int8 or int4">,
     Option<"block", "block", "int64_t", "32", "how many k share a scale: 32, 64 or 128">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect"];

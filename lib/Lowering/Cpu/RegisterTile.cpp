@@ -496,7 +496,7 @@ TileEmitter::Accumulators TileEmitter::addInt4Stretch(Value unit, Value begin,
 }
 
 TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
-  if (facts.vnni)
+  if (facts.vnni || !facts.byteProducts)
     return addInt4Stretch(unit, index(0), index(layout.block / 8), sums,
                           [&](Value weights, Value row, Value sum) -> Value {
                             return gate::DotBytesOp::create(b, weights, row,

@@ -2,6 +2,7 @@
 // The tiles of weights that are not plain, each with the products of one unit.
 // RUN: gate-opt %s --lower-contract=isa=avx2 --canonicalize --cse -split-input-file | FileCheck %s
 // RUN: gate-opt %s --lower-contract=isa=avx2+vnni --canonicalize --cse -split-input-file | FileCheck %s --check-prefix=VNNI
+// RUN: gate-opt %s --lower-contract=isa=sse2 -split-input-file | FileCheck %s --check-prefix=SSE2
 // RUN: gate-opt %s --lower-contract=isa=sse -split-input-file -o /dev/null
 
 // A pair of bf16 in a word: the even one is shifted up, the odd one is masked.
@@ -76,6 +77,8 @@ func.func @int8(%frame: !llvm.ptr, %q: memref<?x68xi16>, %s: memref<?x2xf32>, %w
 // VNNI-COUNT-10: gate.dot_pairs
 // VNNI-COUNT-10: math.fma
 // VNNI: return
+// Without products of bytes dot_bytes is lowered to others.
+// SSE2-NOT: gate.multiply_bytes
 func.func @int4(%frame: !llvm.ptr, %q: memref<?x72xi8>, %s: memref<?x2xf32>, %w: memref<1x2x2x352xi8>, %y: memref<?x20xf32>) {
   gate.packed_contract rows(%q : memref<?x72xi8>) packed(%w : memref<1x2x2x352xi8>) row_scales(%s : memref<?x2xf32>) extras() [] outs(%y : memref<?x20xf32>) lanes 16
       attributes {format = #gate.panel<int4>, block = 32 : i64, zeros} {
