@@ -50,8 +50,8 @@ int64_t RegisterTiles::getBlockPanels() const {
 }
 
 int64_t RegisterTiles::getDepthStep() const {
-  int64_t rows = layout.format == PanelFormat::Plain ? 256 : 512;
-  return std::max<int64_t>(1, rows / layout.unitRows());
+  constexpr int64_t kRows = 512;
+  return std::max<int64_t>(1, kRows / layout.unitRows());
 }
 
 MemRefType RegisterTiles::getAccumulatorType() const {
