@@ -58,7 +58,7 @@ RowBlockEmitter::RowBlockEmitter(func::FuncOp block, RegisterTiles &tiles)
     : tiles(tiles), b(block.getLoc(), block.getContext()) {
   Block *entry = block.addEntryBlock();
   b.setInsertionPointToStart(entry);
-  auto next = entry->args_begin();
+  auto *next = entry->args_begin();
   rows = *next++;
   if (tiles.getLayout().isInteger())
     rowScales = *next++;
