@@ -48,11 +48,21 @@ static RankedTensorType typeOf(Operation *op) {
 static Attribute keyOf(Operation *op, SymbolTable &symbols) {
   Builder builder(op->getContext());
   SmallVector<Attribute> key{TypeAttr::get(typeOf(op))};
-  if (auto packed = dyn_cast<gate::PackedWeightOp>(op)) {
-    key.push_back(packed.getLanesAttr());
-    for (Attribute source : packed.getSources())
-      key.push_back(keyOf(
-          symbols.lookup(cast<FlatSymbolRefAttr>(source).getValue()), symbols));
+  if (isa<gate::PackedWeightOp>(op)) {
+    for (const char *name : {"lanes", "format", "block", "zeros", "bits",
+                             "source_block", "depth"}) {
+      Attribute part = op->getAttr(name);
+      key.push_back(part ? part : builder.getUnitAttr());
+    }
+    for (const char *name : {"sources", "scales", "zero_points"}) {
+      SmallVector<Attribute> parts;
+      if (auto list = op->getAttrOfType<ArrayAttr>(name))
+        for (Attribute part : list)
+          parts.push_back(
+              keyOf(symbols.lookup(cast<FlatSymbolRefAttr>(part).getValue()),
+                    symbols));
+      key.push_back(builder.getArrayAttr(parts));
+    }
   } else {
     for (const char *name : {"file", "offset", "strides", "value"}) {
       Attribute part = op->getAttr(name);

@@ -185,6 +185,39 @@ TEST_F(Weights, EqualWeightsShareAPlace) {
   EXPECT_EQ(*placed, 128u);
 }
 
+TEST_F(Weights, PackedWeightsOfOtherBytesHavePlacesOfTheirOwn) {
+  // The same integers and type, but other scales.
+  std::string text =
+      "gate.weight @q : tensor<3x4xui8> {FILE, offset = 16 : i64, strides = "
+      "array<i64: 4, 1>}\n"
+      "gate.weight @s : tensor<3x1xf32> {FILE, offset = 32 : i64, strides = "
+      "array<i64: 4, 4>}\n"
+      "gate.weight @t : tensor<3x1xf32> {FILE, offset = 64 : i64, strides = "
+      "array<i64: 4, 4>}\n";
+  std::vector<std::pair<std::string, std::string>> used;
+  auto add = [&](const char *name, const char *scales, const char *format) {
+    text += std::string("gate.packed_weight @") + name +
+            " : tensor<1x2x1x28xi8> {sources = [@q], scales = [@" + scales +
+            "], lanes = 2 : i64, bits = 8 : i64, depth = 4 : i64, "
+            "source_block = 8 : i64, block = 8 : i64, zeros, format = "
+            "#gate.panel<" +
+            format + ">}\n";
+    used.emplace_back(name, "tensor<1x2x1x28xi8>");
+  };
+  add("a", "s", "int8");
+  add("b", "s", "int8");
+  add("c", "t", "int8");
+  auto module = parse(text, used);
+  ASSERT_TRUE(succeeded(layoutWeights(*module)));
+  auto offset = [&](const char *name) {
+    return module->lookupSymbol(name)
+        ->getAttrOfType<IntegerAttr>("gate.offset")
+        .getInt();
+  };
+  EXPECT_EQ(offset("a"), offset("b"));
+  EXPECT_NE(offset("a"), offset("c"));
+}
+
 TEST_F(Weights, BoundsAreChecked) {
   struct {
     const char *type, *offset, *strides;
