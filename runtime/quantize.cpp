@@ -8,6 +8,8 @@
 #include <string.h>
 
 namespace {
+constexpr float kRound = 12582912.0f; // 1.5 * 2^23
+
 template <typename T> struct Quantization {
   const float *x;
   int64_t rows, k, block;
@@ -40,7 +42,9 @@ quantizeBlock(const float *__restrict x, int64_t count, int64_t block,
   }
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) {
-    float scaled = __builtin_rintf(x[i] / scale);
+    // Rounds to nearest, ties to even, without a call on CPUs that have no
+    // instruction for it: the sum has no room for a fraction.
+    float scaled = (x[i] / scale + kRound) - kRound;
     // The scale of tiny numbers is rounded a lot.
     scaled = scaled < -127.0f ? -127.0f : scaled;
     scaled = scaled > 127.0f ? 127.0f : scaled;

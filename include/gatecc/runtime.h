@@ -155,6 +155,7 @@ typedef struct gatecc_target_info {
 // and returns when all calls have returned. It is called from the thread that
 // called `run`, never from inside a task, and n is at least 2. With a host pool
 // a context starts no threads, and num_threads only says how many to expect.
+// Tasks use at most 128 KB of stack, and so does `run` in its own thread.
 typedef struct gatecc_host_pool {
   void (*parallel_for)(void *pool, int64_t n,
                        void (*task)(void *closure, int64_t index),

@@ -240,9 +240,12 @@ int Compilation::emitAndLink(bool embedded, TemporaryFile *weightsFile) {
   };
   for (auto [index, module] : llvm::enumerate(translated)) {
     const CpuTarget &cpu = program.versions[index].cpu;
-    if (!keep(emitVersion(std::move(module), cpu, context)))
+    FailureOr<std::vector<ObjectBuffer>> parts =
+        emitVersion(std::move(module), cpu, context);
+    if (mlir::failed(parts))
       return failedInternally("code generation for " + cpu.name +
                               " has failed");
+    llvm::move(*parts, std::back_inserter(objects));
     tell("code for " + cpu.name);
   }
   if (!keep(emitDescription(program, *llvmContext, context)))

@@ -37,10 +37,10 @@ translateVersion(mlir::ModuleOp module, const VersionDescription &version,
 using ObjectBuffer = llvm::SmallVector<char, 0>;
 
 /// Links the kernels of the run-time library that the module calls into it,
-/// optimises and emits an ELF object. Errors are diagnostics.
-mlir::FailureOr<ObjectBuffer> emitVersion(std::unique_ptr<llvm::Module> module,
-                                          const CpuTarget &cpu,
-                                          mlir::MLIRContext &diagnostics);
+/// optimises and emits ELF objects, on two threads. Errors are diagnostics.
+mlir::FailureOr<std::vector<ObjectBuffer>>
+emitVersion(std::unique_ptr<llvm::Module> module, const CpuTarget &cpu,
+            mlir::MLIRContext &diagnostics);
 
 /// The object that holds the program's description.
 mlir::FailureOr<ObjectBuffer> emitDescription(const ProgramDescription &program,

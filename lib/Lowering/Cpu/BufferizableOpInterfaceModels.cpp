@@ -82,7 +82,7 @@ struct PackedContractModel
       buffer = makeContiguous(rewriter, loc, buffer);
     for (Value &buffer : extras)
       buffer = makeContiguous(rewriter, loc, buffer, /*rowsOnly=*/true);
-    auto next = optional.begin();
+    auto *next = optional.begin();
     auto take = [&](Value old) { return old ? *next++ : Value(); };
     Value offsets = take(contract.getOffsets()),
           source = take(contract.getSource()),

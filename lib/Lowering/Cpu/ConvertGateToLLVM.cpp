@@ -301,7 +301,7 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
     auto closureType = LLVM::LLVMStructType::getLiteral(getContext(), types);
 
     std::string name = (op.getCallee() + "_entry").str();
-    {
+    if (!module.lookupSymbol(name)) { // launched for the first time
       OpBuilder::InsertionGuard guard(rewriter);
       rewriter.setInsertionPointToEnd(module.getBody());
       auto entry = LLVM::LLVMFuncOp::create(

@@ -97,8 +97,8 @@ private:
   }
   SmallVector<Type> argumentTypes();
   SmallVector<Value> arguments();
-  Value compare(arith::CmpIPredicate predicate, Value a, Value b_) {
-    return arith::CmpIOp::create(b, predicate, a, b_);
+  Value compare(arith::CmpIPredicate predicate, Value x, Value y) {
+    return arith::CmpIOp::create(b, predicate, x, y);
   }
   IntegerAttr alignment() { return b.getI64IntegerAttr(64); }
   void forRange(Value begin, Value end, Value step,

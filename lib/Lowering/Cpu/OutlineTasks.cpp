@@ -3,6 +3,7 @@
 //   before: gate.tasks %n { ^bb0(%i: index): ... %a ... }
 //   after:  gate.launch %frame @task_0 %n(%a);  func @task_0(%a, %i)
 // Constants are copied into the function, all else from above is captured.
+// Tasks with the same body, in the layers of a network say, share a function.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 
@@ -29,17 +30,28 @@ struct OutlineTasksPass
     SmallVector<gate::TasksOp> ops;
     getOperation()->walk([&](gate::TasksOp tasks) { ops.push_back(tasks); });
     IRRewriter rewriter(&getContext());
-    for (auto [number, tasks] : llvm::enumerate(ops))
-      if (failed(outline(tasks, ("task_" + Twine(number)).str(), rewriter)))
+    for (gate::TasksOp tasks : ops)
+      if (failed(outline(tasks, rewriter)))
         return signalPassFailure();
   }
 
 private:
-  LogicalResult outline(gate::TasksOp tasks, StringRef name,
-                        RewriterBase &rewriter);
+  LogicalResult outline(gate::TasksOp tasks, RewriterBase &rewriter);
+  func::FuncOp findEqual(func::FuncOp function);
+
+  /// By their text under one name.
+  llvm::StringMap<func::FuncOp> functions;
 };
 
-LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks, StringRef name,
+func::FuncOp OutlineTasksPass::findEqual(func::FuncOp function) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  function->print(os, OpPrintingFlags().printGenericOpForm());
+  auto [entry, isNew] = functions.try_emplace(text, function);
+  return isNew ? func::FuncOp() : entry->second;
+}
+
+LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks,
                                         RewriterBase &rewriter) {
   auto parent = tasks->getParentOfType<func::FuncOp>();
   if (!parent || parent.getName() != "gatecc_run")
@@ -60,7 +72,7 @@ LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks, StringRef name,
       llvm::map_range(captures, [](Value v) { return v.getType(); }));
   types.push_back(rewriter.getIndexType());
   rewriter.setInsertionPointToEnd(getOperation().getBody());
-  auto function = func::FuncOp::create(rewriter, loc, name,
+  auto function = func::FuncOp::create(rewriter, loc, "task",
                                        rewriter.getFunctionType(types, {}));
   function.setPrivate();
   Block *entry = function.addEntryBlock();
@@ -74,9 +86,16 @@ LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks, StringRef name,
     rewriter.clone(op, mapping);
   func::ReturnOp::create(rewriter, loc);
 
+  if (func::FuncOp equal = findEqual(function)) {
+    rewriter.eraseOp(function);
+    function = equal;
+  } else {
+    function.setName(("task_" + Twine(functions.size() - 1)).str());
+  }
+
   rewriter.setInsertionPoint(tasks);
-  gate::LaunchOp::create(rewriter, loc, parent.getArgument(0), name,
-                         tasks.getCount(), captures);
+  gate::LaunchOp::create(rewriter, loc, parent.getArgument(0),
+                         function.getName(), tasks.getCount(), captures);
   rewriter.eraseOp(tasks);
   return success();
 }

@@ -54,8 +54,8 @@ int64_t RegisterTiles::getBlockPanels() const {
 }
 
 int64_t RegisterTiles::getDepthStep() const {
-  int64_t rows = layout.format == PanelFormat::Plain ? 256 : 512;
-  return std::max<int64_t>(1, rows / layout.unitRows());
+  constexpr int64_t kRows = 512;
+  return std::max<int64_t>(1, kRows / layout.unitRows());
 }
 
 MemRefType RegisterTiles::getAccumulatorType() const {
@@ -111,7 +111,7 @@ private:
     return offset ? arith::AddIOp::create(b, value, index(offset)).getResult()
                   : value;
   }
-  Value addProduct(Value a, Value b_, Value sum);
+  Value addProduct(Value x, Value w, Value sum);
   /// Loads `count` elements at `element` of a unit of a panel.
   Value loadUnit(int64_t panelOffset, Value unit, Value at, int64_t count);
   Value loadUnit(int64_t panelOffset, Value unit, int64_t at, int64_t count) {
@@ -165,7 +165,7 @@ TileEmitter::TileEmitter(func::FuncOp tile, const PanelLayout &layout,
   b.setInsertionPointToStart(entry);
   vectorType = VectorType::get({width}, element);
   sumType = VectorType::get({width}, b.getI32Type());
-  auto next = entry->args_begin();
+  auto *next = entry->args_begin();
   rows = *next++;
   if (layout.isInteger())
     rowScales = *next++;

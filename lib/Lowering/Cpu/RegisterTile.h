@@ -42,7 +42,7 @@ public:
   mlir::MemRefType getRowScalesType() const;
   mlir::MemRefType getPackedType() const;
   /// Units of a panel after which the next panel's turn comes: a stretch that
-  /// stays in the first-level cache for all tiles of a block.
+  /// stays in the nearest caches for all tiles of a block.
   int64_t getDepthStep() const;
 
   /// The function that adds, for `rows` rows of a block from the given one and

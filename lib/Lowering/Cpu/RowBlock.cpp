@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Emits the loops over the register tiles of a block of rows:
 //   for a stretch of k { for panel { for tile of rows { add products } } }
-// All tiles use a stretch of a panel while it is in the first-level cache, and
+// All tiles use a stretch of a panel while it is in the nearest caches, and
 // meanwhile fetch the stretch that comes next. A block of a single tile takes
 // panels whole, several at a time.
 #include "lib/Lowering/Cpu/RegisterTile.h"
@@ -58,7 +58,7 @@ RowBlockEmitter::RowBlockEmitter(func::FuncOp block, RegisterTiles &tiles)
     : tiles(tiles), b(block.getLoc(), block.getContext()) {
   Block *entry = block.addEntryBlock();
   b.setInsertionPointToStart(entry);
-  auto next = entry->args_begin();
+  auto *next = entry->args_begin();
   rows = *next++;
   if (tiles.getLayout().isInteger())
     rowScales = *next++;

@@ -4,6 +4,7 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "lib/Target/Cpu/Embedded.h"
+#include "lib/Target/Cpu/SplitModule.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -18,6 +19,7 @@
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
+#include <thread>
 
 using namespace mlir;
 using namespace gatecc;
@@ -155,9 +157,9 @@ static FailureOr<ObjectBuffer> emitObject(Module &module, const CpuTarget &cpu,
   llvm::CGSCCAnalysisManager components;
   llvm::ModuleAnalysisManager modules;
   llvm::PipelineTuningOptions tuning;
-  // The run-time library's loops gain from vectors. Generated code has them, and
-  // tiles as wide as they should be: to unroll them costs a third of the time
-  // and gains nothing.
+  // The run-time library's loops gain from vectors. Generated code has them,
+  // and tiles as wide as they should be: to unroll them costs a third of the
+  // time and gains nothing.
   tuning.LoopVectorization = tuning.LoopInterleaving = true;
   tuning.SLPVectorization = tuning.LoopUnrolling = false;
   llvm::PassBuilder builder(machine.get(), tuning);
@@ -179,9 +181,9 @@ static FailureOr<ObjectBuffer> emitObject(Module &module, const CpuTarget &cpu,
   return object;
 }
 
-FailureOr<ObjectBuffer> gatecc::emitVersion(std::unique_ptr<Module> module,
-                                            const CpuTarget &cpu,
-                                            MLIRContext &diagnostics) {
+FailureOr<std::vector<ObjectBuffer>>
+gatecc::emitVersion(std::unique_ptr<Module> module, const CpuTarget &cpu,
+                    MLIRContext &diagnostics) {
   llvm::LLVMContext &context = module->getContext();
   std::unique_ptr<Module> runtime = readRuntime(cpu, context, diagnostics);
   if (!runtime)
@@ -218,7 +220,25 @@ FailureOr<ObjectBuffer> gatecc::emitVersion(std::unique_ptr<Module> module,
       function.setComdat(nullptr);
     }
   }
-  return emitObject(*module, cpu, diagnostics);
+  // Kernels are about half of the code: they take a thread of their own.
+  ModulePart part = splitModule(*module, createLLVMContext(diagnostics));
+  std::vector<ObjectBuffer> objects(part ? 2 : 1);
+  bool succeeded[2] = {true, true};
+  auto emit = [&](Module &half, size_t index) {
+    FailureOr<ObjectBuffer> object = emitObject(half, cpu, diagnostics);
+    succeeded[index] = mlir::succeeded(object);
+    if (succeeded[index])
+      objects[index] = std::move(*object);
+  };
+  std::thread thread;
+  if (part)
+    thread = std::thread(emit, std::ref(*part.module), 1);
+  emit(*module, 0);
+  if (part)
+    thread.join();
+  if (!succeeded[0] || !succeeded[1])
+    return failure();
+  return objects;
 }
 
 FailureOr<ObjectBuffer>

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Products of every number of rows up to several tiles and blocks, with a depth of more
+# than one stretch and a last panel that is not full.
+import numpy as np
+import pytest
+
+from gatecc.models.graph import Graph
+
+COUNTS = [*range(15), 47, 95, 96, 97, 98, 191, 193, 300]
+DEPTH, WIDTH = 1031, 37
+
+
+def product():
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((DEPTH, WIDTH), np.float32)
+    g = Graph("product")
+    x = g.input("x", ["B", DEPTH])
+    g.node("MatMul", [x, g.weight("w", weight)], "y")
+    g.rename_result("y")
+    g.output("y", ["B", WIDTH])
+    return g, weight
+
+
+@pytest.mark.parametrize("mcpu", ["x86-64-v2", "x86-64-v3", "native"])
+def test_every_number_of_rows(build, mcpu):
+    graph, weight = product()
+    x = np.random.default_rng(1).standard_normal((max(COUNTS), DEPTH), np.float32)
+    expected = x.astype(np.float64) @ weight
+    with build.load(build.graph(graph), mcpu=mcpu) as lib:
+        single = np.concatenate([lib(x=row[None])["y"] for row in x])
+        np.testing.assert_allclose(single, expected, rtol=1e-4, atol=1e-3)
+        for count in COUNTS:
+            many = lib(x=x[:count])["y"]
+            np.testing.assert_array_equal(many, single[:count], err_msg=f"{count}")
