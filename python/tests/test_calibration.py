@@ -159,3 +159,21 @@ def test_bad_files(tmp_path, digits):
     with pytest.raises(gatecc.CompileError) as caught:
         gatecc.compile(MODEL, tmp_path / "m.so", calibration=x)
     assert caught.value.status == 2
+
+
+def test_networks_with_several_inputs(tmp_path):
+    model = QMoE(32, 32, 4, 8, 16)
+    model.graph().save(tmp_path / "m.onnx")
+    names = list(model.inputs(3))
+    assert len(names) > 1
+    with pytest.raises(gatecc.CompileError, match="NAME=FILE is expected") as caught:
+        report(tmp_path, tmp_path / "m.onnx", experts="int8", calibration=np.zeros(3))
+    assert all(name in str(caught.value) for name in names)
+    # Those without a file have the rows of those with one.
+    found = report(
+        tmp_path,
+        tmp_path / "m.onnx",
+        experts="int8",
+        calibration={names[0]: model.inputs(3)[names[0]]},
+    )
+    assert [used["shape"][0] for used in found["inputs"]] == [3] * len(names)
