@@ -8,14 +8,18 @@
 #include "gatecc/Target/Object.h"
 #include "gatecc/Target/OutputFile.h"
 #include "gatecc/Target/Weights.h"
+#include "lib/Driver/Calibration.h"
 #include "lib/Driver/Diagnostics.h"
 #include "lib/Driver/Report.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
 #include <chrono>
 
 using namespace mlir;
@@ -30,7 +34,12 @@ namespace {
 class Compilation {
 public:
   Compilation(const CompileCommand &command)
-      : command(command), context(registry()), printer(context) {}
+      : command(command), ownContext(std::make_unique<MLIRContext>(registry())),
+        context(*ownContext), printer(context) {}
+  /// For a module that is at the level Gate already.
+  Compilation(const CompileCommand &command, OwningOpRef<ModuleOp> module)
+      : command(command), context(*module->getContext()), printer(context),
+        source(std::move(module)), level(Level::Gate) {}
   int run();
 
 private:
@@ -38,6 +47,9 @@ private:
   int readModel();
   int readText();
   int lower(ModuleOp module, Level upTo, const CpuTarget *cpu);
+  int describe();
+  int calibrate();
+  int runCalibration(OwningOpRef<ModuleOp> module);
   int writeReportFile();
   int writeText();
   int writeBinary();
@@ -74,7 +86,8 @@ private:
   }
 
   const CompileCommand &command;
-  MLIRContext context;
+  std::unique_ptr<MLIRContext> ownContext;
+  MLIRContext &context;
   DiagnosticPrinter printer;
   OwningOpRef<ModuleOp> source;
   Level level = Level::Import;
@@ -82,6 +95,7 @@ private:
   std::vector<OwningOpRef<ModuleOp>> weights;  // the weights of each
   Level versionLevel = Level::Gate;
   ProgramDescription program;
+  std::optional<PrecisionReport> precision; // of rounded experts
   std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
 };
 } // namespace
@@ -165,11 +179,91 @@ int Compilation::lower(ModuleOp module, Level upTo, const CpuTarget *cpu) {
   return failed(stage);
 }
 
+/// Makes a library that measures, runs it and removes it.
+int Compilation::runCalibration(OwningOpRef<ModuleOp> module) {
+  std::string error;
+  CompileCommand inner;
+  std::optional<CpuTarget> cpu = resolveCpu("native", error);
+  if (!cpu) {
+    precision->giveUp("this machine cannot run it: " + error);
+    return kExitSuccess;
+  }
+  inner.cpus.push_back(*cpu);
+  inner.options = command.options;
+  inner.options.verbose = false;
+  precision->cpu = cpu->name;
+  // The result's folder has room for weights.
+  SmallString<128> beside(command.output);
+  if (beside.empty() || beside == "-" || isSpecialFile(beside)) {
+    llvm::sys::path::system_temp_directory(/*ErasedOnReboot=*/true, beside);
+    llvm::sys::path::append(beside, "gatecc-calibration");
+  }
+  std::unique_ptr<TemporaryFile> file = TemporaryFile::create(beside, error);
+  if (!file)
+    return cannotWrite(beside, error);
+  inner.output = file->path();
+  // Where the weights go if there are too many to embed.
+  StringRef stem = inner.output;
+  stem.consume_back(".so");
+  std::string weightsFile = stem.str() + ".weights";
+  llvm::sys::RemoveFileOnSignal(weightsFile);
+  llvm::FileRemover remover(weightsFile);
+  int status = Compilation(inner, std::move(module)).run();
+  std::unique_ptr<LoadedLibrary> library;
+  if (status == kExitSuccess) {
+    library = LoadedLibrary::open(inner.output, error);
+    if (!library)
+      status = failedInternally("the calibration: " + error);
+  }
+  if (library) {
+    gatecc_status ran = measureLayers(*library, *precision, error);
+    if (ran != GATECC_OK && command.calibration.empty()) {
+      // Random numbers are not what every network can process.
+      precision->giveUp("the run has failed: " + error);
+    } else if (ran != GATECC_OK) {
+      llvm::errs() << "gatecc: error: --calibration: " << error << "\n";
+      status = exitCodeOf(ran);
+    }
+  }
+  llvm::sys::DontRemoveFileOnSignal(weightsFile);
+  return status;
+}
+
+/// Measures what rounding the experts costs, for the report.
+int Compilation::calibrate() {
+  if (level > Level::Gate) {
+    if (command.calibration.empty())
+      return kExitSuccess;
+    llvm::errs() << "gatecc: error: --calibration: '" << command.model
+                 << "' is at the level " << levelName(level)
+                 << "; a model, or text at the level gate, is needed\n";
+    return kExitInput;
+  }
+  OwningOpRef<ModuleOp> packed = source->clone();
+  OwningOpRef<ModuleOp> instrumented = source->clone();
+  precision = instrumentLayers(*instrumented);
+  std::string error;
+  if (!prepareInputs(program, command.calibration, *precision, error)) {
+    llvm::errs() << "gatecc: error: " << error << "\n";
+    return kExitInput;
+  }
+  const CpuTarget &cpu = command.cpus.front();
+  if (mlir::failed(runPipeline(*packed, Level::Gate, Level::Schedule,
+                               command.options, &cpu)))
+    return failed("lowering to the level schedule");
+  countWeights(*packed, *precision);
+  int status = precision->isMeasured() ? runCalibration(std::move(instrumented))
+                                       : int(kExitSuccess);
+  tell("the calibration");
+  return status;
+}
+
 int Compilation::writeReportFile() {
   std::string text;
   llvm::raw_string_ostream stream(text);
   StringRef file = command.reportFile;
-  writeReport(*source, file.ends_with(".json"), stream);
+  writeReport(*source, precision ? &*precision : nullptr,
+              file.ends_with(".json"), stream);
   if (file.empty()) {
     llvm::errs() << text;
     return kExitSuccess;
@@ -309,17 +403,8 @@ int Compilation::writeBinary() {
   return emitAndLink(embedded, file.get());
 }
 
-int Compilation::run() {
-  if (int status = readModel())
-    return status;
-  tell("import");
-  if (command.upTo == Level::Import)
-    return writeText();
-
-  if (int status = lower(*source, Level::Gate, nullptr))
-    return status;
-  level = std::max(level, Level::Gate);
-  tell("the level gate");
+/// From the level Gate on, or a later one that the text was at.
+int Compilation::describe() {
   // At this level @main says it; the record serves the later ones.
   if (level == Level::Gate)
     (*source)->removeAttr(kProgramRecord);
@@ -327,6 +412,27 @@ int Compilation::run() {
   if (mlir::failed(described))
     return failed("the description of the network");
   program = std::move(*described);
+  return kExitSuccess;
+}
+
+int Compilation::run() {
+  if (!source) {
+    if (int status = readModel())
+      return status;
+    tell("import");
+    if (command.upTo == Level::Import)
+      return writeText();
+
+    if (int status = lower(*source, Level::Gate, nullptr))
+      return status;
+    level = std::max(level, Level::Gate);
+    tell("the level gate");
+  }
+  if (int status = describe())
+    return status;
+  if (command.report && command.options.experts != "f32")
+    if (int status = calibrate())
+      return status;
   if (command.report)
     if (int status = writeReportFile())
       return status;

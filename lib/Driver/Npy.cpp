@@ -3,6 +3,7 @@
 #include "lib/Driver/Npy.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include <cstring>
 
 using namespace llvm;
@@ -193,6 +194,27 @@ void NpyArray::adoptType(DLDataType wanted) {
     return;
   type = wanted;
   isOpaque = false;
+}
+
+std::optional<NpyArray> gatecc::readNpy(StringRef file,
+                                        std::optional<DLDataType> wanted,
+                                        std::string &error) {
+  auto buffer = MemoryBuffer::getFile(file, /*IsText=*/false,
+                                      /*RequiresNullTerminator=*/false);
+  std::optional<NpyArray> array;
+  if (buffer)
+    array = parseNpy((*buffer)->getBuffer(), error);
+  else
+    error = "cannot read it: " + buffer.getError().message();
+  if (array && wanted)
+    array->adoptType(*wanted);
+  if (array && array->isOpaque) {
+    error = "the type V2 stands for float16 and bfloat16 only";
+    array.reset();
+  }
+  if (!array)
+    error = (file + ": " + error).str();
+  return array;
 }
 
 std::string gatecc::formatNpy(DLDataType type, ArrayRef<int64_t> shape,

@@ -29,6 +29,12 @@ struct NpyArray {
 /// Parses a whole file; without a result, `error` says why.
 std::optional<NpyArray> parseNpy(llvm::StringRef file, std::string &error);
 
+/// Reads a file as an array for a tensor of the type `wanted`, if that is known
+/// (see adoptType); without a result, `error` names the file and says why.
+std::optional<NpyArray> readNpy(llvm::StringRef file,
+                                std::optional<DLDataType> wanted,
+                                std::string &error);
+
 /// The file of an array. bfloat16 becomes uint16.
 std::string formatNpy(DLDataType type, llvm::ArrayRef<int64_t> shape,
                       llvm::StringRef data);

@@ -30,6 +30,9 @@ Compile:  gatecc MODEL.onnx|MODEL.json -o OUT.so [options]
   --experts=FORMAT     the weights of routed experts: f32 (default), bf16, or int8
                        or int4 with one scale for each block; the router stays
   --block=32|64|128    the size of these blocks (default 32)
+  --calibration [NAME=]FILE.npy
+                       an input to measure on what the format of the experts
+                       costs, for the report; without it, on random inputs
   --disable=PASS[,...] leave optimisations out
   --ties=onnx|ort-cpu  equal router scores: the lower expert (default), or as
                        ONNX Runtime's CPU kernels choose
@@ -181,6 +184,28 @@ static bool parseDisabled(Arguments &arguments, CompileOptions &options) {
   return true;
 }
 
+/// [NAME=]FILE, split at the last '='.
+static bool parseCalibration(Arguments &arguments, CompileCommand &command) {
+  std::string text;
+  if (!arguments.value(text))
+    return false;
+  size_t at = text.rfind('=');
+  std::string input = at == std::string::npos ? "" : text.substr(0, at);
+  std::string file = text.substr(at == std::string::npos ? 0 : at + 1);
+  if (at == 0 || file.empty())
+    return arguments.fail("--calibration expects FILE or NAME=FILE, got '" +
+                          text + "'");
+  for (const auto &other : command.calibration) {
+    if (other.first.empty() || input.empty())
+      return arguments.fail("--calibration without the name of an input is for "
+                            "networks with one input");
+    if (other.first == input)
+      return arguments.fail("--calibration " + input + " is given twice");
+  }
+  command.calibration.emplace_back(std::move(input), std::move(file));
+  return command.report = true;
+}
+
 static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
   StringRef name = arguments.name;
   std::string text;
@@ -248,6 +273,8 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
     command.hasBlock = true;
     return true;
   }
+  if (name == "--calibration")
+    return parseCalibration(arguments, command);
   if (name == "--assume-finite")
     return command.options.assumeFinite = true;
   if (name == "-v" || name == "--verbose")
@@ -261,6 +288,11 @@ static bool checkCompile(Arguments &arguments, CompileCommand &command) {
   if (command.hasBlock && command.options.experts != "int8" &&
       command.options.experts != "int4")
     return arguments.fail("--block needs --experts=int8 or --experts=int4");
+  if (!command.calibration.empty() && command.options.experts == "f32")
+    return arguments.fail(
+        "--calibration needs --experts=bf16, --experts=int8 or --experts=int4");
+  if (!command.calibration.empty() && command.upTo == Level::Import)
+    return arguments.fail("--calibration needs the level gate or a later one");
   if (command.upTo >= Level::Object && command.output.empty())
     return arguments.fail("-o is needed for a library or an object");
   if (command.upTo >= Level::Object && command.output == "-")

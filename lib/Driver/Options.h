@@ -23,6 +23,9 @@ struct CompileCommand {
   std::string reportFile; // "": standard error
   WeightsPlace weights = WeightsPlace::Automatic;
   bool hasBlock = false; // --block is given
+  /// Inputs to measure the rounding of experts on: name, file. The name is
+  /// empty for the only input.
+  std::vector<std::pair<std::string, std::string>> calibration;
   CompileOptions options;
 };
 

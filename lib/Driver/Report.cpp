@@ -4,6 +4,7 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Target/Program.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
 using namespace mlir;
@@ -71,7 +72,81 @@ static StringRef effectOf(StringRef kind) {
   return "rows that have halted are taken out of further steps";
 }
 
-static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
+/// Where the values of an input come from.
+static std::string originOf(const CalibrationInput &input) {
+  return input.file.empty() ? "generated (standard normal, seed 0)"
+                            : input.file;
+}
+
+static void writeJson(const PrecisionReport &precision,
+                      llvm::json::OStream &json) {
+  json.attribute("cpu", precision.cpu);
+  json.attributeArray("inputs", [&] {
+    for (const CalibrationInput &input : precision.inputs)
+      json.object([&] {
+        json.attribute("name", llvm::json::fixUTF8(input.name));
+        json.attribute("dtype", typeName(input.array.type));
+        json.attributeArray("shape", [&] {
+          for (int64_t extent : input.array.shape)
+            json.value(extent);
+        });
+        json.attribute("from", llvm::json::fixUTF8(originOf(input)));
+      });
+  });
+  json.attributeArray("layers", [&] {
+    for (const LayerPrecision &layer : precision.layers)
+      json.object([&] {
+        json.attribute("name", llvm::json::fixUTF8(layer.name));
+        json.attribute("format", layer.format);
+        json.attribute("block", layer.block);
+        json.attribute("weight_bytes", layer.weightBytes);
+        json.attribute("f32_bytes", layer.f32Bytes);
+        if (!layer.reason.empty()) {
+          json.attribute("not_measured", llvm::json::fixUTF8(layer.reason));
+          return;
+        }
+        json.attribute("rows", layer.rows);
+        json.attribute("error", layer.error);
+        json.attribute("worst_row", layer.worstRow);
+      });
+  });
+}
+
+static void writeText(const PrecisionReport &precision, llvm::raw_ostream &os) {
+  for (const LayerPrecision &layer : precision.layers) {
+    os << "experts of '" << layer.name << "': ";
+    if (layer.format.empty())
+      os << "not rounded";
+    else
+      os << layer.format;
+    if (layer.block)
+      os << ", blocks of " << layer.block;
+    if (layer.weightBytes)
+      os << ", " << layer.weightBytes << " bytes of weights (" << layer.f32Bytes
+         << " in f32)";
+    if (layer.reason.empty())
+      os << llvm::formatv("\n  relative error {0:e3} (worst row {1:e3}) on {2} "
+                          "rows\n",
+                          layer.error, layer.worstRow, layer.rows);
+    else
+      os << "\n  relative error not measured: " << layer.reason << "\n";
+  }
+  if (precision.layers.empty())
+    os << "no routed layer, so that no weights are rounded\n";
+  if (precision.cpu.empty())
+    return;
+  os << "measured on";
+  for (const CalibrationInput &input : precision.inputs) {
+    os << (&input == &precision.inputs.front() ? " " : "; ") << input.name
+       << ": " << typeName(input.array.type) << " [";
+    llvm::interleaveComma(input.array.shape, os);
+    os << "], " << originOf(input);
+  }
+  os << "\n";
+}
+
+static void writeJson(ModuleOp module, const PrecisionReport *precision,
+                      llvm::raw_ostream &os) {
   llvm::json::OStream json(os, 1);
   SmallVector<Candidate> candidates = readCandidates(module);
   auto writeNodes = [&](ArrayRef<std::string> nodes) {
@@ -111,11 +186,14 @@ static void writeJson(ModuleOp module, llvm::raw_ostream &os) {
             json.attribute("reason", llvm::json::fixUTF8(candidate.reason));
           });
     });
+    if (precision)
+      json.attributeObject("experts", [&] { writeJson(*precision, json); });
   });
   os << "\n";
 }
 
-static void writeText(ModuleOp module, llvm::raw_ostream &os) {
+static void writeText(ModuleOp module, const PrecisionReport *precision,
+                      llvm::raw_ostream &os) {
   auto sites = llvm::to_vector(module.getOps<gate::SiteOp>());
   SmallVector<Candidate> candidates = readCandidates(module);
   os << sites.size() << (sites.size() == 1 ? " site" : " sites")
@@ -138,8 +216,11 @@ static void writeText(ModuleOp module, llvm::raw_ostream &os) {
       llvm::interleaveComma(candidate.nodes, os);
       os << "\n  " << candidate.reason << "\n";
     }
+  if (precision)
+    writeText(*precision, os);
 }
 
-void gatecc::writeReport(ModuleOp module, bool asJson, llvm::raw_ostream &os) {
-  asJson ? writeJson(module, os) : writeText(module, os);
+void gatecc::writeReport(ModuleOp module, const PrecisionReport *precision,
+                         bool asJson, llvm::raw_ostream &os) {
+  asJson ? writeJson(module, precision, os) : writeText(module, precision, os);
 }

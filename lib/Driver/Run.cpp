@@ -7,7 +7,6 @@
 #include "lib/Driver/Npy.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 #include <algorithm>
 #include <chrono>
@@ -55,26 +54,15 @@ private:
 int Runner::readInputs() {
   arrays.reserve(command.inputs.size()); // tensors point into it
   for (const auto &[name, file] : command.inputs) {
-    std::string error;
-    auto buffer = MemoryBuffer::getFile(file, /*IsText=*/false,
-                                        /*RequiresNullTerminator=*/false);
-    std::optional<NpyArray> array;
-    if (buffer)
-      array = parseNpy((*buffer)->getBuffer(), error);
-    else
-      error = "cannot read it: " + buffer.getError().message();
-    if (!array) {
-      errs() << "gatecc: error: input '" << name << "': " << file << ": "
-             << error << "\n";
-      return kExitInput;
-    }
     const gatecc_library &info = **library;
+    std::optional<DLDataType> wanted;
     for (int32_t i = 0; i < info.num_inputs; ++i)
       if (name == info.inputs[i].name)
-        array->adoptType(info.inputs[i].dtype);
-    if (array->isOpaque) {
-      errs() << "gatecc: error: input '" << name << "': " << file
-             << ": the type V2 stands for float16 and bfloat16 only\n";
+        wanted = info.inputs[i].dtype;
+    std::string error;
+    std::optional<NpyArray> array = readNpy(file, wanted, error);
+    if (!array) {
+      errs() << "gatecc: error: input '" << name << "': " << error << "\n";
       return kExitInput;
     }
     arrays.push_back(std::move(*array));

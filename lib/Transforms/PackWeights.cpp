@@ -122,10 +122,13 @@ PackWeightsPass::findSources(ContractOp contract) {
   return sources;
 }
 
-/// Whether the rows of a contraction were sent to experts by a router.
-static bool isExpert(ContractOp contract) {
-  return contract.getPlan() &&
-         contract.getPlan().getDefiningOp<gate::RouteOp>();
+/// Whether the rows of a contraction were sent by a router to experts whose
+/// weights may be rounded.
+static bool isRounded(ContractOp contract) {
+  if (!contract.getPlan())
+    return false;
+  auto route = contract.getPlan().getDefiningOp<gate::RouteOp>();
+  return route && !route->hasAttr(gate::kExactExperts);
 }
 
 FailureOr<gate::PanelLayout>
@@ -146,7 +149,7 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
   if (!sources.scales.empty()) {
     layout.format = sources.bits == 4 ? PanelFormat::Int4 : PanelFormat::Int8;
     layout.block = sources.block;
-  } else if (isExpert(contract) && experts != "f32") {
+  } else if (isRounded(contract) && experts != "f32") {
     layout.format = experts == "bf16"   ? PanelFormat::Bf16
                     : experts == "int8" ? PanelFormat::Int8
                                         : PanelFormat::Int4;

@@ -4,7 +4,10 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+
+import numpy as np
 
 from .errors import CompileError
 
@@ -42,6 +45,7 @@ def compile(
     assume_finite=False,
     experts=None,
     block=None,
+    calibration=None,
 ):
     """Compile an ONNX or JSON model to a shared library; returns the library's path.
 
@@ -52,6 +56,8 @@ def compile(
     ties: "ort-cpu" to break ties as ONNX Runtime's CPU kernel of MoE does.
     experts: the weights of routed experts as "f32", "bf16", "int8" or "int4";
     block: how many elements of a column share a scale then, 32, 64 or 128.
+    calibration: what the report measures the error of this rounding on: a path of a
+    .npy file or an array, in a dict by name if the network has several inputs.
     Raises CompileError with the compiler's text.
     """
     command = [find_compiler(), os.fspath(model)]
@@ -76,6 +82,26 @@ def compile(
         command.append(f"--experts={experts}")
     if block is not None:
         command.append(f"--block={block}")
+    with tempfile.TemporaryDirectory() as folder:
+        if calibration is not None:
+            command += _calibration(calibration, folder)
+        done = _run(command)
+    return done.stdout if output is None else Path(output)
+
+
+def _calibration(inputs, folder):
+    """The options for the inputs of `calibration`; arrays become files in `folder`."""
+    named = inputs if isinstance(inputs, dict) else {"": inputs}
+    for i, (name, value) in enumerate(named.items()):
+        if isinstance(value, (str, os.PathLike)):
+            file = os.fspath(value)
+        else:
+            file = os.path.join(folder, f"{i}.npy")
+            np.save(file, np.asarray(value))
+        yield f"--calibration={name}={file}" if name else f"--calibration={file}"
+
+
+def _run(command):
     try:
         done = subprocess.run(
             command,
@@ -89,4 +115,4 @@ def compile(
     if done.returncode:
         text = done.stderr.strip() or f"{command[0]} ended with {done.returncode}"
         raise CompileError(text, done.returncode)
-    return done.stdout if output is None else Path(output)
+    return done

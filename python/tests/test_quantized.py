@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 import gatecc
 from compare import CLOSE_CALL, assert_same_bits, chosen_groups
 from conftest import MODELS
-from gatecc import calibrate, reference
+from gatecc import reference
 from gatecc.models import blocks, moe
 from gatecc.models.graph import Graph
 from quantized_models import QMoE, matmul
@@ -354,33 +353,3 @@ def test_wrong_bits_are_refused(tmp_path, bits):
     model.graph().save(tmp_path / "m.onnx")
     with pytest.raises(gatecc.CompileError, match="gatecc supports 4 and 8"):
         gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so")
-
-
-@pytest.mark.parametrize("experts", FORMATS)
-def test_calibration(tmp_path, capsys, digits, experts):
-    np.save(tmp_path / "x.npy", digits[0])
-    command = [str(MODELS / "digits-moe.onnx"), "--experts", experts, "--json"]
-    assert calibrate.main([*command, "--calibration", str(tmp_path / "x.npy")]) == 0
-    found = json.loads(capsys.readouterr().out)
-    path = MODELS / "digits-moe.onnx"
-    exact = reference.run_onnx(path, {"x": digits[0]})
-    limit = 0.02 if experts != "int4" else 0.2
-    assert [layer["name"] for layer in found["layers"]] == list(exact.plans)
-    for layer in found["layers"]:
-        assert layer["rows"] == 360 and 0 < layer["error"] < limit
-        assert layer["error"] <= layer["worst_row"]
-    # The first layer's input is the same, so that the reference has the same error.
-    rounded = reference.run_onnx(path, {"x": digits[0]}, experts)
-    node = found["layers"][0]["name"]
-    (output,) = (n.output[0] for n in onnx.load(path).graph.node if n.name == node)
-    y = rounded.values[output], exact.values[output]
-    error = np.linalg.norm(y[0] - y[1]) / np.linalg.norm(y[1])
-    assert found["layers"][0]["error"] == pytest.approx(error, rel=0.02)
-    assert 0 < found["outputs"][0]["error"] < 2 * limit
-
-
-def test_calibration_on_random_rows(build, capsys):
-    path = build.graph(moe.network(16, 24, 4, 2))
-    assert calibrate.main([str(path), "--experts", "int8", "--block", "64"]) == 0
-    assert "on 64 rows" in capsys.readouterr().out
-    assert calibrate.main(["no.onnx", "--experts", "int8"]) == 1

@@ -34,4 +34,9 @@
 #define GET_OP_CLASSES
 #include "dialects/Gate/IR/GateSchedule.h.inc"
 
+namespace gatecc::gate {
+/// On a `route`: the weights of its experts are not rounded.
+inline constexpr const char *kExactExperts = "gatecc.exact";
+} // namespace gatecc::gate
+
 #endif // GATECC_DIALECTS_GATE_IR_GATEOPS_H

@@ -48,6 +48,21 @@ TEST(Options, CompileAll) {
       parse<CompileCommand>({"m", "-o", "x", "--report"}).reportFile.empty());
 }
 
+TEST(Options, Calibration) {
+  auto command = parse<CompileCommand>({"m", "-o", "x", "--experts=int8",
+                                        "--calibration=a=b=c.npy",
+                                        "--calibration", "d=e.npy"});
+  EXPECT_TRUE(command.report);
+  EXPECT_EQ(command.calibration[0],
+            std::make_pair(std::string("a=b"), std::string("c.npy")));
+  EXPECT_EQ(command.calibration[1],
+            std::make_pair(std::string("d"), std::string("e.npy")));
+  command = parse<CompileCommand>(
+      {"m", "-o", "x", "--experts=bf16", "--calibration=x.npy"});
+  EXPECT_EQ(command.calibration[0],
+            std::make_pair(std::string(), std::string("x.npy")));
+}
+
 TEST(Options, RunSplitsAtTheLastEqualsSign) {
   auto command = parse<RunCommand>({"run", "m.so", "--input", "a=b=c.npy",
                                     "--output=y=z=d.npy", "--threads", "3",
