@@ -131,6 +131,7 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
                                    const StageOptions &options) {
   pm.addPass(createBuildEntry());
   addCleanup(pm);
+  pm.addNestedPass<func::FuncOp>(createUnshareInits());
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));

@@ -28,6 +28,16 @@ def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
     "::mlir::memref::MemRefDialect"];
 }
 
+def UnshareInits : Pass<"unshare-inits", "::mlir::func::FuncOp"> {
+  let summary = "Gives every op in destination style a destination of its own";
+  let description = [{
+    Where several ops have the same destination, all but one get a copy: of an
+    empty tensor or a fill another one, of any other tensor an `alloc_tensor`.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {
   let summary = "Emits the register tiles of packed contractions";
   let description = [{

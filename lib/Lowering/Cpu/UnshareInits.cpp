@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Gives every op in destination style a destination of its own.
+//   before: %f = fill %empty;  %a = reduce outs(%f);  %b = reduce outs(%f)
+//   after:  the second has a fill, or a copy, of its own
+// Outputs are written to the caller's buffers, which bufferization takes for
+// memory of no one else. If the chain of values in such a buffer forked, the
+// other branch could be computed in the same buffer.
+#include "gatecc/Lowering/Passes.h"
+
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+
+namespace gatecc {
+#define GEN_PASS_DEF_UNSHAREINITS
+#include "gatecc/Lowering/Passes.h.inc"
+} // namespace gatecc
+
+using namespace mlir;
+using namespace gatecc;
+
+namespace {
+
+struct UnshareInitsPass
+    : public gatecc::impl::UnshareInitsBase<UnshareInitsPass> {
+  void runOnOperation() override {
+    SmallVector<DestinationStyleOpInterface> ops;
+    getOperation()->walk(
+        [&](DestinationStyleOpInterface op) { ops.push_back(op); });
+    // Consumers first: the fill that is copied for one of them then gets an
+    // empty tensor of its own.
+    DenseSet<Value> taken;
+    for (DestinationStyleOpInterface op : llvm::reverse(ops))
+      for (OpOperand &init : op.getDpsInitsMutable())
+        if (isa<TensorType>(init.get().getType()) &&
+            !taken.insert(init.get()).second)
+          init.set(copy(op, init.get()));
+  }
+
+private:
+  static Value copy(Operation *user, Value value) {
+    OpBuilder b(user);
+    Location loc = user->getLoc();
+    Operation *op = value.getDefiningOp();
+    if (op && isa<tensor::EmptyOp>(op))
+      return b.clone(*op)->getResult(0);
+    if (auto fill = dyn_cast_or_null<linalg::FillOp>(op)) {
+      auto type = cast<RankedTensorType>(value.getType());
+      Value empty = tensor::EmptyOp::create(
+          b, loc, tensor::getMixedSizes(b, loc, fill.getOutputs()[0]),
+          type.getElementType());
+      return linalg::FillOp::create(b, loc, fill.getInputs(), empty)
+          .getResult(0);
+    }
+    return bufferization::AllocTensorOp::create(
+        b, loc, cast<RankedTensorType>(value.getType()), ValueRange{}, value);
+  }
+};
+
+} // namespace
