@@ -44,7 +44,7 @@ private:
     OpBuilder b(user);
     Location loc = user->getLoc();
     Operation *op = value.getDefiningOp();
-    if (op && isa<tensor::EmptyOp>(op))
+    if (isa_and_nonnull<tensor::EmptyOp>(op))
       return b.clone(*op)->getResult(0);
     if (auto fill = dyn_cast_or_null<linalg::FillOp>(op)) {
       auto type = cast<RankedTensorType>(value.getType());
