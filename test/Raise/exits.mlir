@@ -1,6 +1,6 @@
 // Early exits as batched programs write them: every stage on all rows, and
 // selections that pick each row's result. All become the same groups.
-// RUN: gate-opt %s --test-print-demand -split-input-file -o /dev/null | FileCheck %s --check-prefix=DEMAND
+// RUN: gate-opt %s --test-print-demand --mlir-disable-threading -split-input-file -o /dev/null | FileCheck %s --check-prefix=DEMAND
 // RUN: gate-opt %s --form-groups -split-input-file | FileCheck %s
 // RUN: gate-opt %s --cse --canonicalize --form-groups --cse --canonicalize -split-input-file | FileCheck %s --check-prefix=CLEAN
 

@@ -1,5 +1,5 @@
 // A skipped layer, an elementwise Where, and selections that stay as they are.
-// RUN: gate-opt %s --test-print-demand -split-input-file -o /dev/null | FileCheck %s --check-prefix=DEMAND
+// RUN: gate-opt %s --test-print-demand --mlir-disable-threading -split-input-file -o /dev/null | FileCheck %s --check-prefix=DEMAND
 // RUN: gate-opt %s --form-groups -split-input-file | FileCheck %s
 
 #id = affine_map<(d0, d1) -> (d0, d1)>

@@ -34,8 +34,8 @@ namespace {
 /// About how many tasks a site is shared out in when it has few row blocks.
 constexpr int64_t kTasksPerSite = 128;
 /// The fewest panels of a task: with many rows, reading the rows costs as much
-/// as several panels.
-constexpr int64_t kPanelsOfTile = 4, kPanelsOfBlock = 16;
+/// as several panels. But there should be this many tasks all the same.
+constexpr int64_t kPanelsOfTile = 4, kPanelsOfBlock = 16, kFewestTasks = 16;
 
 /// What a kernel depends on; sites with the same kind share one function.
 class KernelEmitter {
@@ -330,6 +330,10 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
         b, compare(arith::CmpIPredicate::sgt, count, index(tiles.getMaxRows())),
         index(kPanelsOfBlock), index(kPanelsOfTile));
   }
+  Value share = arith::CeilDivSIOp::create(
+      b, arith::MulIOp::create(b, blocks, index(panels)), index(kFewestTasks));
+  fewest = arith::MinSIOp::create(b, fewest,
+                                  arith::MaxSIOp::create(b, share, index(2)));
   Value perTask = arith::MaxSIOp::create(
       b, arith::CeilDivSIOp::create(b, index(panels), parts), fewest);
   Value ranges = arith::CeilDivSIOp::create(b, index(panels), perTask);
@@ -362,10 +366,10 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   }
   // Blocks of one group have about as many rows, in whole tiles.
   Value step = index(tiles.getMaxRows());
-  Value share = arith::CeilDivSIOp::create(
+  Value rowShare = arith::CeilDivSIOp::create(
       b, arith::SubIOp::create(b, limit, begin), groupBlocks);
   Value size = arith::MulIOp::create(
-      b, arith::CeilDivSIOp::create(b, share, step), step);
+      b, arith::CeilDivSIOp::create(b, rowShare, step), step);
   Value first = arith::MinSIOp::create(
       b, arith::AddIOp::create(b, begin, arith::MulIOp::create(b, local, size)),
       limit);
