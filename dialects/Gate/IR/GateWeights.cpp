@@ -86,12 +86,15 @@ LogicalResult PackedWeightOp::verify() {
     return emitOpError("expects zero points in the format ")
            << stringifyPanelFormat(layout.format);
   if (bool(getScales()) != (getDepth() > 0) || // C4
-      (getScales() &&
-       (getSourceBlock() < 1 ||
-        (layout.isInteger() && int64_t(getSourceBlock()) < layout.k &&
-         int64_t(getSourceBlock()) % layout.block))))
-    return emitOpError("expects depth and source_block, a multiple of block, "
-                       "exactly with scales");
+      (getScales() && (!layout.isInteger() || getSourceBlock() < 1 ||
+                       (int64_t(getSourceBlock()) < layout.k &&
+                        int64_t(getSourceBlock()) % layout.block))))
+    return emitOpError("expects depth, source_block, a multiple of block, and "
+                       "a format of integers exactly with scales");
+  if (getAsymmetric() &&
+      (!layout.isInteger() || !layout.zeros || getScales())) // C5
+    return emitOpError("expects asymmetric weights to have zeros, integers and "
+                       "no scales of their own");
   ArrayRef<int64_t> shape = source.getShape();
   int64_t n = getScales() ? shape[shape.size() - 2] : shape.back();
   SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1,

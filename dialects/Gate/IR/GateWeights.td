@@ -56,10 +56,14 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     Weights that are quantised already come as `sources` of bytes in the layout
     of `dequantize`, with `scales`, `bits`, perhaps `zero_points`, and their own
     `source_block`, of which `block` is a divisor unless one holds all of K, and
-    `depth`, K; they keep their integers, or
-    are dequantised for the formats plain and bf16. Others are quantised here:
-    scale = max |w| / 127 (int4: / 7) over a block of a column, and the integer is
-    w / scale, rounded to nearest, ties to even.
+    `depth`, K; they keep their integers. Others are quantised here, each block
+    of a column by itself, in f32 arithmetic, roundings to nearest, ties to even:
+
+      scale = max |w| / 127 (int4: / 7);  q = round(w / scale)
+      asymmetric: scale = max(0, max w) / L - min(0, min w) / L, L = 255 (15);
+        z = round(-min(0, min w) / scale);  q = clamp(round(w / scale), -z, L - z)
+
+    and q is 0 where the scale is. A stored integer is q plus the zero point.
 
     int8 is for multiplications of pairs of 16 bits (`dot_pairs`), int8q for those
     of four bytes (`dot_bytes`), of which one side has no sign.
@@ -68,14 +72,16 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     are scales and zero points. (C2) the type is the one computed above. (C3) the
     integer formats have a `block`, a positive multiple of 8; int4 and int8q
     have `zeros`.
-    (C4) `depth` and a `source_block` as above exactly where there are `scales`.
+    (C4) `depth` and a `source_block` as above exactly where there are `scales`,
+    and then the format is of integers. (C5) `asymmetric` weights have `zeros`
+    and no `scales`.
 
     Example: `gate.packed_weight @p : tensor<8x4x64x16xf32> {sources = [@g, @u], lanes = 8 : i64}`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
       ArrayAttr:$sources, I64Attr:$lanes,
       DefaultValuedAttr<Gate_PanelFormatAttr, "::gatecc::gate::PanelFormat::Plain">:$format,
-      DefaultValuedAttr<I64Attr, "0">:$block, UnitAttr:$zeros,
+      DefaultValuedAttr<I64Attr, "0">:$block, UnitAttr:$zeros, UnitAttr:$asymmetric,
       OptionalAttr<ArrayAttr>:$scales, OptionalAttr<ArrayAttr>:$zero_points,
       DefaultValuedAttr<I64Attr, "0">:$bits, DefaultValuedAttr<I64Attr, "0">:$source_block,
       DefaultValuedAttr<I64Attr, "0">:$depth);

@@ -24,6 +24,7 @@ void copyElements(uint8_t *out, const uint8_t *in, int64_t count,
 struct PanelSource {
   View values, scales, zeros;
   int64_t bits = 0, block = 0;
+  bool asymmetric = false; // floats get a zero point when they are quantised
 
   bool isQuantized() const { return !scales.shape.empty(); }
 };

@@ -49,8 +49,8 @@ static Attribute keyOf(Operation *op, SymbolTable &symbols) {
   Builder builder(op->getContext());
   SmallVector<Attribute> key{TypeAttr::get(typeOf(op))};
   if (isa<gate::PackedWeightOp>(op)) {
-    for (const char *name : {"lanes", "format", "block", "zeros", "bits",
-                             "source_block", "depth"}) {
+    for (const char *name : {"lanes", "format", "block", "zeros", "asymmetric",
+                             "bits", "source_block", "depth"}) {
       Attribute part = op->getAttr(name);
       key.push_back(part ? part : builder.getUnitAttr());
     }

@@ -169,6 +169,7 @@ Evaluator::panelSources(gate::PackedWeightOp op) {
     source.zeros = *zeros;
     source.bits = op.getBits();
     source.block = op.getSourceBlock();
+    source.asymmetric = op.getAsymmetric();
     sources.push_back(std::move(source));
   }
   return sources;
