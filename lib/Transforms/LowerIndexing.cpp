@@ -37,6 +37,7 @@ public:
   IndexingBuilder(RewriterBase &rewriter, Operation *op)
       : rewriter(rewriter), b(op->getLoc(), rewriter) {
     rewriter.setInsertionPoint(op);
+    b.setInsertionPoint(op);
   }
 
   void lower(gate::NonZeroOp op);
