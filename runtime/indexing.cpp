@@ -71,7 +71,7 @@ template <int32_t Reduction, typename T> inline T reduced(T a, T b) {
     return sum(a, b);
   case GATECC_REDUCE_MUL:
     return static_cast<T>(static_cast<U>(a) * static_cast<U>(b));
-  case GATECC_REDUCE_MAX: // A NaN on either side is the result.
+  case GATECC_REDUCE_MAX:           // A NaN on either side is the result.
     return a > b || a != a ? a : b; // NOLINT(misc-redundant-expression)
   default:
     return a < b || a != a ? a : b; // NOLINT(misc-redundant-expression)

@@ -107,8 +107,8 @@ void IndexingBuilder::lower(gate::NonZeroOp op) {
   Value count =
       arith::IndexCastOp::create(b, b.getIndexType(), counted.getScalar());
   count = gate::BoundOp::create(b, count, total);
-  Value init = tensor::EmptyOp::create(b, ArrayRef<OpFoldResult>{count},
-                                       b.getI64Type());
+  Value init =
+      tensor::EmptyOp::create(b, ArrayRef<OpFoldResult>{count}, b.getI64Type());
   Value places = callOnto("gatecc_find_true", {input, total, count}, init,
                           /*updates=*/false);
   // Coordinates from row-major numbers.
@@ -132,9 +132,9 @@ void IndexingBuilder::lower(gate::NonZeroOp op) {
         for (int64_t dim = rank - 1; dim >= 0; --dim) {
           Value coordinate = arith::RemUIOp::create(at, rest, extents[dim]);
           rest = arith::DivUIOp::create(at, rest, extents[dim]);
-          Value here = arith::CmpIOp::create(
-              at, arith::CmpIPredicate::eq, row,
-              arith::ConstantIndexOp::create(at, dim));
+          Value here =
+              arith::CmpIOp::create(at, arith::CmpIPredicate::eq, row,
+                                    arith::ConstantIndexOp::create(at, dim));
           result = arith::SelectOp::create(at, here, coordinate, result);
         }
         Value cast = arith::IndexCastOp::create(at, at.getI64Type(), result);
@@ -147,16 +147,16 @@ void IndexingBuilder::lower(gate::NonZeroOp op) {
   rewriter.replaceOp(op, coordinates.getResults());
 }
 
-std::pair<Value, Value>
-IndexingBuilder::fromEither(ImplicitLocOpBuilder &at, Value raw, Value size) {
+std::pair<Value, Value> IndexingBuilder::fromEither(ImplicitLocOpBuilder &at,
+                                                    Value raw, Value size) {
   Value i = raw;
   if (!i.getType().isIndex())
     i = arith::IndexCastOp::create(at, at.getIndexType(), raw);
   Value zero = arith::ConstantIndexOp::create(at, 0);
   Value negative =
       arith::CmpIOp::create(at, arith::CmpIPredicate::slt, i, zero);
-  i = arith::SelectOp::create(at, negative,
-                              arith::AddIOp::create(at, i, size), i);
+  i = arith::SelectOp::create(at, negative, arith::AddIOp::create(at, i, size),
+                              i);
   // Without its sign a negative number is larger than any size.
   Value inside = arith::CmpIOp::create(at, arith::CmpIPredicate::ult, i, size);
   return {i, inside};
@@ -200,8 +200,7 @@ Value IndexingBuilder::placesOfVectors(Value data, Value indices, int64_t batch,
             Value inside;
             std::tie(i, inside) = fromEither(at, x[dim - batch], extent);
             if (mode == OutOfRange::Skip) {
-              valid = valid ? arith::AndIOp::create(at, valid, inside)
-                            : inside;
+              valid = valid ? arith::AndIOp::create(at, valid, inside) : inside;
             } else {
               Value last = arith::SubIOp::create(
                   at, extent, arith::ConstantIndexOp::create(at, 1));
@@ -239,10 +238,11 @@ void IndexingBuilder::lower(gate::GatherNDOp op) {
       shape[dim] = b.getIndexAttr(extent);
   Type element = typeOf(data).getElementType();
   Value init = tensor::EmptyOp::create(b, shape, element);
-  Value result = callOnto("gatecc_gather_slices",
-                          {data, bytes(slice, element), product(data, 0, indexed),
-                           places, product(indices, 0, last)},
-                          init, /*updates=*/false);
+  Value result =
+      callOnto("gatecc_gather_slices",
+               {data, bytes(slice, element), product(data, 0, indexed), places,
+                product(indices, 0, last)},
+               init, /*updates=*/false);
   if (result.getType() != type)
     result = tensor::CastOp::create(b, type, result);
   rewriter.replaceOp(op, result);
@@ -259,10 +259,9 @@ void IndexingBuilder::scatter(Operation *op, Value updates, Value places,
                       {updates, bytes(slice, element), count, places, n}, data,
                       /*updates=*/true);
   } else {
-    std::string callee =
-        std::string("gatecc_reduce_slices_") +
-        (isa<FloatType>(element) ? "f" : "i") +
-        std::to_string(element.getIntOrFloatBitWidth());
+    std::string callee = std::string("gatecc_reduce_slices_") +
+                         (isa<FloatType>(element) ? "f" : "i") +
+                         std::to_string(element.getIntOrFloatBitWidth());
     result = callOnto(
         callee, {int32(int64_t(reduction)), updates, slice, count, places, n},
         data, /*updates=*/true);
@@ -272,10 +271,8 @@ void IndexingBuilder::scatter(Operation *op, Value updates, Value places,
 
 void IndexingBuilder::lower(gate::ScatterNDOp op) {
   Value data = op.getData(), indices = op.getIndices();
-  int64_t length =
-      typeOf(indices).getDimSize(typeOf(indices).getRank() - 1);
-  Value places =
-      placesOfVectors(data, indices, /*batch=*/0, OutOfRange::Skip);
+  int64_t length = typeOf(indices).getDimSize(typeOf(indices).getRank() - 1);
+  Value places = placesOfVectors(data, indices, /*batch=*/0, OutOfRange::Skip);
   Value slice = product(data, length, typeOf(data).getRank());
   scatter(op, op.getUpdates(), places, data, slice, product(data, 0, length),
           op.getReduction());
@@ -288,8 +285,7 @@ void IndexingBuilder::lower(gate::ScatterElementsOp op) {
   for (int64_t dim = 0; dim < rank; ++dim)
     extents.push_back(sizeOf(data, dim));
   Value init = tensor::EmptyOp::create(b, sizes(indices), b.getI64Type());
-  AffineMap identity =
-      AffineMap::getMultiDimIdentityMap(rank, b.getContext());
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(rank, b.getContext());
   auto places = linalg::GenericOp::create(
       b, init.getType(), indices, init, ArrayRef<AffineMap>{identity, identity},
       SmallVector<utils::IteratorType>(rank, utils::IteratorType::parallel),
@@ -309,8 +305,8 @@ void IndexingBuilder::lower(gate::ScatterElementsOp op) {
           place = arith::AddIOp::create(
               at, arith::MulIOp::create(at, place, extents[dim]), i);
         }
-        place = arith::SelectOp::create(
-            at, valid, place, arith::ConstantIndexOp::create(at, -1));
+        place = arith::SelectOp::create(at, valid, place,
+                                        arith::ConstantIndexOp::create(at, -1));
         Value cast = arith::IndexCastOp::create(at, at.getI64Type(), place);
         linalg::YieldOp::create(at, cast);
       });
@@ -326,12 +322,11 @@ void IndexingBuilder::lower(gate::CumSumOp op) {
                        (isa<FloatType>(element) ? "f" : "i") +
                        std::to_string(element.getIntOrFloatBitWidth());
   Value init = tensor::EmptyOp::create(b, sizes(input), element);
-  Value result = callOnto(
-      callee,
-      {input, product(input, 0, axis), sizeOf(input, axis),
-       product(input, axis + 1, rank), int32(op.getExclusive()),
-       int32(op.getReverse())},
-      init, /*updates=*/false);
+  Value result = callOnto(callee,
+                          {input, product(input, 0, axis), sizeOf(input, axis),
+                           product(input, axis + 1, rank),
+                           int32(op.getExclusive()), int32(op.getReverse())},
+                          init, /*updates=*/false);
   rewriter.replaceOp(op, result);
 }
 

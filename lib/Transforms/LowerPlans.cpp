@@ -302,8 +302,7 @@ LogicalResult PlanBuilder::lowerTopK(gate::TopKOp topk) {
   Value k = topk.getKAttr() ? index(*topk.getK()) : topk.getCount();
   auto call = createRuntimeCall(
       rewriter, loc, callee,
-      {topk.getInput(), rows, columns, k,
-       int32(topk.getLargest())},
+      {topk.getInput(), rows, columns, k, int32(topk.getLargest())},
       {empty(shape, element), empty(shape, rewriter.getI64Type())});
   rewriter.replaceOp(topk, call.getTensors());
   return success();

@@ -60,8 +60,8 @@ LogicalResult GatherNDOp::verify() {
   if (!isIndexTensor(getIndices())) // C2
     return emitOpError("expects indices of type i32 or i64, got ") << indices;
   SmallVector<int64_t> shape(indices.getShape().drop_back());
-  llvm::append_range(shape, data.getShape().drop_front(
-                                batch + indices.getDimSize(rank - 1)));
+  llvm::append_range(
+      shape, data.getShape().drop_front(batch + indices.getDimSize(rank - 1)));
   if (failed(verifyCompatibleShape(shape, result.getShape())) ||
       result.getElementType() != data.getElementType()) // C3
     return emitOpError("expects a result of shape [")

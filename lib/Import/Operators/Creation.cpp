@@ -114,21 +114,20 @@ static OperatorResults rangeInRun(GraphBuilder &g, const Extents &bounds,
             "expects a delta that is not 0", {});
   Value distance, step;
   if (delta.isConstant() && delta.getConstant() > 0) {
-    distance = g.materialize(
-        g.maximum(g.subtract(limit, start), Extent(0)));
+    distance = g.materialize(g.maximum(g.subtract(limit, start), Extent(0)));
     step = g.materialize(delta);
   } else {
     // Downwards as upwards, with the signs changed.
     Value from = g.materialize(start), to = g.materialize(limit),
           by = g.materialize(delta), zero = g.materialize(Extent(0));
-    Value down = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, by,
-                                       zero);
+    Value down =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, by, zero);
     Value up = arith::SubIOp::create(b, loc, to, from);
     distance = arith::SelectOp::create(
         b, loc, down, arith::SubIOp::create(b, loc, from, to), up);
     distance = arith::MaxSIOp::create(b, loc, distance, zero);
-    step = arith::SelectOp::create(
-        b, loc, down, arith::SubIOp::create(b, loc, zero, by), by);
+    step = arith::SelectOp::create(b, loc, down,
+                                   arith::SubIOp::create(b, loc, zero, by), by);
   }
   Value size = arith::CeilDivSIOp::create(b, loc, distance, step);
   Extent count = g.opaqueSymbol("range of " + g.getNodeName().str(), size);

@@ -27,8 +27,8 @@ std::optional<Extents> GraphBuilder::runTimeInts(Value value) {
     if (type.getRank() == 1)
       place.push_back(arith::ConstantIndexOp::create(builder, loc, i));
     Value read = tensor::ExtractOp::create(builder, loc, value, place);
-    read = arith::IndexCastOp::create(builder, loc, builder.getIndexType(),
-                                      read);
+    read =
+        arith::IndexCastOp::create(builder, loc, builder.getIndexType(), read);
     result.push_back(opaqueSymbol("?" + std::to_string(symbols.size()), read,
                                   /*isInput=*/false, /*isSize=*/false));
   }
@@ -122,8 +122,7 @@ Extent GraphBuilder::bounded(const Extent &extent, const Extent &upper) {
   return result;
 }
 
-Extent GraphBuilder::choose(Value condition, const Extent &a,
-                            const Extent &b) {
+Extent GraphBuilder::choose(Value condition, const Extent &a, const Extent &b) {
   if (a == b)
     return a;
   Value left = materialize(a), right = materialize(b);
@@ -145,8 +144,8 @@ Extent GraphBuilder::fromEither(const Extent &index, const Extent &size) {
   OpBuilder::InsertionGuard guard(builder);
   insertAfter({i, n});
   Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
-  Value negative = arith::CmpIOp::create(
-      builder, loc, arith::CmpIPredicate::slt, i, zero);
+  Value negative =
+      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, i, zero);
   Value moved = arith::AddIOp::create(builder, loc, i, n);
   Value chosen = arith::SelectOp::create(builder, loc, negative, moved, i);
   return derivedSymbols[key] =
@@ -166,9 +165,9 @@ Extent GraphBuilder::quotient(const Extent &a, const Extent &b) {
   Value divisor = arith::MaxSIOp::create(builder, loc, y, one);
   Value result = arith::DivSIOp::create(builder, loc, x, divisor);
   result = gate::BoundOp::create(builder, loc, result, x);
-  return derivedSymbols[key] = opaqueSymbol(
-             "(" + text(a) + "/" + text(b) + ")", result, /*isInput=*/false,
-             isSize(a));
+  return derivedSymbols[key] =
+             opaqueSymbol("(" + text(a) + "/" + text(b) + ")", result,
+                          /*isInput=*/false, isSize(a));
 }
 
 void GraphBuilder::knowSum(ArrayRef<Extent> parts, const Extent &total) {

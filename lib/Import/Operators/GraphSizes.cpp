@@ -171,7 +171,8 @@ GraphBuilder::derived(char kind, const Extent &a, const Extent &b,
   std::string name =
       kind == 'm' || kind == 'M'
           ? (kind == 'm' ? "min(" : "max(") + text(a) + "," + text(b) + ")"
-      : kind == 'b' ? text(a)
+      : kind == 'b'
+          ? text(a)
           : "(" + text(a) + (kind == 'c' ? '/' : kind) + text(b) + ")";
   Extent extent = opaqueSymbol(name, value, /*isInput=*/false, size);
   return derivedSymbols[key] = extent;

@@ -255,8 +255,8 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
   return value;
 }
 
-/// A reshape whose sizes fit together only if the run finds so. Equal extents at
-/// the end are left out of it.
+/// A reshape whose sizes fit together only if the run finds so. Equal extents
+/// at the end are left out of it.
 FailureOr<Value> GraphBuilder::reshapeInRun(Value input,
                                             ArrayRef<Extent> shape) {
   Extents from = shapeOf(input);
@@ -268,9 +268,8 @@ FailureOr<Value> GraphBuilder::reshapeInRun(Value input,
     ++tail;
   Extent have = productOf(ArrayRef(from).drop_back(tail)),
          want = productOf(shape.drop_back(tail));
-  if (failed(requireEqual(have, want,
-                          "cannot reshape " + text(from) + " to " +
-                              text(shape))))
+  if (failed(requireEqual(
+          have, want, "cannot reshape " + text(from) + " to " + text(shape))))
     return failure();
   Extents flat{have};
   llvm::append_range(flat, shape.take_back(tail));
@@ -341,9 +340,9 @@ FailureOr<Value> GraphBuilder::concat(ValueRange inputs, int64_t axis) {
         if (!isDecidedInRun(shape[dim]) && !isDecidedInRun(other[dim]))
           return fail("cannot concatenate tensors of shapes " + text(shape) +
                       " and " + text(other) + " along axis " + Twine(axis));
-        if (failed(requireEqual(shape[dim], other[dim],
-                                "cannot concatenate along axis " +
-                                    Twine(axis))))
+        if (failed(
+                requireEqual(shape[dim], other[dim],
+                             "cannot concatenate along axis " + Twine(axis))))
           return failure();
         if (!isDecidedInRun(other[dim]))
           shape[dim] = other[dim];

@@ -107,8 +107,7 @@ OperatorResults gatecc::lowerCompress(GraphBuilder &g,
   FailureOr<Value> kept = positions(g, condition);
   if (failed(kept))
     return failure();
-  FailureOr<Value> vectors =
-      g.reshape(*kept, {g.shapeOf(*kept)[1], Extent(1)});
+  FailureOr<Value> vectors = g.reshape(*kept, {g.shapeOf(*kept)[1], Extent(1)});
   if (failed(vectors))
     return failure();
   SmallVector<int64_t> first{axis}, back;
@@ -117,8 +116,8 @@ OperatorResults gatecc::lowerCompress(GraphBuilder &g,
       first.push_back(dim);
   for (int64_t dim = 0; dim < rank; ++dim)
     back.push_back(dim < axis ? dim + 1 : dim == axis ? 0 : dim);
-  return SmallVector<Value>{g.transpose(
-      gatherRows(g, g.transpose(data, first), *vectors), back)};
+  return SmallVector<Value>{
+      g.transpose(gatherRows(g, g.transpose(data, first), *vectors), back)};
 }
 
 //===-- Gathers and scatters
@@ -191,8 +190,8 @@ scattered(GraphBuilder &g, const OperatorCall &call, gate::Reduction reduction,
   }
   Extents have = g.shapeOf(*updates);
   if (have.size() != updateShape.size())
-    return g.fail("expects updates of shape " + g.text(updateShape) +
-                  ", got " + g.text(have));
+    return g.fail("expects updates of shape " + g.text(updateShape) + ", got " +
+                  g.text(have));
   for (auto [a, b] : llvm::zip(have, updateShape)) {
     if (a != b && !g.isDecidedInRun(a) && !g.isDecidedInRun(b))
       return g.fail("expects updates of shape " + g.text(updateShape) +
@@ -211,7 +210,8 @@ OperatorResults gatecc::lowerScatterND(GraphBuilder &g,
   FailureOr<gate::Reduction> reduction = reductionOf(g, call);
   if (failed(reduction))
     return failure();
-  Extents from = g.shapeOf(call.operand(0)), places = g.shapeOf(call.operand(1));
+  Extents from = g.shapeOf(call.operand(0)),
+          places = g.shapeOf(call.operand(1));
   if (places.empty() || !places.back().isConstant() ||
       places.back().getConstant() < 1 ||
       places.back().getConstant() > int64_t(from.size()))
@@ -233,7 +233,8 @@ OperatorResults gatecc::lowerScatterElements(GraphBuilder &g,
   FailureOr<gate::Reduction> reduction = reductionOf(g, call);
   if (failed(reduction))
     return failure();
-  Extents from = g.shapeOf(call.operand(0)), places = g.shapeOf(call.operand(1));
+  Extents from = g.shapeOf(call.operand(0)),
+          places = g.shapeOf(call.operand(1));
   FailureOr<int64_t> axis = axisOf(g, call.integer("axis", 0), from.size());
   if (failed(axis))
     return failure();
@@ -290,22 +291,22 @@ OperatorResults gatecc::lowerOneHot(GraphBuilder &g, const OperatorCall &call) {
   Value size = g.materialize(depth->front());
   SmallVector<utils::IteratorType> iterators(rank,
                                              utils::IteratorType::parallel);
-  return g.generic(
-      inputs, g.empty(shape, elementOf(values)), maps, iterators,
-      [&](OpBuilder &at, Location loc, ValueRange x) {
-        Scalars s(at, loc);
-        Value n = arith::IndexCastOp::create(at, loc, i64, size);
-        Value here = linalg::IndexOp::create(at, loc, *axis);
-        here = arith::IndexCastOp::create(at, loc, i64, here);
-        auto equal = [&](Value a, Value b) -> Value {
-          return arith::CmpIOp::create(at, loc, arith::CmpIPredicate::eq, a, b);
-        };
-        // A negative index counts from the end.
-        Value on = arith::OrIOp::create(
-            at, loc, equal(x[0], here),
-            equal(arith::AddIOp::create(at, loc, x[0], n), here));
-        return SmallVector<Value>{s.select(on, x[2], x[1])};
-      });
+  return g.generic(inputs, g.empty(shape, elementOf(values)), maps, iterators,
+                   [&](OpBuilder &at, Location loc, ValueRange x) {
+                     Scalars s(at, loc);
+                     Value n = arith::IndexCastOp::create(at, loc, i64, size);
+                     Value here = linalg::IndexOp::create(at, loc, *axis);
+                     here = arith::IndexCastOp::create(at, loc, i64, here);
+                     auto equal = [&](Value a, Value b) -> Value {
+                       return arith::CmpIOp::create(
+                           at, loc, arith::CmpIPredicate::eq, a, b);
+                     };
+                     // A negative index counts from the end.
+                     Value on = arith::OrIOp::create(
+                         at, loc, equal(x[0], here),
+                         equal(arith::AddIOp::create(at, loc, x[0], n), here));
+                     return SmallVector<Value>{s.select(on, x[2], x[1])};
+                   });
 }
 
 OperatorResults gatecc::lowerCumSum(GraphBuilder &g, const OperatorCall &call) {
@@ -334,8 +335,8 @@ OperatorResults gatecc::lowerTile(GraphBuilder &g, const OperatorCall &call) {
   auto repeats = g.runTimeInts(call.operand(1));
   Extents shape = g.shapeOf(input);
   if (!repeats || repeats->size() != shape.size())
-    return g.fail("expects one repeat for each of the " +
-                  Twine(shape.size()) + " dimensions");
+    return g.fail("expects one repeat for each of the " + Twine(shape.size()) +
+                  " dimensions");
   // [a, b] -> [1, a, 1, b] -> [r, a, s, b] -> [r * a, s * b]
   Extents apart, repeated, result;
   for (auto [extent, repeat] : llvm::zip(shape, *repeats)) {

@@ -91,9 +91,9 @@ OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
   if (failed(axis))
     return failure();
   const Extent &size = shape[*axis];
-  if (k.isConstant() && (k.getConstant() < 0 ||
-                         (size.isConstant() &&
-                          k.getConstant() > size.getConstant())))
+  if (k.isConstant() &&
+      (k.getConstant() < 0 ||
+       (size.isConstant() && k.getConstant() > size.getConstant())))
     return g.fail("expects 0 <= k <= the size of the axis, got k = " +
                   g.text(k) + " of " + g.text(size));
   if (k != size) {

@@ -35,9 +35,8 @@ OperatorResults gatecc::lowerReshape(GraphBuilder &g,
       Extent size = extent;
       if (!allowZero && !extent.isConstant() && !g.isKnownSize(extent) &&
           dim < from.size())
-        size = g.choose(
-            g.compare(arith::CmpIPredicate::eq, extent, Extent(0)), from[dim],
-            extent);
+        size = g.choose(g.compare(arith::CmpIPredicate::eq, extent, Extent(0)),
+                        from[dim], extent);
       if (failed(g.requireSize(size, "the shape's extent " + Twine(dim))))
         return failure();
       shape.push_back(size);
@@ -213,8 +212,7 @@ OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
   if (sum != total && !inRun)
     return g.fail("the sizes add up to " + g.text(sum) + ", but the axis has " +
                   g.text(total));
-  if (failed(g.requireEqual(sum, total,
-                            "the sizes do not add up to the axis")))
+  if (failed(g.requireEqual(sum, total, "the sizes do not add up to the axis")))
     return failure();
   if (inRun && sum != total)
     g.knowSum(sizes, total);
@@ -369,7 +367,21 @@ OperatorResults gatecc::lowerExpand(GraphBuilder &g, const OperatorCall &call) {
     if (failed(g.requireSize(extent, "an extent of the shape")))
       return failure();
   Value input = call.operand(0);
-  FailureOr<Extents> result = g.broadcast({g.shapeOf(input), *shape});
+  // An extent that the run finds to be 1 leaves the input's as it is.
+  Extents from = g.shapeOf(input);
+  for (unsigned i = 1; i <= std::min(from.size(), shape->size()); ++i) {
+    const Extent &have = from[from.size() - i];
+    Extent &want = (*shape)[shape->size() - i];
+    if (have.isOne() || want.isConstant() || have == want ||
+        (!g.isDecidedInRun(have) && !g.isDecidedInRun(want)))
+      continue;
+    Value fits = g.getBuilder().createOrFold<arith::OrIOp>(
+        g.getLoc(), g.compare(arith::CmpIPredicate::eq, want, Extent(1)),
+        g.compare(arith::CmpIPredicate::eq, want, have));
+    g.check(fits, "cannot expand {0} to {1}", {have, want});
+    want = have;
+  }
+  FailureOr<Extents> result = g.broadcast({from, *shape});
   if (failed(result))
     return failure();
   if (*result == g.shapeOf(input))

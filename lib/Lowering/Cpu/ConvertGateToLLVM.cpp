@@ -262,8 +262,8 @@ struct AllocatePattern : BufferPattern<gate::AllocateOp> {
     Value address = LLVM::CallOp::create(rewriter, loc, *callee,
                                          ValueRange{adaptor.getFrame(), bytes})
                         .getResult();
-    rewriter.replaceOp(op,
-                       describe(rewriter, loc, type, address, adaptor.getSizes()));
+    rewriter.replaceOp(
+        op, describe(rewriter, loc, type, address, adaptor.getSizes()));
     return success();
   }
 };
@@ -298,8 +298,7 @@ struct CheckPattern : ConvertOpToLLVMPattern<gate::CheckOp> {
     }
     Value frame = getFrame(op);
     Block *before = op->getBlock();
-    Block *after =
-        rewriter.splitBlock(before, std::next(op->getIterator()));
+    Block *after = rewriter.splitBlock(before, std::next(op->getIterator()));
     Block *failed = rewriter.createBlock(after);
     SmallVector<Value> arguments{
         frame, LLVM::AddressOfOp::create(rewriter, loc, pointer, name)};
@@ -509,10 +508,10 @@ struct ConvertGateToLLVMPass
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
     patterns.add<DotBytesPattern>(converter, vnni);
-    patterns.add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern,
-                 PortPattern, WeightBufferPattern, ArenaPattern, AllocatePattern, CheckPattern,
-                 BoundPattern,
-                 RuntimeCallPattern, LaunchPattern>(converter);
+    patterns
+        .add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern, PortPattern,
+             WeightBufferPattern, ArenaPattern, AllocatePattern, CheckPattern,
+             BoundPattern, RuntimeCallPattern, LaunchPattern>(converter);
     populateSCFToControlFlowConversionPatterns(patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);
