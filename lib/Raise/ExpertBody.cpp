@@ -474,23 +474,79 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
     operands.push_back(*built);
     maps.push_back(AffineMap::get(2, 0, {d0, hasColumns ? d1 : zero}, context));
   }
+  return emitElementwise(op, operands, maps, columns);
+}
+
+/// One loop nest for all elementwise work between two products: an operand
+/// that is elementwise work of the same size is computed in place. So products
+/// find all that follows them in one op, whatever its values are used for.
+FailureOr<Value> ExpertBody::emitElementwise(linalg::GenericOp op,
+                                             Values operands,
+                                             ArrayRef<AffineMap> maps,
+                                             Columns columns) {
+  Location loc = op.getLoc();
+  AffineMap identity =
+      AffineMap::getMultiDimIdentityMap(2, graph.getContext());
+  SmallVector<Value> inputs;
+  SmallVector<AffineMap> inputMaps;
+  auto add = [&](Value value, AffineMap map) -> unsigned {
+    for (unsigned i = 0; i < inputs.size(); ++i)
+      if (inputs[i] == value && inputMaps[i] == map)
+        return i;
+    inputs.push_back(value);
+    inputMaps.push_back(map);
+    return inputs.size() - 1;
+  };
+  // For each operand, its numbers among the inputs.
+  SmallVector<SmallVector<unsigned>> numbers;
+  SmallVector<linalg::GenericOp> producers;
   Value some;
-  for (auto [operand, map] : llvm::zip(operands, maps))
+  for (auto [operand, map] : llvm::zip_equal(operands, maps)) {
+    auto producer = operand.getDefiningOp<linalg::GenericOp>();
+    if (producer && (map != identity || producer->getBlock() != block.get()))
+      producer = {};
+    producers.push_back(producer);
+    auto &list = numbers.emplace_back();
     if (map.getNumResults() == 2)
       some = operand;
+    if (!producer) {
+      list.push_back(add(operand, map));
+      continue;
+    }
+    for (OpOperand *inner : producer.getDpsInputOperands())
+      list.push_back(add(inner->get(), producer.getMatchingIndexingMap(inner)));
+  }
   if (!some)
     return fail("reads no rows", op.getResult(0));
-  maps.push_back(AffineMap::getMultiDimIdentityMap(2, context));
-  Value count = tensor::DimOp::create(body, graph.getLoc(), some, 0);
+  Value count = tensor::DimOp::create(body, loc, some, 0);
   Value init = tensor::EmptyOp::create(
-      body, graph.getLoc(),
-      ArrayRef<OpFoldResult>{count, body.getIndexAttr(columns.size)},
-      type.getElementType());
-  SmallVector<utils::IteratorType> iterators(2, utils::IteratorType::parallel);
-  auto result = linalg::GenericOp::create(body, op.getLoc(), init.getType(),
-                                          operands, init, maps, iterators);
-  IRMapping mapping;
-  op.getRegion().cloneInto(&result.getRegion(), mapping);
+      body, loc, ArrayRef<OpFoldResult>{count, body.getIndexAttr(columns.size)},
+      typeOf(op.getResult(0)).getElementType());
+  inputMaps.push_back(identity);
+  auto result = linalg::GenericOp::create(
+      body, loc, init.getType(), inputs, init, inputMaps,
+      SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+      [&](OpBuilder &at, Location, ValueRange arguments) {
+        auto inlined = [&](linalg::GenericOp each, ValueRange values) {
+          IRMapping mapping;
+          for (auto [argument, value] :
+               llvm::zip(each.getBody()->getArguments(), values))
+            mapping.map(argument, value);
+          for (Operation &inner : each.getBody()->without_terminator())
+            at.clone(inner, mapping);
+          return mapping.lookupOrDefault(
+              each.getBody()->getTerminator()->getOperand(0));
+        };
+        SmallVector<Value> values;
+        for (auto [producer, list] : llvm::zip_equal(producers, numbers)) {
+          SmallVector<Value> scalars;
+          for (unsigned number : list)
+            scalars.push_back(arguments[number]);
+          values.push_back(producer ? inlined(producer, scalars)
+                                    : scalars.front());
+        }
+        linalg::YieldOp::create(at, loc, inlined(op, values));
+      });
   return result.getResult(0);
 }
 

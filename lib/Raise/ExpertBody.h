@@ -72,6 +72,9 @@ private:
                                           Columns columns);
   mlir::FailureOr<mlir::Value> buildElementwise(Values values, unsigned rows,
                                                 Columns columns);
+  mlir::FailureOr<mlir::Value>
+  emitElementwise(mlir::linalg::GenericOp op, Values operands,
+                  llvm::ArrayRef<mlir::AffineMap> maps, Columns columns);
   mlir::FailureOr<mlir::Value> buildGatheredProduct(mlir::Value value,
                                                     unsigned rows,
                                                     Columns columns);

@@ -91,6 +91,19 @@ OperatorResults gatecc::lowerGather(GraphBuilder &g, const OperatorCall &call) {
         g.slice(data, offsets, sizes, SmallVector<int64_t>(shape.size(), 1));
     return one(g.reshape(row, result));
   }
+  // Rows by data: what raising looks for.
+  if (*axis == 0 && !known) {
+    Extents vectors = places;
+    vectors.push_back(Extent(1));
+    FailureOr<Value> wide = g.reshape(indices, vectors);
+    if (failed(wide))
+      return failure();
+    Value rows = gate::GatherNDOp::create(
+        g.getBuilder(), g.getLoc(), g.typeOf(result, elementOf(data)), data,
+        *wide, 0);
+    g.setShape(rows, result);
+    return SmallVector<Value>{rows};
+  }
   unsigned rank = result.size();
   SmallVector<AffineExpr> exprs;
   for (unsigned dim = 0; dim < places.size(); ++dim)
