@@ -176,6 +176,18 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
   return build(sources, rows, wider);
 }
 
+Value ExpertBody::slotCount() {
+  // Of an argument: a product that something else asks for its size is not
+  // the elementwise op's alone.
+  if (!count) {
+    OpBuilder::InsertionGuard guard(body);
+    body.setInsertionPointToStart(block.get());
+    count = tensor::DimOp::create(body, graph.getLoc(),
+                                  inputArguments[inputs.front()], 0);
+  }
+  return count;
+}
+
 Value ExpertBody::slice(Value rows, Columns columns) {
   auto type = typeOf(rows);
   if (columns == Columns{0, type.getDimSize(1), 1})
@@ -186,7 +198,7 @@ Value ExpertBody::slice(Value rows, Columns columns) {
       ArrayRef<OpFoldResult>{body.getIndexAttr(0),
                              body.getIndexAttr(columns.offset)},
       ArrayRef<OpFoldResult>{
-          tensor::DimOp::create(body, graph.getLoc(), rows, 0).getResult(),
+          slotCount(),
           body.getIndexAttr(columns.size)},
       ArrayRef<OpFoldResult>{one, body.getIndexAttr(columns.step)});
 }
@@ -500,15 +512,14 @@ FailureOr<Value> ExpertBody::emitElementwise(linalg::GenericOp op,
   // For each operand, its numbers among the inputs.
   SmallVector<SmallVector<unsigned>> numbers;
   SmallVector<linalg::GenericOp> producers;
-  Value some;
+  if (this->inputs.empty())
+    return fail("reads no rows", op.getResult(0));
   for (auto [operand, map] : llvm::zip_equal(operands, maps)) {
     auto producer = operand.getDefiningOp<linalg::GenericOp>();
     if (producer && (map != identity || producer->getBlock() != block.get()))
       producer = {};
     producers.push_back(producer);
     auto &list = numbers.emplace_back();
-    if (map.getNumResults() == 2)
-      some = operand;
     if (!producer) {
       list.push_back(add(operand, map));
       continue;
@@ -516,11 +527,8 @@ FailureOr<Value> ExpertBody::emitElementwise(linalg::GenericOp op,
     for (OpOperand *inner : producer.getDpsInputOperands())
       list.push_back(add(inner->get(), producer.getMatchingIndexingMap(inner)));
   }
-  if (!some)
-    return fail("reads no rows", op.getResult(0));
-  Value count = tensor::DimOp::create(body, loc, some, 0);
   Value init = tensor::EmptyOp::create(
-      body, loc, ArrayRef<OpFoldResult>{count, body.getIndexAttr(columns.size)},
+      body, loc, ArrayRef<OpFoldResult>{slotCount(), body.getIndexAttr(columns.size)},
       typeOf(op.getResult(0)).getElementType());
   inputMaps.push_back(identity);
   auto result = linalg::GenericOp::create(

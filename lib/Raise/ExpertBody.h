@@ -90,6 +90,8 @@ private:
   mlir::Value columnConstant(Values sources, bool hasColumns, Columns columns);
   mlir::Value gatheredColumns(mlir::Value value, Columns columns);
   mlir::Value slice(mlir::Value rows, Columns columns);
+  /// The number of slots, [n]; there must be an input.
+  mlir::Value slotCount();
   /// The argument for a tensor [T, ...] or a parameter [E, ...].
   mlir::Value input(mlir::Value tensor);
   mlir::Value param(mlir::Value tensor);
@@ -103,6 +105,7 @@ private:
   mlir::OpBuilder body; // into `block`
   std::unique_ptr<mlir::Block> block;
   llvm::SmallVector<mlir::Value> inputs, params;
+  mlir::Value count;
   llvm::DenseMap<mlir::Value, mlir::Value> inputArguments, paramArguments;
   std::map<Key, mlir::Value> built;
   llvm::SmallVector<mlir::Operation *> contracted;
