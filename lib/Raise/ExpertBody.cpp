@@ -16,9 +16,11 @@ using namespace gatecc;
 using namespace gatecc::raise;
 
 ExpertBody::ExpertBody(GraphBuilder &graph, const Decision &decision,
-                       const llvm::DenseSet<Operation *> &inside)
-    : graph(graph), decision(decision), inside(inside),
-      body(graph.getContext()), block(std::make_unique<Block>()) {
+                       const llvm::DenseSet<Operation *> &inside,
+                       SlotFunctions *functions, ArrayRef<SlotOrder> orders)
+    : graph(graph), decision(decision), inside(inside), functions(functions),
+      orders(orders), body(graph.getContext()),
+      block(std::make_unique<Block>()) {
   body.setInsertionPointToEnd(block.get());
 }
 ExpertBody::~ExpertBody() = default;
@@ -153,12 +155,15 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
       return fail("is cut differently for one of the experts", value);
     sources.push_back(other.getSource());
   }
-  SmallVector<OpFoldResult> sizes = slice.getMixedSizes();
-  for (unsigned dim = 0; dim < rows; ++dim)
-    if (slice.isDynamicOffset(dim) || slice.getStaticOffset(dim) != 0 ||
-        slice.isDynamicStride(dim) || slice.getStaticStride(dim) != 1 ||
-        !isWholeSize(sizes[dim], slice.getSource(), dim))
-      return fail("leaves rows out", slice);
+  for (Value value : values) {
+    auto each = cast<tensor::ExtractSliceOp>(value.getDefiningOp());
+    SmallVector<OpFoldResult> sizes = each.getMixedSizes();
+    for (unsigned dim = 0; dim < rows; ++dim)
+      if (each.isDynamicOffset(dim) || each.getStaticOffset(dim) != 0 ||
+          each.isDynamicStride(dim) || each.getStaticStride(dim) != 1 ||
+          !isWholeSize(sizes[dim], each.getSource(), dim))
+        return fail("leaves rows out", value);
+  }
   Columns wider = columns;
   for (unsigned dim = rows; dim < result.getRank(); ++dim) {
     if (slice.isDynamicOffset(dim) || slice.isDynamicSize(dim) ||
@@ -166,8 +171,8 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
       return fail("has bounds that are not known", slice);
     if (source.getDimSize(dim) == 1)
       continue;
-    wider.offset =
-        slice.getStaticOffset(dim) + columns.offset * slice.getStaticStride(dim);
+    wider.offset = slice.getStaticOffset(dim) +
+                   columns.offset * slice.getStaticStride(dim);
     wider.step = columns.step * slice.getStaticStride(dim);
   }
   if (!columnsOf(slice.getSource(), rows))
@@ -197,9 +202,7 @@ Value ExpertBody::slice(Value rows, Columns columns) {
       body, graph.getLoc(), rows,
       ArrayRef<OpFoldResult>{body.getIndexAttr(0),
                              body.getIndexAttr(columns.offset)},
-      ArrayRef<OpFoldResult>{
-          slotCount(),
-          body.getIndexAttr(columns.size)},
+      ArrayRef<OpFoldResult>{slotCount(), body.getIndexAttr(columns.size)},
       ArrayRef<OpFoldResult>{one, body.getIndexAttr(columns.step)});
 }
 
@@ -242,13 +245,13 @@ static Value asRows(GraphBuilder &graph, Value value, unsigned rows) {
     Value size = tensor::DimOp::create(b, graph.getLoc(), value, 0);
     auto wide = RankedTensorType::get({typeOf(value).getDimSize(0), 1},
                                       type.getElementType());
-    SmallVector<OpFoldResult> sizes{
-        wide.isDynamicDim(0) ? OpFoldResult(size)
-                             : b.getIndexAttr(wide.getDimSize(0)),
-        b.getIndexAttr(1)};
-    return tensor::ExpandShapeOp::create(
-        b, graph.getLoc(), wide, value,
-        ArrayRef{ReassociationIndices{0, 1}}, sizes);
+    SmallVector<OpFoldResult> sizes{wide.isDynamicDim(0)
+                                        ? OpFoldResult(size)
+                                        : b.getIndexAttr(wide.getDimSize(0)),
+                                    b.getIndexAttr(1)};
+    return tensor::ExpandShapeOp::create(b, graph.getLoc(), wide, value,
+                                         ArrayRef{ReassociationIndices{0, 1}},
+                                         sizes);
   }
   if (first.size() == 1 && rest.size() == 1)
     return value;
@@ -269,7 +272,8 @@ FailureOr<Value> ExpertBody::tokenRows(Value value, unsigned rows) {
   }
   if (Value source = matchBroadcast(value)) {
     auto generic = cast<linalg::GenericOp>(op);
-    AffineMap map = generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
+    AffineMap map =
+        generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
     // All loops of rows but the last, that of the choices.
     unsigned next = 0, kept = 0;
     for (AffineExpr expr : map.getResults()) {
@@ -297,15 +301,26 @@ FailureOr<Value> ExpertBody::tokenRows(Value value, unsigned rows) {
               value);
 }
 
-FailureOr<Value> ExpertBody::leaf(Value value, unsigned rows,
-                                  Columns columns) {
+FailureOr<Value> ExpertBody::leaf(Value value, unsigned rows, Columns columns) {
   FailureOr<Value> tokens = tokenRows(value, rows);
   return failed(tokens) ? tokens : slice(input(*tokens), columns);
 }
 
 FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
                                          Columns columns) {
-  return fail("gathers rows", values.front());
+  Value tokens;
+  for (auto [index, value] : llvm::enumerate(values)) {
+    RowGather gather = *matchRowGather(value);
+    if (rows != 1 || !functions || orders.size() != values.size() ||
+        functions->orderOf(gather.indices) != orders[index] ||
+        functions->partOf(gather.indices, 0, orders[index], decision.choices) !=
+            SlotPart::Token)
+      return fail("gathers other rows than those of its tokens", value);
+    if (tokens && tokens != gather.data)
+      return fail("gathers from another tensor than other experts", value);
+    tokens = gather.data;
+  }
+  return slice(input(asRows(graph, tokens, 1)), columns);
 }
 
 Value ExpertBody::contract(Value rows, Value weights) {
@@ -401,7 +416,8 @@ FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
 
 /// Scalar ops only, which do not read the result's old value.
 static bool isElementwise(linalg::GenericOp op) {
-  if (op.getNumLoops() != op.getNumParallelLoops() || op->getNumResults() != 1 ||
+  if (op.getNumLoops() != op.getNumParallelLoops() ||
+      op->getNumResults() != 1 ||
       !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity() ||
       !op.getRegionOutputArgs()[0].use_empty())
     return false;
@@ -497,8 +513,7 @@ FailureOr<Value> ExpertBody::emitElementwise(linalg::GenericOp op,
                                              ArrayRef<AffineMap> maps,
                                              Columns columns) {
   Location loc = op.getLoc();
-  AffineMap identity =
-      AffineMap::getMultiDimIdentityMap(2, graph.getContext());
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(2, graph.getContext());
   SmallVector<Value> inputs;
   SmallVector<AffineMap> inputMaps;
   auto add = [&](Value value, AffineMap map) -> unsigned {
@@ -528,7 +543,8 @@ FailureOr<Value> ExpertBody::emitElementwise(linalg::GenericOp op,
       list.push_back(add(inner->get(), producer.getMatchingIndexingMap(inner)));
   }
   Value init = tensor::EmptyOp::create(
-      body, loc, ArrayRef<OpFoldResult>{slotCount(), body.getIndexAttr(columns.size)},
+      body, loc,
+      ArrayRef<OpFoldResult>{slotCount(), body.getIndexAttr(columns.size)},
       typeOf(op.getResult(0)).getElementType());
   inputMaps.push_back(identity);
   auto result = linalg::GenericOp::create(
@@ -582,9 +598,9 @@ Value ExpertBody::columnConstant(Values sources, bool hasColumns,
 
 Value ExpertBody::gatheredColumns(Value value, Columns columns) {
   std::optional<RowGather> gather = matchRowGather(value);
-  while (!gather && isa_and_nonnull<tensor::ExpandShapeOp,
-                                    tensor::CollapseShapeOp>(
-                        value.getDefiningOp())) {
+  while (!gather &&
+         isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+             value.getDefiningOp())) {
     value = value.getDefiningOp()->getOperand(0);
     gather = matchRowGather(value);
   }
@@ -593,7 +609,8 @@ Value ExpertBody::gatheredColumns(Value value, Columns columns) {
   RankedTensorType stack = typeOf(gather->data);
   if (!stack.hasStaticShape() || stack.getDimSize(0) != decision.groups)
     return {};
-  int64_t width = stack.getNumElements() / std::max<int64_t>(stack.getDimSize(0), 1);
+  int64_t width =
+      stack.getNumElements() / std::max<int64_t>(stack.getDimSize(0), 1);
   Value flat = graph.reshapeConstant(gather->data, {decision.groups, width});
   Value part = flat ? graph.sliceConstant(flat, {0, columns.offset},
                                           {decision.groups, columns.size},
@@ -606,9 +623,9 @@ gate::ApplyOp ExpertBody::finish(Value plan, Value slots) {
   OpBuilder &b = graph.getBuilder();
   Location loc = graph.getLoc();
   gate::YieldOp::create(body, loc, slots);
-  auto apply = gate::ApplyOp::create(
-      b, loc, slots.getType(), plan, inputs, params,
-      b.getDenseI64ArrayAttr({0, decision.groups}), 1);
+  auto apply =
+      gate::ApplyOp::create(b, loc, slots.getType(), plan, inputs, params,
+                            b.getDenseI64ArrayAttr({0, decision.groups}), 1);
   // Arguments were made as they were met; an apply has inputs first.
   SmallVector<Value> order;
   for (Value tensor : inputs)

@@ -4,7 +4,7 @@
 #ifndef GATECC_LIB_RAISE_EXPERTBODY_H
 #define GATECC_LIB_RAISE_EXPERTBODY_H
 
-#include "SlotIndex.h"
+#include "SlotFunction.h"
 #include "gatecc/Import/GraphBuilder.h"
 
 namespace gatecc::raise {
@@ -29,8 +29,12 @@ class ExpertBody {
 public:
   /// `inside` are the ops that belong to the experts; what they read from
   /// others are rows of tokens or constants.
+  /// Where each group has a copy, `orders` are the groups' enumerations of
+  /// slots, which the rows of all its values follow.
   ExpertBody(GraphBuilder &graph, const Decision &decision,
-             const llvm::DenseSet<mlir::Operation *> &inside);
+             const llvm::DenseSet<mlir::Operation *> &inside,
+             SlotFunctions *functions = nullptr,
+             llvm::ArrayRef<SlotOrder> orders = {});
   ~ExpertBody();
 
   /// The value as it is for the slots of a group, built into the region. Its
@@ -75,9 +79,8 @@ private:
   mlir::FailureOr<mlir::Value>
   emitElementwise(mlir::linalg::GenericOp op, Values operands,
                   llvm::ArrayRef<mlir::AffineMap> maps, Columns columns);
-  mlir::FailureOr<mlir::Value> buildGatheredProduct(mlir::Value value,
-                                                    unsigned rows,
-                                                    Columns columns);
+  mlir::FailureOr<mlir::Value>
+  buildGatheredProduct(mlir::Value value, unsigned rows, Columns columns);
   mlir::FailureOr<mlir::Value> buildProduct(Values values, unsigned rows,
                                             Columns columns);
   mlir::FailureOr<mlir::Value> buildGather(Values values, unsigned rows,
@@ -102,6 +105,8 @@ private:
   GraphBuilder &graph;
   const Decision &decision;
   const llvm::DenseSet<mlir::Operation *> &inside;
+  SlotFunctions *functions;
+  llvm::ArrayRef<SlotOrder> orders;
   mlir::OpBuilder body; // into `block`
   std::unique_ptr<mlir::Block> block;
   llvm::SmallVector<mlir::Value> inputs, params;

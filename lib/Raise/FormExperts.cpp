@@ -5,7 +5,7 @@
 // One walk over each block: every value knows which decision it is the work
 // of, and a sum over the choices of a decision ends that work. Linear in the
 // number of ops.
-#include "ExpertBody.h"
+#include "ExpertWork.h"
 #include "GroupSites.h"
 #include "RowCost.h"
 #include "gatecc/Raise/Passes.h"
@@ -26,13 +26,7 @@ using namespace gatecc::raise;
 
 namespace {
 
-/// One decision, with the ops that are the work of its experts so far.
-struct Work {
-  Decision decision;
-  llvm::DenseSet<Operation *> inside;
-  bool isRaised = false;
-  std::string refusal;
-};
+using Work = ExpertWork;
 
 class ExpertFinder {
 public:
@@ -48,8 +42,6 @@ private:
   Work *startWork(RowGather gather);
   bool raiseSum(Operation *op, Work &work);
   FailureOr<Value> takeWeights(Value &value, unsigned &rows, Work &work);
-  Value idsInRange(const Decision &decision, Value ids);
-  void reportWork(Work &work, ArrayRef<Operation *> products, StringRef site);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
@@ -65,8 +57,7 @@ RankedTensorType typeOf(Value value) {
 Work *ExpertFinder::startWork(RowGather gather) {
   RankedTensorType stack = typeOf(gather.data);
   if (!stack.hasStaticShape() || stack.getRank() < 2 ||
-      !isa<FloatType>(stack.getElementType()) ||
-      !graph.isConstant(gather.data))
+      !isa<FloatType>(stack.getElementType()) || !graph.isConstant(gather.data))
     return nullptr;
   Value ids = withoutViews(gather.indices);
   Work *&work = workOfIds[ids];
@@ -76,6 +67,7 @@ Work *ExpertFinder::startWork(RowGather gather) {
       return nullptr;
     work = works.emplace_back(std::make_unique<Work>()).get();
     RankedTensorType type = typeOf(ids);
+    work->number = works.size();
     work->decision.ids = ids;
     work->decision.groups = stack.getDimSize(0);
     work->decision.choices =
@@ -93,10 +85,12 @@ Work *ExpertFinder::workOf(Operation *op) {
     if (std::optional<RowGather> gather = matchRowGather(op->getResult(0)))
       if (Work *work = startWork(*gather))
         return work;
+  // Of several works the last one that was started: it may read the others.
   Work *found = nullptr;
   for (Value operand : op->getOperands())
     if (Operation *source = operand.getDefiningOp())
-      if (Work *work = workOfOp.lookup(source); work && !work->isRaised)
+      if (Work *work = workOfOp.lookup(source);
+          work && !work->isRaised && (!found || found->number < work->number))
         found = work;
   return found;
 }
@@ -113,52 +107,7 @@ void ExpertFinder::run(Block &block) {
   }
   for (std::unique_ptr<Work> &work : works)
     if (!work->isRaised)
-      reportWork(*work, {}, "");
-}
-
-/// The operands of an elementwise product of two tensors.
-static linalg::GenericOp matchMultiply(Value value) {
-  auto op = value.getDefiningOp<linalg::GenericOp>();
-  if (!op || op.getNumDpsInputs() != 2 ||
-      op.getNumLoops() != op.getNumParallelLoops() ||
-      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
-    return {};
-  Block &body = *op.getBody();
-  auto multiply =
-      body.getTerminator()->getOperand(0).getDefiningOp<arith::MulFOp>();
-  if (!multiply || !llvm::hasNItems(body.begin(), body.end(), 2) ||
-      llvm::any_of(multiply->getOperands(), [](Value operand) {
-        return operand.getDefiningOp() != nullptr;
-      }))
-    return {};
-  return op;
-}
-
-/// [T.., k] as [T, k], whatever dimensions of one element it has.
-static Value asChoices(GraphBuilder &graph, Value value, int64_t choices) {
-  OpBuilder &b = graph.getBuilder();
-  RankedTensorType type = typeOf(value);
-  if (type.getRank() == 2 && type.getDimSize(1) == choices)
-    return value;
-  if (type.getRank() == 0)
-    return {};
-  if (type.getRank() > 1) {
-    ReassociationIndices all(llvm::to_vector<2>(
-        llvm::seq<int64_t>(0, type.getRank())));
-    value = tensor::CollapseShapeOp::create(b, graph.getLoc(), value,
-                                            ArrayRef{all});
-  }
-  Value slots = tensor::DimOp::create(b, graph.getLoc(), value, 0);
-  Value rows = slots;
-  if (choices > 1)
-    rows = arith::DivUIOp::create(
-        b, graph.getLoc(), slots,
-        arith::ConstantIndexOp::create(b, graph.getLoc(), choices));
-  auto wide = RankedTensorType::get({ShapedType::kDynamic, choices},
-                                    type.getElementType());
-  return tensor::ExpandShapeOp::create(
-      b, graph.getLoc(), wide, value, ArrayRef{ReassociationIndices{0, 1}},
-      SmallVector<OpFoldResult>{rows, b.getIndexAttr(choices)});
+      reportRefusal(graph, *work, report);
 }
 
 /// Takes a factor that is one number for each slot off `value`: the weights
@@ -208,42 +157,6 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
   return Value();
 }
 
-/// The ids as gathers read them: negative ones count from the end, others are
-/// clamped. Those of a top-k over the groups are in range.
-Value ExpertFinder::idsInRange(const Decision &decision, Value ids) {
-  if (auto topk = decision.ids.getDefiningOp<gate::TopKOp>())
-    if (decision.ids == topk.getIndices() &&
-        typeOf(topk.getInput()).getDimSize(1) <= decision.groups)
-      return ids;
-  OpBuilder &b = graph.getBuilder();
-  RankedTensorType type = typeOf(ids);
-  Value init = tensor::EmptyOp::create(
-      b, graph.getLoc(), tensor::getMixedSizes(b, graph.getLoc(), ids),
-      type.getElementType());
-  AffineMap identity = b.getMultiDimIdentityMap(2);
-  auto generic = linalg::GenericOp::create(
-      b, graph.getLoc(), init.getType(), ids, init,
-      ArrayRef<AffineMap>{identity, identity},
-      SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-      [&](OpBuilder &at, Location loc, ValueRange x) {
-        auto constant = [&](int64_t value) {
-          return arith::ConstantOp::create(
-                     at, loc, at.getIntegerAttr(type.getElementType(), value))
-              .getResult();
-        };
-        Value zero = constant(0);
-        Value negative = arith::CmpIOp::create(
-            at, loc, arith::CmpIPredicate::slt, x[0], zero);
-        Value fromEnd =
-            arith::AddIOp::create(at, loc, x[0], constant(decision.groups));
-        Value id = arith::SelectOp::create(at, loc, negative, fromEnd, x[0]);
-        id = arith::MinSIOp::create(at, loc, id, constant(decision.groups - 1));
-        id = arith::MaxSIOp::create(at, loc, id, zero);
-        linalg::YieldOp::create(at, loc, id);
-      });
-  return generic.getResult(0);
-}
-
 /// [T, N] in the shape of the sum's result.
 static Value restoreShape(GraphBuilder &graph, Value combined, Value result,
                           linalg::GenericOp sum, unsigned rowDims) {
@@ -273,44 +186,6 @@ static Value restoreShape(GraphBuilder &graph, Value combined, Value result,
                             sum.getDpsInitOperand(0)->get()));
 }
 
-void ExpertFinder::reportWork(Work &work, ArrayRef<Operation *> products,
-                              StringRef site) {
-  Builder builder(graph.getContext());
-  SmallVector<StringRef> nodes;
-  auto add = [&](Operation *op) {
-    if (StringRef name = nodeName(op->getLoc());
-        !name.empty() && !llvm::is_contained(nodes, name))
-      nodes.push_back(name);
-  };
-  for (Operation *op : products)
-    add(op);
-  std::string decider = describe(work.decision.ids.getDefiningOp());
-  std::string reason;
-  if (work.isRaised) {
-    reason = "by proof: the products are those of the experts that " + decider +
-             " chose, " + std::to_string(work.decision.choices) +
-             " for each row";
-  } else {
-    if (work.refusal.empty())
-      work.refusal = "no sum over the choices of a row ends the work";
-    reason = "experts chosen by " + decider + ": " + work.refusal;
-    for (Operation *op : work.inside)
-      if (isProduct(op))
-        add(op);
-    llvm::sort(nodes);
-  }
-  report.push_back(reportEntry(graph.getContext(), site, "experts",
-                               builder.getStrArrayAttr(nodes),
-                               work.isRaised ? "taken" : "refused", reason));
-  if (work.isRaised)
-    if (auto op = graph.getModule().lookupSymbol<gate::SiteOp>(site)) {
-      op.setNodesAttr(builder.getStrArrayAttr(nodes));
-      report.back() =
-          reportEntry(graph.getContext(), op.getName(), "experts",
-                      builder.getStrArrayAttr(nodes), "taken", reason);
-    }
-}
-
 bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   std::optional<SumMatch> sum = matchSum(op);
   int64_t choices = work.decision.choices;
@@ -331,27 +206,9 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
     work.refusal = body.reason();
     return false;
   }
-  Value ids = asChoices(graph, work.decision.ids, choices);
-  ids = idsInRange(work.decision, ids);
-  int64_t groups = work.decision.groups;
-  FlatSymbolRefAttr site = graph.site(
-      "experts", SmallVector<double>(groups, 1.0), double(groups));
-  auto plan = gate::AssignOp::create(
-      b, graph.getLoc(),
-      gate::PlanType::get(graph.getContext(), groups, choices), ids, *weights,
-      site);
-  gate::ApplyOp apply = body.finish(plan, *slots);
-  Value tokens = tensor::DimOp::create(b, graph.getLoc(), ids, 0);
-  int64_t width = typeOf(*slots).getDimSize(1);
-  auto type = RankedTensorType::get({ShapedType::kDynamic, width},
-                                    typeOf(result).getElementType());
-  Value combined = gate::CombineOp::create(b, graph.getLoc(), type,
-                                           apply.getResult(0), plan, tokens);
-  result.replaceAllUsesWith(
-      restoreShape(graph, combined, result, cast<linalg::GenericOp>(op),
-                   sum->axis));
-  work.isRaised = true;
-  reportWork(work, body.products(), site.getValue());
+  Value combined = emitExperts(graph, work, body, *slots, *weights, report);
+  result.replaceAllUsesWith(restoreShape(
+      graph, combined, result, cast<linalg::GenericOp>(op), sum->axis));
   return true;
 }
 
@@ -368,6 +225,7 @@ struct FormExperts : gatecc::impl::FormExpertsBase<FormExperts> {
       builder.setInsertionPointToStart(&function.front());
       GraphBuilder graph(module, builder);
       ExpertFinder(graph, report).run(function.front());
+      formUnrolledExperts(graph, function.front(), report);
       GraphBuilder::eraseUnused(function.front());
     }
     GraphBuilder::eraseUnusedSymbols(module);

@@ -82,11 +82,10 @@ std::optional<ProductMatch> raise::matchProduct(Value value) {
       op.getNumReductionLoops() != 1 || !startsAtZero(op))
     return std::nullopt;
   Block &body = *op.getBody();
-  auto sum =
-      body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  auto sum = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
   if (!sum)
     return std::nullopt;
-  Value product = sum.getLhs() == body.getArgument(2) ? sum.getRhs()
+  Value product = sum.getLhs() == body.getArgument(2)   ? sum.getRhs()
                   : sum.getRhs() == body.getArgument(2) ? sum.getLhs()
                                                         : Value();
   auto multiply =
@@ -116,8 +115,7 @@ std::optional<SumMatch> raise::matchSum(Operation *op) {
       !startsAtZero(generic))
     return std::nullopt;
   Block &body = *generic.getBody();
-  auto sum =
-      body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  auto sum = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
   if (!sum || !llvm::hasNItems(body.begin(), body.end(), 2) ||
       llvm::any_of(sum->getOperands(), [&](Value operand) {
         return operand.getDefiningOp() != nullptr;
