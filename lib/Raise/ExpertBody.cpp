@@ -17,9 +17,9 @@ using namespace gatecc::raise;
 
 ExpertBody::ExpertBody(GraphBuilder &graph, const Decision &decision,
                        const llvm::DenseSet<Operation *> &inside,
-                       SlotFunctions *functions, ArrayRef<SlotOrder> orders)
+                       SlotFunctions &functions, ArrayRef<SlotOrder> orders)
     : graph(graph), decision(decision), inside(inside), functions(functions),
-      orders(orders), body(graph.getContext()),
+      counts(decision, functions), orders(orders), body(graph.getContext()),
       block(std::make_unique<Block>()) {
   body.setInsertionPointToEnd(block.get());
 }
@@ -92,6 +92,8 @@ FailureOr<Value> ExpertBody::buildNew(Values values, unsigned rows,
     return buildSlice(values, rows, columns);
   if (isa<gate::ContractOp>(op))
     return buildProduct(values, rows, columns);
+  if (isa<tensor::ConcatOp>(op))
+    return buildConcat(values, rows, columns);
   if (matchRowGather(values.front()))
     return buildGather(values, rows, columns);
   if (values.size() == 1 && matchProduct(values.front()))
@@ -149,19 +151,37 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
   SmallVector<Value> sources;
   for (Value value : values) {
     auto other = cast<tensor::ExtractSliceOp>(value.getDefiningOp());
-    if (other.getStaticOffsets() != slice.getStaticOffsets() ||
-        other.getStaticSizes() != slice.getStaticSizes() ||
-        other.getStaticStrides() != slice.getStaticStrides())
+    auto ofColumns = [&](ArrayRef<int64_t> list) {
+      return list.drop_front(rows);
+    };
+    if (ofColumns(other.getStaticOffsets()) !=
+            ofColumns(slice.getStaticOffsets()) ||
+        ofColumns(other.getStaticSizes()) !=
+            ofColumns(slice.getStaticSizes()) ||
+        ofColumns(other.getStaticStrides()) !=
+            ofColumns(slice.getStaticStrides()))
       return fail("is cut differently for one of the experts", value);
     sources.push_back(other.getSource());
   }
+  // The part of each group of what all slots have.
+  bool isPart = values.size() > 1 && rows == 1;
+  for (auto [group, value] : llvm::enumerate(values)) {
+    auto each = cast<tensor::ExtractSliceOp>(value.getDefiningOp());
+    isPart = isPart && each.getSource() == slice.getSource() &&
+             isConstantIntValue(each.getMixedStrides()[0], 1) &&
+             counts.isGroup(each.getMixedOffsets()[0], each.getMixedSizes()[0],
+                            group);
+  }
   for (Value value : values) {
+    if (isPart)
+      break;
     auto each = cast<tensor::ExtractSliceOp>(value.getDefiningOp());
     SmallVector<OpFoldResult> sizes = each.getMixedSizes();
     for (unsigned dim = 0; dim < rows; ++dim)
       if (each.isDynamicOffset(dim) || each.getStaticOffset(dim) != 0 ||
           each.isDynamicStride(dim) || each.getStaticStride(dim) != 1 ||
-          !isWholeSize(sizes[dim], each.getSource(), dim))
+          !(isWholeSize(sizes[dim], each.getSource(), dim) ||
+            (values.size() == 1 && rows == 1 && counts.isAllSlots(sizes[dim]))))
         return fail("leaves rows out", value);
   }
   Columns wider = columns;
@@ -178,7 +198,8 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
   if (!columnsOf(slice.getSource(), rows))
     return fail("has more than one dimension beside its rows",
                 slice.getSource());
-  return build(sources, rows, wider);
+  return isPart ? build(sources.front(), rows, wider)
+                : build(sources, rows, wider);
 }
 
 Value ExpertBody::slotCount() {
@@ -306,21 +327,57 @@ FailureOr<Value> ExpertBody::leaf(Value value, unsigned rows, Columns columns) {
   return failed(tokens) ? tokens : slice(input(*tokens), columns);
 }
 
+/// The slots of each group, one after another: all slots in their order.
+FailureOr<Value> ExpertBody::buildConcat(Values values, unsigned rows,
+                                         Columns columns) {
+  auto concat = cast<tensor::ConcatOp>(values.front().getDefiningOp());
+  if (values.size() != 1 || rows != 1 || concat.getDim() != 0 ||
+      int64_t(concat.getInputs().size()) != decision.groups)
+    return fail("joins something else than the rows of all experts", concat);
+  return build(SmallVector<Value>(concat.getInputs()), 1, columns);
+}
+
 FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
                                          Columns columns) {
-  Value tokens;
-  for (auto [index, value] : llvm::enumerate(values)) {
-    RowGather gather = *matchRowGather(value);
-    if (rows != 1 || !functions || orders.size() != values.size() ||
-        functions->orderOf(gather.indices) != orders[index] ||
-        functions->partOf(gather.indices, 0, orders[index], decision.choices) !=
-            SlotPart::Token)
-      return fail("gathers other rows than those of its tokens", value);
-    if (tokens && tokens != gather.data)
-      return fail("gathers from another tensor than other experts", value);
-    tokens = gather.data;
+  if (rows != 1)
+    return fail("gathers into more than one dimension of rows", values.front());
+  // All slots at once: rows of tokens, or slots in another order.
+  if (values.size() == 1) {
+    RowGather gather = *matchRowGather(values.front());
+    Operation *source = gather.data.getDefiningOp();
+    SlotOrder order = functions.inverseOf(gather.indices);
+    if (order && order.ids == decision.ids)
+      return build(gather.data, 1, columns);
+    order = functions.orderOf(gather.indices);
+    if (order && order.ids == decision.ids && order.group < 0) {
+      std::optional<SlotPart> part =
+          functions.partOf(gather.indices, 0, order, decision.choices);
+      if (part == SlotPart::Token)
+        return slice(input(asRows(graph, gather.data, 1)), columns);
+      if (part == SlotPart::Slot && source && inside.contains(source))
+        return build(gather.data, 1, columns);
+    }
+    return fail("gathers other rows than those of its slots", values.front());
   }
-  return slice(input(asRows(graph, tokens, 1)), columns);
+  // One group each: rows of tokens, or the group's part of all slots.
+  Value source;
+  bool isPart = false;
+  for (auto [group, value] : llvm::enumerate(values)) {
+    RowGather gather = *matchRowGather(value);
+    SlotOrder order = functions.orderOf(gather.indices);
+    bool isTokens =
+        order && orders.size() == values.size() && order == orders[group] &&
+        functions.partOf(gather.indices, 0, order, decision.choices) ==
+            SlotPart::Token;
+    isPart = !isTokens && counts.isGroup(gather.indices, group);
+    if (!isTokens && !isPart)
+      return fail("gathers other rows than those of its tokens", value);
+    if (source && source != gather.data)
+      return fail("gathers from another tensor than other experts", value);
+    source = gather.data;
+  }
+  return isPart ? build(source, 1, columns)
+                : slice(input(asRows(graph, source, 1)), columns);
 }
 
 Value ExpertBody::contract(Value rows, Value weights) {

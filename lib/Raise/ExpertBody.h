@@ -4,7 +4,7 @@
 #ifndef GATECC_LIB_RAISE_EXPERTBODY_H
 #define GATECC_LIB_RAISE_EXPERTBODY_H
 
-#include "SlotFunction.h"
+#include "GroupCounts.h"
 #include "gatecc/Import/GraphBuilder.h"
 
 namespace gatecc::raise {
@@ -33,8 +33,7 @@ public:
   /// slots, which the rows of all its values follow.
   ExpertBody(GraphBuilder &graph, const Decision &decision,
              const llvm::DenseSet<mlir::Operation *> &inside,
-             SlotFunctions *functions = nullptr,
-             llvm::ArrayRef<SlotOrder> orders = {});
+             SlotFunctions &functions, llvm::ArrayRef<SlotOrder> orders = {});
   ~ExpertBody();
 
   /// The value as it is for the slots of a group, built into the region. Its
@@ -72,6 +71,8 @@ private:
                                         Columns columns);
   mlir::FailureOr<mlir::Value> buildView(Values values, unsigned rows,
                                          Columns columns);
+  mlir::FailureOr<mlir::Value> buildConcat(Values values, unsigned rows,
+                                           Columns columns);
   mlir::FailureOr<mlir::Value> buildSlice(Values values, unsigned rows,
                                           Columns columns);
   mlir::FailureOr<mlir::Value> buildElementwise(Values values, unsigned rows,
@@ -105,7 +106,8 @@ private:
   GraphBuilder &graph;
   const Decision &decision;
   const llvm::DenseSet<mlir::Operation *> &inside;
-  SlotFunctions *functions;
+  SlotFunctions &functions;
+  GroupCounts counts;
   llvm::ArrayRef<SlotOrder> orders;
   mlir::OpBuilder body; // into `block`
   std::unique_ptr<mlir::Block> block;

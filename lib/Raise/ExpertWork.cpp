@@ -152,3 +152,18 @@ void raise::reportRefusal(GraphBuilder &graph, const ExpertWork &work,
                                    describe(work.decision.ids.getDefiningOp()) +
                                    " chose: " + reason));
 }
+
+void raise::eraseCertainChecks(const ExpertWork &work, SlotFunctions &functions,
+                               Operation *end) {
+  Operation *op = work.decision.ids.getDefiningOp();
+  if (!op || op->getBlock() != end->getBlock())
+    return;
+  GroupCounts counts(work.decision, functions);
+  while (op && op != end) {
+    Operation *next = op->getNextNode();
+    if (auto check = dyn_cast<gate::CheckOp>(op);
+        check && counts.isCertain(check.getCondition()))
+      check.erase();
+    op = next;
+  }
+}

@@ -8,6 +8,15 @@
 
 namespace gatecc::raise {
 
+/// Rows added to a sum at their tokens' places: `result` is `sum` with
+/// `updates` added for the slots of `order`.
+struct SlotLink {
+  mlir::Value sum, updates, result;
+  SlotOrder order;
+};
+std::optional<SlotLink> matchSlotLink(SlotFunctions &functions,
+                                      mlir::Operation *op);
+
 /// One decision, with the ops that are the work of its experts.
 struct ExpertWork {
   Decision decision;
@@ -15,6 +24,7 @@ struct ExpertWork {
   bool isRaised = false;
   unsigned number = 0; // in the order of the graph
   std::string refusal;
+  llvm::SmallVector<SlotLink> links;
 };
 
 /// An elementwise product of two tensors, or null.
@@ -34,10 +44,20 @@ mlir::Value emitExperts(GraphBuilder &graph, ExpertWork &work, ExpertBody &body,
 void reportRefusal(GraphBuilder &graph, const ExpertWork &work,
                    llvm::SmallVectorImpl<mlir::Attribute> &report);
 
-/// Experts that are unrolled: the rows of each are found in a mask, computed
-/// by ops of their own, and added to those of the others.
-void formUnrolledExperts(GraphBuilder &graph, mlir::Block &block,
-                         llvm::SmallVectorImpl<mlir::Attribute> &report);
+/// The weights [T, k] that `value` [n] or [n, 1] takes for each slot of an
+/// order, or null.
+mlir::Value slotWeights(SlotFunctions &functions, mlir::Value value,
+                        const SlotOrder &order, int64_t choices);
+
+/// Raises work whose results are added up by links: one for each group, or one
+/// for all slots. On failure `work.refusal` says why.
+bool raiseLinks(GraphBuilder &graph, SlotFunctions &functions, ExpertWork &work,
+                llvm::SmallVectorImpl<mlir::Attribute> &report);
+
+/// Erases the checks between the decision and `end` that say no more than that
+/// the counts of its groups are counts.
+void eraseCertainChecks(const ExpertWork &work, SlotFunctions &functions,
+                        mlir::Operation *end);
 
 } // namespace gatecc::raise
 

@@ -40,11 +40,13 @@ private:
   Work *workOf(Operation *op);
   /// Starts or continues the work of a decision that weights are gathered by.
   Work *startWork(RowGather gather);
+  Work *startRows(RowGather gather);
   bool raiseSum(Operation *op, Work &work);
   FailureOr<Value> takeWeights(Value &value, unsigned &rows, Work &work);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
+  SlotFunctions functions;
   SmallVector<std::unique_ptr<Work>> works;
   DenseMap<Value, Work *> workOfIds;
   DenseMap<Operation *, Work *> workOfOp;
@@ -66,25 +68,40 @@ Work *ExpertFinder::startWork(RowGather gather) {
     if (stack.getRank() < 3)
       return nullptr;
     work = works.emplace_back(std::make_unique<Work>()).get();
-    RankedTensorType type = typeOf(ids);
     work->number = works.size();
-    work->decision.ids = ids;
-    work->decision.groups = stack.getDimSize(0);
-    work->decision.choices =
-        type.getRank() < 2 || type.isDynamicDim(type.getRank() - 1)
-            ? 1
-            : type.getShape().back();
+    work->decision = {ids, SlotFunctions::choicesOf(ids), stack.getDimSize(0)};
   }
   return work->decision.groups == stack.getDimSize(0) && !work->isRaised
              ? work
              : nullptr;
 }
 
+/// Starts or continues the work of a decision whose slots' tokens are gathered.
+Work *ExpertFinder::startRows(RowGather gather) {
+  if (!isa<FloatType>(typeOf(gather.data).getElementType()) ||
+      typeOf(gather.data).getRank() < 2)
+    return nullptr;
+  SlotOrder order = functions.orderOf(gather.indices);
+  if (!order || SlotFunctions::idCount(order.ids) == 0 ||
+      functions.partOf(gather.indices, 0, order,
+                       SlotFunctions::choicesOf(order.ids)) != SlotPart::Token)
+    return nullptr;
+  Work *&work = workOfIds[order.ids];
+  if (!work) {
+    work = works.emplace_back(std::make_unique<Work>()).get();
+    work->number = works.size();
+    work->decision = {order.ids, SlotFunctions::choicesOf(order.ids),
+                      SlotFunctions::idCount(order.ids)};
+  }
+  return work->isRaised ? nullptr : work;
+}
+
 Work *ExpertFinder::workOf(Operation *op) {
   if (op->getNumResults() == 1)
     if (std::optional<RowGather> gather = matchRowGather(op->getResult(0)))
-      if (Work *work = startWork(*gather))
-        return work;
+      for (Work *work : {startWork(*gather), startRows(*gather)})
+        if (work)
+          return work;
   // Of several works the last one that was started: it may read the others.
   Work *found = nullptr;
   for (Value operand : op->getOperands())
@@ -103,11 +120,18 @@ void ExpertFinder::run(Block &block) {
     if (raiseSum(&op, *work))
       continue;
     workOfOp[&op] = work;
-    work->inside.insert(&op);
+    if (std::optional<SlotLink> link = matchSlotLink(functions, &op);
+        link && link->order.ids == work->decision.ids)
+      work->links.push_back(*link);
+    else
+      work->inside.insert(&op);
   }
-  for (std::unique_ptr<Work> &work : works)
-    if (!work->isRaised)
+  for (std::unique_ptr<Work> &work : works) {
+    if (work->isRaised)
+      continue;
+    if (work->links.empty() || !raiseLinks(graph, functions, *work, report))
       reportRefusal(graph, *work, report);
+  }
 }
 
 /// Takes a factor that is one number for each slot off `value`: the weights
@@ -116,7 +140,16 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
                                            Work &work) {
   Value inner = value;
   unsigned innerRows = rows;
+  SlotOrder order; // of `inner`, where that is not by token and choice
   while (Operation *op = inner.getDefiningOp()) {
+    if (std::optional<RowGather> gather = matchRowGather(inner);
+        gather && innerRows == 1 && !order) {
+      order = functions.inverseOf(gather->indices);
+      if (!order || order.ids != work.decision.ids)
+        return Value();
+      inner = gather->data;
+      continue;
+    }
     if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op))
       break;
     std::optional<unsigned> source = rowsOfSource(op, innerRows);
@@ -136,6 +169,15 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
     if (!source || !work.inside.contains(source) ||
         (factor && work.inside.contains(factor)))
       continue;
+    if (order) {
+      Value found =
+          slotWeights(functions, weight->get(), order, work.decision.choices);
+      if (!found || !op.getMatchingIndexingMap(work_).isIdentity())
+        continue;
+      value = work_->get();
+      rows = innerRows;
+      return asChoices(graph, found, work.decision.choices);
+    }
     AffineMap map = op.getMatchingIndexingMap(weight);
     unsigned loops = 0;
     bool isScalar = true;
@@ -200,15 +242,17 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   b.setInsertionPoint(op);
   graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
   FailureOr<Value> weights = takeWeights(value, rows, work);
-  ExpertBody body(graph, work.decision, work.inside);
+  ExpertBody body(graph, work.decision, work.inside, functions);
   FailureOr<Value> slots = body.build(value, rows);
   if (failed(slots)) {
-    work.refusal = body.reason();
+    if (work.refusal.empty())
+      work.refusal = body.reason();
     return false;
   }
   Value combined = emitExperts(graph, work, body, *slots, *weights, report);
   result.replaceAllUsesWith(restoreShape(
       graph, combined, result, cast<linalg::GenericOp>(op), sum->axis));
+  eraseCertainChecks(work, functions, op);
   return true;
 }
 
@@ -225,7 +269,6 @@ struct FormExperts : gatecc::impl::FormExpertsBase<FormExperts> {
       builder.setInsertionPointToStart(&function.front());
       GraphBuilder graph(module, builder);
       ExpertFinder(graph, report).run(function.front());
-      formUnrolledExperts(graph, function.front(), report);
       GraphBuilder::eraseUnused(function.front());
     }
     GraphBuilder::eraseUnusedSymbols(module);

@@ -12,6 +12,12 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
+/// 0, 1, 2, ...
+static bool isIota(Value tensor) {
+  std::optional<Positions> positions = matchPositions(tensor);
+  return positions && isConstantIntValue(positions->offset, 0);
+}
+
 /// Ops that compute or move integers element by element.
 static bool isPointwise(Operation *op) {
   if (auto generic = dyn_cast<linalg::GenericOp>(op))
@@ -37,6 +43,45 @@ int64_t SlotFunctions::idCount(Value ids) {
   int64_t columns =
       cast<RankedTensorType>(topk.getInput().getType()).getDimSize(1);
   return ShapedType::isDynamic(columns) ? 0 : columns;
+}
+
+int64_t SlotFunctions::choicesOf(Value ids) {
+  auto type = cast<RankedTensorType>(ids.getType());
+  return type.getRank() < 2 || type.isDynamicDim(type.getRank() - 1)
+             ? 1
+             : type.getShape().back();
+}
+
+SlotOrder SlotFunctions::inverseOf(Value indices) {
+  indices = withoutViews(indices);
+  auto orderOfSlots = [&](Value sorted) {
+    SlotOrder order = orderOf(sorted);
+    return order && order.group < 0 &&
+                   partOf(sorted, 0, order, choicesOf(order.ids)) ==
+                       SlotPart::Slot
+               ? order
+               : SlotOrder();
+  };
+  // Positions written to the slots' places, or slots sorted once more.
+  if (auto scatter = indices.getDefiningOp<gate::ScatterNDOp>())
+    return scatter.getReduction() == gate::Reduction::None &&
+                   isIota(scatter.getUpdates())
+               ? orderOfSlots(scatter.getIndices())
+               : SlotOrder();
+  if (auto scatter = indices.getDefiningOp<gate::ScatterElementsOp>())
+    return scatter.getReduction() == gate::Reduction::None &&
+                   scatter.getAxis() == 0 && isIota(scatter.getUpdates())
+               ? orderOfSlots(scatter.getIndices())
+               : SlotOrder();
+  if (auto topk = indices.getDefiningOp<gate::TopKOp>();
+      topk && indices == topk.getIndices() && isSort(topk)) {
+    Value slots = topk.getInput();
+    while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+        slots.getDefiningOp()))
+      slots = slots.getDefiningOp()->getOperand(0);
+    return orderOfSlots(slots);
+  }
+  return {};
 }
 
 SlotOrder SlotFunctions::orderOf(Value indices) {
@@ -328,13 +373,11 @@ Attribute SlotFunctions::evaluate(Value value, ArrayRef<Place> places,
   return {};
 }
 
-Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
-                                         ArrayRef<Place> places,
-                                         const Point &point, Value ids) {
-  if (op.getNumLoops() != op.getNumParallelLoops() ||
-      op->getNumResults() != 1 ||
-      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
-    return {};
+/// Folds the body of an elementwise op; `input` gives the scalar of an operand
+/// and `index` that of a loop.
+static Attribute foldBody(linalg::GenericOp op,
+                          function_ref<Attribute(OpOperand *)> input,
+                          function_ref<Attribute(linalg::IndexOp)> index) {
   DenseMap<Value, Attribute> scalars;
   Block &block = *op.getBody();
   auto scalarOf = [&](Value value) -> Attribute {
@@ -347,42 +390,144 @@ Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
         argument && !scalars.contains(value)) {
       if (argument.getArgNumber() >= op.getNumDpsInputs())
         return {};
-      OpOperand *operand = op.getDpsInputOperand(argument.getArgNumber());
-      if (!isa<RankedTensorType>(operand->get().getType()))
-        return {};
-      SmallVector<Place> source;
-      for (AffineExpr expr : op.getMatchingIndexingMap(operand).getResults()) {
-        if (auto dim = dyn_cast<AffineDimExpr>(expr))
-          source.push_back(places[dim.getPosition()]);
-        else if (auto number = dyn_cast<AffineConstantExpr>(expr))
-          source.push_back({Place::Number, number.getValue()});
-        else
-          return {};
-      }
-      scalars[value] = evaluate(operand->get(), source, point, ids);
+      Attribute scalar = input(op.getDpsInputOperand(argument.getArgNumber()));
+      scalars[value] = scalar;
     }
     return scalars.lookup(value);
   };
   for (Operation &each : block.without_terminator()) {
-    if (auto index = dyn_cast<linalg::IndexOp>(each)) {
-      Place place = places[index.getDim()];
-      if (place.kind != Place::Number)
-        return {};
-      scalars[index] = IntegerAttr::get(index.getType(), place.number);
+    if (auto loop = dyn_cast<linalg::IndexOp>(each)) {
+      scalars[loop] = index(loop);
       continue;
     }
     SmallVector<Attribute> operands;
     for (Value operand : each.getOperands())
       operands.push_back(scalarOf(operand));
     SmallVector<OpFoldResult> results;
-    if (each.getNumResults() != 1 || failed(each.fold(operands, results)) ||
-        results.size() != 1)
+    if (llvm::is_contained(operands, Attribute()) || each.getNumResults() != 1)
       return {};
+    if (!each.hasTrait<OpTrait::ConstantLike>() &&
+        (failed(each.fold(operands, results)) || results.size() != 1))
+      return {};
+    if (results.empty()) {
+      Attribute constant;
+      matchPattern(each.getResult(0), m_Constant(&constant));
+      results.push_back(constant);
+    }
     scalars[each.getResult(0)] = isa<Attribute>(results[0])
                                      ? cast<Attribute>(results[0])
                                      : scalarOf(cast<Value>(results[0]));
   }
   return scalarOf(block.getTerminator()->getOperand(0));
+}
+
+Attribute SlotFunctions::apply(linalg::GenericOp op, Attribute given) {
+  return foldBody(
+      op, [&](OpOperand *) { return given; },
+      [](linalg::IndexOp) { return Attribute(); });
+}
+
+Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
+                                         ArrayRef<Place> places,
+                                         const Point &point, Value ids) {
+  if (op.getNumLoops() != op.getNumParallelLoops() ||
+      op->getNumResults() != 1 ||
+      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
+    return {};
+  auto input = [&](OpOperand *operand) -> Attribute {
+    if (!isa<RankedTensorType>(operand->get().getType()))
+      return {};
+    SmallVector<Place> source;
+    for (AffineExpr expr : op.getMatchingIndexingMap(operand).getResults()) {
+      if (auto dim = dyn_cast<AffineDimExpr>(expr))
+        source.push_back(places[dim.getPosition()]);
+      else if (auto number = dyn_cast<AffineConstantExpr>(expr))
+        source.push_back({Place::Number, number.getValue()});
+      else
+        return {};
+    }
+    return evaluate(operand->get(), source, point, ids);
+  };
+  return foldBody(op, input, [&](linalg::IndexOp index) -> Attribute {
+    Place place = places[index.getDim()];
+    if (place.kind != Place::Number)
+      return {};
+    return IntegerAttr::get(index.getType(), place.number);
+  });
+}
+
+static Attribute numberOf(linalg::GenericOp op, int64_t number) {
+  Type type = getElementTypeOrSelf(op.getDpsInputOperand(0)->get().getType());
+  if (isa<FloatType>(type))
+    return FloatAttr::get(type, double(number));
+  return IntegerAttr::get(type, number);
+}
+
+bool SlotFunctions::isGroupOf(Value indices, const SlotOrder &order,
+                              const Decision &decision) {
+  auto type = cast<RankedTensorType>(indices.getType());
+  SmallVector<Place> places{{Place::Slot, 0}};
+  if (type.getRank() != 1)
+    return false;
+  for (int64_t group = 0; group < decision.groups; ++group) {
+    auto number = dyn_cast_or_null<IntegerAttr>(
+        evaluate(indices, places, {1, 0, decision.choices, group}, order.ids));
+    if (!number || number.getValue().getSExtValue() != group)
+      return false;
+  }
+  return true;
+}
+
+bool SlotFunctions::countsGroup(linalg::GenericOp sum, int64_t group,
+                                const Decision &decision) {
+  Block &body = *sum.getBody();
+  Operation *add = body.getTerminator()->getOperand(0).getDefiningOp();
+  if (!isa_and_nonnull<arith::AddIOp, arith::AddFOp>(add) ||
+      !llvm::hasNItems(body.begin(), body.end(), 2) ||
+      !isZero(sum.getDpsInitOperand(0)->get()) ||
+      !sum.getMatchingIndexingMap(sum.getDpsInputOperand(0)).isIdentity())
+    return false;
+  Value input = sum.getDpsInputOperand(0)->get();
+  unsigned rank = cast<RankedTensorType>(input.getType()).getRank();
+  SmallVector<unsigned> reduced;
+  sum.getReductionDims(reduced);
+  auto isCount = [&](Attribute attribute, int64_t expected) {
+    if (auto integer = dyn_cast_or_null<IntegerAttr>(attribute))
+      return integer.getValue() == expected;
+    auto real = dyn_cast_or_null<FloatAttr>(attribute);
+    return real && real.getValueAsDouble() == double(expected);
+  };
+  if (rank == reduced.size() + 1 && (rank == 3 || rank == 2)) {
+    // A hit for each slot: [T, k, E] or [T * k, E].
+    SmallVector<Place> places;
+    if (rank == 3)
+      places = {{Place::Token, 0}, {Place::Choice, 0}, {Place::Number, group}};
+    else
+      places = {{Place::Flat, 0}, {Place::Number, group}};
+    if (reduced.back() != rank - 2)
+      return false;
+    bool isHit = true;
+    for (int64_t id = 0; id < decision.groups && isHit; ++id)
+      isHit = isCount(
+          evaluate(input, places, {1, 0, decision.choices, id}, decision.ids),
+          id == group);
+    if (isHit)
+      return true;
+  }
+  // A one for each chosen group of a token, which are all different.
+  while (auto generic = input.getDefiningOp<linalg::GenericOp>()) {
+    if (generic.getNumDpsInputs() != 1 ||
+        !isCount(apply(generic, numberOf(generic, 1)), 1) ||
+        !isCount(apply(generic, numberOf(generic, 0)), 0))
+      break;
+    input = generic.getDpsInputOperand(0)->get();
+  }
+  auto scatter = input.getDefiningOp<gate::ScatterElementsOp>();
+  return scatter && rank == 2 && reduced == SmallVector<unsigned>{0} &&
+         scatter.getAxis() == 1 && isZero(scatter.getData()) &&
+         scatter.getIndices() == decision.ids &&
+         decision.ids.getDefiningOp<gate::TopKOp>() &&
+         isFilledWithOne(scatter.getUpdates());
 }
 
 std::optional<SlotPart> SlotFunctions::partOf(Value indices, int64_t column,

@@ -37,6 +37,22 @@ public:
   /// How many different ids there are: the columns of the top-k that made
   /// them; 0 if not known.
   static int64_t idCount(mlir::Value ids);
+  /// k: how many ids a token has.
+  static int64_t choicesOf(mlir::Value ids);
+  /// The order whose slots' positions `indices` hold, by token and choice: the
+  /// inverse of a sort.
+  SlotOrder inverseOf(mlir::Value indices);
+
+  /// The scalar that an elementwise op on one input makes of `given`.
+  static mlir::Attribute apply(mlir::linalg::GenericOp op,
+                               mlir::Attribute given);
+  /// Whether `indices` hold the group of each slot of an order of all slots.
+  bool isGroupOf(mlir::Value indices, const SlotOrder &order,
+                 const Decision &decision);
+  /// Whether element `group` of a sum over tokens, or over tokens and choices,
+  /// counts the slots of that group.
+  bool countsGroup(mlir::linalg::GenericOp sum, int64_t group,
+                   const Decision &decision);
 
 private:
   /// A place along a dimension: a number, or the same part of every slot.

@@ -196,10 +196,82 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
   factors.push_back(static_cast<char *>(tensor.getAsOpaquePointer()) + dim + 1);
 }
 
+std::optional<Positions> raise::matchPositions(Value indices) {
+  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+      indices.getDefiningOp()))
+    indices = indices.getDefiningOp()->getOperand(0);
+  auto generic = indices.getDefiningOp<linalg::GenericOp>();
+  auto type = cast<RankedTensorType>(indices.getType());
+  if (!generic || generic.getNumDpsInputs() != 0 || type.getRank() != 1)
+    return std::nullopt;
+  Builder builder(indices.getContext());
+  Positions found{builder.getIndexAttr(0), OpFoldResult()};
+  Value value = generic.getBody()->getTerminator()->getOperand(0);
+  while (true) {
+    if (auto cast = value.getDefiningOp<arith::IndexCastOp>()) {
+      value = cast.getIn();
+    } else if (auto add = value.getDefiningOp<arith::AddIOp>()) {
+      bool isLeft = add.getLhs().getDefiningOp<linalg::IndexOp>();
+      Value offset = isLeft ? add.getRhs() : add.getLhs();
+      if (offset.getParentBlock() == generic.getBody())
+        return std::nullopt;
+      found.offset = offset;
+      value = isLeft ? add.getLhs() : add.getRhs();
+    } else {
+      break;
+    }
+  }
+  if (!value.getDefiningOp<linalg::IndexOp>())
+    return std::nullopt;
+  auto empty =
+      generic.getDpsInitOperand(0)->get().getDefiningOp<tensor::EmptyOp>();
+  if (!empty)
+    return std::nullopt;
+  found.size = empty.getMixedSizes()[0];
+  return found;
+}
+
+/// The scalar that a tensor is filled with, in any way, or null.
+static Attribute filledWith(Value value) {
+  Attribute scalar;
+  DenseElementsAttr constant;
+  if (auto fill = value.getDefiningOp<linalg::FillOp>())
+    matchPattern(fill.getInputs()[0], m_Constant(&scalar));
+  else if (matchPattern(value, m_Constant(&constant)) && constant.isSplat())
+    scalar = constant.getSplatValue<Attribute>();
+  else if (auto generic = value.getDefiningOp<linalg::GenericOp>();
+           generic && generic.getNumDpsInputs() == 0)
+    matchPattern(generic.getBody()->getTerminator()->getOperand(0),
+                 m_Constant(&scalar));
+  return scalar;
+}
+
+bool raise::isZero(Value value) {
+  Attribute scalar = filledWith(value);
+  if (auto integer = dyn_cast_or_null<IntegerAttr>(scalar))
+    return integer.getValue().isZero();
+  auto real = dyn_cast_or_null<FloatAttr>(scalar);
+  return real && real.getValue().isZero();
+}
+
+bool raise::isFilledWithOne(Value value) {
+  Attribute scalar = filledWith(value);
+  if (auto integer = dyn_cast_or_null<IntegerAttr>(scalar))
+    return integer.getValue().isOne();
+  auto real = dyn_cast_or_null<FloatAttr>(scalar);
+  return real && real.getValueAsDouble() == 1.0;
+}
+
 bool raise::isWholeSize(OpFoldResult size, Value tensor, int64_t dim) {
+  return isProductOfDims(size, tensor, dim);
+}
+
+bool raise::isProductOfDims(OpFoldResult size, Value tensor,
+                            ArrayRef<int64_t> dims) {
   SizeTerms a, b;
   a.multiply(size);
-  b.multiplyDim(tensor, dim);
+  for (int64_t dim : dims)
+    b.multiplyDim(tensor, dim);
   llvm::sort(a.factors);
   llvm::sort(b.factors);
   return a == b;

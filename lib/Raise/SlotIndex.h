@@ -46,6 +46,20 @@ std::optional<SumMatch> matchSum(mlir::Operation *op);
 /// Whether a reduction starts with zeros.
 bool startsAtZero(mlir::linalg::GenericOp op);
 
+/// The positions 0, 1, 2, ... plus an offset (null: 0) as a tensor.
+struct Positions {
+  mlir::OpFoldResult offset, size;
+};
+std::optional<Positions> matchPositions(mlir::Value indices);
+
+/// Filled with zeros, in any way.
+bool isZero(mlir::Value value);
+bool isFilledWithOne(mlir::Value value);
+
+/// Whether `size` is certain to be the product of some dimensions.
+bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
+                     llvm::ArrayRef<int64_t> dims);
+
 /// Whether `size` is certain to be all of a dimension of the tensor.
 bool isWholeSize(mlir::OpFoldResult size, mlir::Value tensor, int64_t dim);
 

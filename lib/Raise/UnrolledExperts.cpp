@@ -15,95 +15,29 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-namespace {
-
-/// One expert's part of the sum: `result` is `sum` with `updates` added at the
-/// tokens of the slots of `order`.
-struct Link {
-  Value sum, updates, result;
-  SlotOrder order;
-};
-
-struct Chain : ExpertWork {
-  SmallVector<Link> links;
-};
-
-class UnrolledFinder {
-public:
-  UnrolledFinder(GraphBuilder &graph, SmallVectorImpl<Attribute> &report)
-      : graph(graph), report(report) {}
-  void run(Block &block);
-
-private:
-  Chain *chainOf(Operation *op);
-  bool isTokenOf(Value indices, const SlotOrder &order);
-  std::optional<Link> matchLink(Operation *op);
-  std::optional<Link> matchScatter(Operation *op, Value updates, Value indices,
-                                   Value sum);
-  bool raise(Chain &chain);
-  FailureOr<Value> takeWeights(SmallVectorImpl<Value> &updates, Chain &chain,
-                               ArrayRef<SlotOrder> orders);
-  Value slotWeights(Value value, const SlotOrder &order, int64_t choices);
-
-  GraphBuilder &graph;
-  SmallVectorImpl<Attribute> &report;
-  SlotFunctions functions;
-  llvm::MapVector<Value, std::unique_ptr<Chain>> chains; // by ids
-  DenseMap<Operation *, Chain *> chainOfOp;
-};
-
-RankedTensorType typeOf(Value value) {
+static RankedTensorType typeOf(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
 
-int64_t choicesOf(Value ids) {
-  RankedTensorType type = typeOf(ids);
-  return type.getRank() < 2 ? 1 : type.getShape().back();
-}
-
-bool UnrolledFinder::isTokenOf(Value indices, const SlotOrder &order) {
+static bool isTokenOf(SlotFunctions &functions, Value indices,
+                      const SlotOrder &order) {
   return order && functions.orderOf(indices) == order &&
-         functions.partOf(indices, 0, order, choicesOf(order.ids)) ==
+         functions.partOf(indices, 0, order,
+                          SlotFunctions::choicesOf(order.ids)) ==
              SlotPart::Token;
 }
 
-/// Rows of tokens gathered for the slots of one group start its work.
-Chain *UnrolledFinder::chainOf(Operation *op) {
-  if (op->getNumResults() == 1)
-    if (std::optional<RowGather> gather = matchRowGather(op->getResult(0));
-        gather && isa<FloatType>(typeOf(gather->data).getElementType()) &&
-        typeOf(gather->data).getRank() > 1) {
-      SlotOrder order = functions.orderOf(gather->indices);
-      if (order && order.group >= 0) {
-        std::unique_ptr<Chain> &chain = chains[order.ids];
-        if (!chain) {
-          chain = std::make_unique<Chain>();
-          chain->number = chains.size();
-          chain->decision = {order.ids, choicesOf(order.ids),
-                             SlotFunctions::idCount(order.ids)};
-        }
-        return chain.get();
-      }
-    }
-  Chain *found = nullptr;
-  for (Value operand : op->getOperands())
-    if (Operation *source = operand.getDefiningOp())
-      if (Chain *chain = chainOfOp.lookup(source);
-          chain && (!found || found->number < chain->number))
-        found = chain;
-  return found;
-}
-
-std::optional<Link> UnrolledFinder::matchScatter(Operation *op, Value updates,
-                                                 Value indices, Value sum) {
+static std::optional<SlotLink> matchScatter(SlotFunctions &functions,
+                                            Operation *op, Value updates,
+                                            Value indices, Value sum) {
   SlotOrder order = functions.orderOf(indices);
-  if (!order || order.group < 0 || !isTokenOf(indices, order))
+  if (!isTokenOf(functions, indices, order))
     return std::nullopt;
-  return Link{sum, updates, op->getResult(0), order};
+  return SlotLink{sum, updates, op->getResult(0), order};
 }
 
 /// add(a, b) of two tensors, elementwise.
-linalg::GenericOp matchAdd(Operation *op) {
+static linalg::GenericOp matchAdd(Operation *op) {
   auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
   if (!generic || generic.getNumDpsInputs() != 2 ||
       generic.getNumLoops() != generic.getNumParallelLoops() ||
@@ -120,29 +54,15 @@ linalg::GenericOp matchAdd(Operation *op) {
   return generic;
 }
 
-/// Filled with zeros, in any way.
-bool isZero(Value value) {
-  if (auto fill = value.getDefiningOp<linalg::FillOp>())
-    return matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
-  DenseElementsAttr constant;
-  if (matchPattern(value, m_Constant(&constant)))
-    return constant.isSplat() && isa<FloatType>(constant.getElementType()) &&
-           constant.getSplatValue<APFloat>().isZero();
-  auto generic = value.getDefiningOp<linalg::GenericOp>();
-  if (!generic || generic.getNumDpsInputs() != 0)
-    return false;
-  Value yielded = generic.getBody()->getTerminator()->getOperand(0);
-  return matchPattern(yielded, m_AnyZeroFloat());
-}
-
 /// The three ways to add rows at their places.
-std::optional<Link> UnrolledFinder::matchLink(Operation *op) {
+std::optional<SlotLink> raise::matchSlotLink(SlotFunctions &functions,
+                                             Operation *op) {
   if (auto scatter = dyn_cast<gate::ScatterNDOp>(op)) {
     if (typeOf(scatter.getIndices()).getShape().back() != 1)
       return std::nullopt;
     if (scatter.getReduction() == gate::Reduction::Add)
-      return matchScatter(op, scatter.getUpdates(), scatter.getIndices(),
-                          scatter.getData());
+      return matchScatter(functions, op, scatter.getUpdates(),
+                          scatter.getIndices(), scatter.getData());
     // Each token is in a group once: read, add, write back.
     if (scatter.getReduction() != gate::Reduction::None)
       return std::nullopt;
@@ -151,10 +71,11 @@ std::optional<Link> UnrolledFinder::matchLink(Operation *op) {
       if (add)
         if (auto read = matchRowGather(add.getDpsInputOperand(side)->get());
             read && read->data == scatter.getData())
-          if (auto link =
-                  matchScatter(op, add.getDpsInputOperand(1 - side)->get(),
-                               scatter.getIndices(), scatter.getData()))
-            if (isTokenOf(read->indices, link->order))
+          if (auto link = matchScatter(functions, op,
+                                       add.getDpsInputOperand(1 - side)->get(),
+                                       scatter.getIndices(), scatter.getData()))
+            if (link->order.group >= 0 &&
+                isTokenOf(functions, read->indices, link->order))
               return link;
     return std::nullopt;
   }
@@ -169,33 +90,16 @@ std::optional<Link> UnrolledFinder::matchLink(Operation *op) {
           typeOf(scatter.getIndices()).getRank() == 2) {
         Value indices = scatter.getIndices();
         if (Value narrow = matchBroadcast(indices))
-          if (auto link = matchScatter(op, scatter.getUpdates(), narrow,
-                                       add.getDpsInputOperand(1 - side)->get()))
+          if (auto link =
+                  matchScatter(functions, op, scatter.getUpdates(), narrow,
+                               add.getDpsInputOperand(1 - side)->get()))
             return link;
       }
   return std::nullopt;
 }
 
-void UnrolledFinder::run(Block &block) {
-  for (Operation &op : block.without_terminator()) {
-    Chain *chain = chainOf(&op);
-    if (!chain)
-      continue;
-    chainOfOp[&op] = chain;
-    if (std::optional<Link> link = matchLink(&op);
-        link && link->order.ids == chain->decision.ids)
-      chain->links.push_back(*link);
-    else
-      chain->inside.insert(&op);
-  }
-  for (auto &[ids, chain] : chains)
-    if (!raise(*chain))
-      reportRefusal(graph, *chain, report);
-}
-
-/// The weights [T, k] that `value` [n] or [n, 1] takes for each slot, or null.
-Value UnrolledFinder::slotWeights(Value value, const SlotOrder &order,
-                                  int64_t choices) {
+Value raise::slotWeights(SlotFunctions &functions, Value value,
+                         const SlotOrder &order, int64_t choices) {
   while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
       value.getDefiningOp()))
     value = value.getDefiningOp()->getOperand(0);
@@ -222,9 +126,9 @@ Value UnrolledFinder::slotWeights(Value value, const SlotOrder &order,
 }
 
 /// Takes the factor that each slot has off the updates: the weights [T, k].
-FailureOr<Value> UnrolledFinder::takeWeights(SmallVectorImpl<Value> &updates,
-                                             Chain &chain,
-                                             ArrayRef<SlotOrder> orders) {
+static Value takeWeights(GraphBuilder &graph, SlotFunctions &functions,
+                         SmallVectorImpl<Value> &updates, int64_t choices,
+                         ArrayRef<SlotOrder> orders) {
   SmallVector<Value> inner;
   Value weights;
   for (auto [update, order] : llvm::zip_equal(updates, orders)) {
@@ -238,7 +142,7 @@ FailureOr<Value> UnrolledFinder::takeWeights(SmallVectorImpl<Value> &updates,
       if (!multiply.getMatchingIndexingMap(work).isIdentity() ||
           typeOf(factor->get()).getNumDynamicDims() != 1)
         continue;
-      found = slotWeights(factor->get(), order, chain.decision.choices);
+      found = slotWeights(functions, factor->get(), order, choices);
       if (found)
         inner.push_back(work->get());
     }
@@ -247,43 +151,45 @@ FailureOr<Value> UnrolledFinder::takeWeights(SmallVectorImpl<Value> &updates,
     weights = found;
   }
   updates = inner;
-  return asChoices(graph, weights, chain.decision.choices);
+  return asChoices(graph, weights, choices);
 }
 
-bool UnrolledFinder::raise(Chain &chain) {
+bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
+                       ExpertWork &chain, SmallVectorImpl<Attribute> &report) {
   auto refuse = [&](const Twine &reason) {
     chain.refusal = reason.str();
     return false;
   };
-  if (chain.links.empty())
-    return refuse("their results are not added up row by row");
   // From the first sum to the last.
-  DenseMap<Value, Link *> next;
-  for (Link &link : chain.links)
+  DenseMap<Value, SlotLink *> next;
+  for (SlotLink &link : chain.links)
     next[link.sum] = &link;
   Value start;
-  for (Link &link : chain.links) {
+  for (SlotLink &link : chain.links) {
     bool isFirst = llvm::none_of(
-        chain.links, [&](Link &other) { return other.result == link.sum; });
+        chain.links, [&](SlotLink &other) { return other.result == link.sum; });
     if (isFirst && start)
       return refuse("their results are added up in more than one place");
     if (isFirst)
       start = link.sum;
   }
   int64_t groups = chain.decision.groups;
-  SmallVector<Value> updates(groups);
-  SmallVector<SlotOrder> orders(groups);
+  // One link of all slots, or one for each group.
+  bool isWhole = chain.links.size() == 1 && chain.links[0].order.group < 0;
+  SmallVector<Value> updates(isWhole ? 1 : groups);
+  SmallVector<SlotOrder> orders(updates.size());
   Value last = start;
   for (unsigned i = 0; i < chain.links.size(); ++i) {
-    Link *link = next.lookup(last);
+    SlotLink *link = next.lookup(last);
     if (!link)
       return refuse("their results are not added up one after another");
-    if (link->order.group >= groups || updates[link->order.group])
-      return refuse("expert " + Twine(link->order.group) + " is there twice");
-    updates[link->order.group] = link->updates;
-    orders[link->order.group] = link->order;
+    int64_t group = isWhole ? 0 : link->order.group;
+    if (group < 0 || group >= groups || updates[group])
+      return refuse("expert " + Twine(group) + " is there twice");
+    updates[group] = link->updates;
+    orders[group] = link->order;
     for (Operation *user : link->result.getUsers())
-      if (Link *after = next.lookup(link->result);
+      if (SlotLink *after = next.lookup(link->result);
           after && user != after->result.getDefiningOp() &&
           !matchRowGather(user->getResult(0)))
         return refuse("a sum of some of them is used by " + describe(user));
@@ -307,12 +213,13 @@ bool UnrolledFinder::raise(Chain &chain) {
   OpBuilder &b = graph.getBuilder();
   b.setInsertionPoint(place);
   graph.setNode(nodeName(chain.decision.ids), "experts", place->getLoc());
-  FailureOr<Value> weights = takeWeights(updates, chain, orders);
-  ExpertBody body(graph, chain.decision, chain.inside, &functions, orders);
+  Value weights =
+      takeWeights(graph, functions, updates, chain.decision.choices, orders);
+  ExpertBody body(graph, chain.decision, chain.inside, functions, orders);
   FailureOr<Value> slots = body.build(updates, 1);
   if (failed(slots))
     return refuse(body.reason());
-  Value combined = emitExperts(graph, chain, body, *slots, *weights, report);
+  Value combined = emitExperts(graph, chain, body, *slots, weights, report);
   RankedTensorType type = typeOf(last);
   if (combined.getType() != type)
     combined = tensor::CastOp::create(b, graph.getLoc(), type, combined);
@@ -334,12 +241,6 @@ bool UnrolledFinder::raise(Chain &chain) {
             .getResult(0);
   }
   last.replaceAllUsesWith(combined);
+  eraseCertainChecks(chain, functions, place);
   return true;
-}
-
-} // namespace
-
-void raise::formUnrolledExperts(GraphBuilder &graph, Block &block,
-                                SmallVectorImpl<Attribute> &report) {
-  UnrolledFinder(graph, report).run(block);
 }
