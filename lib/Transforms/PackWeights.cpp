@@ -81,10 +81,10 @@ FailureOr<FlatSymbolRefAttr> PackWeightsPass::findWeight(ContractOp contract,
   if (!symbol) {
     OpBuilder builder(&getContext());
     std::string name = ("constant_" + Twine(constants.size())).str();
-    auto weight =
-        gate::WeightOp::create(builder, contract.getLoc(), name,
-                               cast<RankedTensorType>(value.getType()),
-                               StringAttr(), 0, DenseI64ArrayAttr(), elements);
+    auto weight = gate::WeightOp::create(
+        builder, contract.getLoc(), name,
+        cast<RankedTensorType>(value.getType()), StringAttr(), 0,
+        DenseI64ArrayAttr(), elements, ArrayAttr());
     symbol = FlatSymbolRefAttr::get(
         symbols->insert(weight, getOperation().getBody()->begin()));
     if (!lastWeight)
@@ -136,8 +136,9 @@ PackWeightsPass::findSources(ContractOp contract) {
 static bool isRounded(ContractOp contract) {
   if (!contract.getPlan())
     return false;
-  auto route = contract.getPlan().getDefiningOp<gate::RouteOp>();
-  return route && !route->hasAttr(gate::kExactExperts);
+  Operation *decision = contract.getPlan().getDefiningOp();
+  return llvm::isa<gate::RouteOp, gate::AssignOp>(decision) &&
+         !decision->hasAttr(gate::kExactExperts);
 }
 
 FailureOr<gate::PanelLayout>

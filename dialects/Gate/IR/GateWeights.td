@@ -7,23 +7,29 @@ include "dialects/Gate/IR/GateDialect.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
-def Gate_WeightOp : Gate_Op<"weight", [Symbol]> {
+def Gate_WeightOp : Gate_Op<"weight", [Symbol,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "A constant tensor that stays in its file until the library is written";
   let description = [{
     Element i of the tensor is the element at byte
     `offset` + elementSize * sum_d i_d * strides_d of `file`, little-endian, so
     a slice or a transposition of a weight is another `weight` on the same bytes.
-    A small tensor that comes from no file is held in `value`.
+    A small tensor that comes from no file is held in `value`. Slice g along the
+    first dimension of a `stack` is the weight that its entry g names: experts
+    that a file holds one by one become the groups of one tensor.
 
     Constraints: (C1) the type is static. (C2) either `file` with one
-    stride for each dimension, or `value` of the same type. (C3) `offset` and
-    strides are not negative.
+    stride for each dimension, or `value` of the same type, or `stack`. (C3)
+    `offset` and strides are not negative. (C4) `stack` has an entry for each
+    element of the first dimension, and each is another `gate.weight`, no stack
+    itself, of the type without it.
 
     Example: `gate.weight @w : tensor<8x64x32xf32> {file = "m.onnx", offset = 512 : i64, strides = array<i64: 4096, 1, 128>}`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
       OptionalAttr<StrAttr>:$file, DefaultValuedAttr<I64Attr, "0">:$offset,
-      OptionalAttr<DenseI64ArrayAttr>:$strides, OptionalAttr<ElementsAttr>:$value);
+      OptionalAttr<DenseI64ArrayAttr>:$strides, OptionalAttr<ElementsAttr>:$value,
+      OptionalAttr<FlatSymbolRefArrayAttr>:$stack);
   let assemblyFormat = "$sym_name `:` $type attr-dict";
   let hasVerifier = 1;
 }

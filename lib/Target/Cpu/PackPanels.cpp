@@ -63,7 +63,7 @@ public:
     size_t column = group + !source.isQuantized();
     columnStride = values.strides[column];
     depthStride = values.strides[group + source.isQuantized()];
-    groupStride = group ? values.strides[0] : 0;
+    hasGroups = group;
     groups = group ? values.shape[0] : 1;
     columns = values.shape[column];
   }
@@ -136,7 +136,9 @@ public:
 
 private:
   const uint8_t *at(int64_t group, int64_t column) const {
-    return source.values.base + group * groupStride + column * columnStride;
+    const View &values = source.values;
+    return (hasGroups ? values.slice(group) : values.base) +
+           column * columnStride;
   }
   int32_t integer(int64_t group, int64_t column, int64_t row) const {
     const uint8_t *in = at(group, column);
@@ -147,7 +149,7 @@ private:
   static const uint8_t *element(const View &view, int64_t group, int64_t column,
                                 int64_t last) {
     size_t rank = view.shape.size();
-    return view.base + (rank == 3 ? group * view.strides[0] : 0) +
+    return (rank == 3 ? view.slice(group) : view.base) +
            column * view.strides[rank - 2] + last * view.strides[rank - 1];
   }
   float scale(int64_t group, int64_t column, int64_t block) const {
@@ -166,7 +168,8 @@ private:
   }
 
   const PanelSource &source;
-  int64_t k, columnStride, depthStride, groupStride;
+  int64_t k, columnStride, depthStride;
+  bool hasGroups;
 };
 
 /// Writes one column of an integer block.
@@ -211,14 +214,14 @@ static void copyPanels(const PanelLayout &layout, const View &source,
   bool hasGroups = source.shape.size() == 3;
   int64_t groups = hasGroups ? source.shape[0] : 1;
   int64_t n = source.shape[hasGroups + 1];
-  int64_t groupStride = hasGroups ? source.strides[0] : 0;
   int64_t kStride = source.strides[hasGroups];
   int64_t nStride = source.strides[hasGroups + 1];
   int64_t size = source.elementBytes, lanes = layout.lanes;
   int64_t panels = (n + lanes - 1) / lanes, lineBytes = layout.columns() * size;
   for (int64_t g = 0; g < groups; ++g)
     for (int64_t p = 0; p < panels; ++p) {
-      const uint8_t *in = source.base + g * groupStride + p * lanes * nStride;
+      const uint8_t *in =
+          (hasGroups ? source.slice(g) : source.base) + p * lanes * nStride;
       int64_t columns = std::min(lanes, n - p * lanes);
       uint8_t *panel =
           out + (g * panels + p) * layout.k * lineBytes + index * lanes * size;

@@ -210,7 +210,7 @@ gate.weight @w : tensor<?xf32> {file = "w.bin", strides = array<i64: 4>}
 // -----
 
 // @weight_c2
-// expected-error @+1 {{expects either a file or a value}}
+// expected-error @+1 {{expects either a file or a value or a stack}}
 gate.weight @w : tensor<2xf32>
 
 // -----
@@ -230,6 +230,20 @@ gate.weight @w : tensor<2xf32> {value = dense<1.0> : tensor<3xf32>}
 // @weight_c3
 // expected-error @+1 {{expects an offset and strides that are not negative}}
 gate.weight @w : tensor<2xf32> {file = "w.bin", offset = -4 : i64, strides = array<i64: 4>}
+
+// -----
+
+// @weight_c4
+gate.weight @a : tensor<3xf32> {file = "w.bin", strides = array<i64: 4>}
+// expected-error @+1 {{expects a weight for each of the first dimension of 'tensor<2x3xf32>', got 1}}
+gate.weight @w : tensor<2x3xf32> {stack = [@a]}
+
+// -----
+
+// @weight_c4_type
+gate.weight @a : tensor<4xf32> {file = "w.bin", strides = array<i64: 4>}
+// expected-error @+1 {{expects @a to be a gate.weight of type 'tensor<3xf32>' that is no stack}}
+gate.weight @w : tensor<1x3xf32> {stack = [@a]}
 
 // -----
 
