@@ -125,6 +125,7 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
   pm.addPass(createPackWeights(
       {options.isa, options.experts, options.block, options.zeroPoints}));
   pm.addNestedPass<func::FuncOp>(createLowerPlans());
+  pm.addNestedPass<func::FuncOp>(createLowerIndexing());
   addCleanup(pm);
   pm.addPass(createVerifyLevel({"schedule"}));
 }

@@ -86,6 +86,15 @@ GATECC_OPERATOR(lowerRange);
 // Gather.cpp
 GATECC_OPERATOR(lowerGather);
 GATECC_OPERATOR(lowerGatherElements);
+// Indexing.cpp
+GATECC_OPERATOR(lowerNonZero);
+GATECC_OPERATOR(lowerCompress);
+GATECC_OPERATOR(lowerGatherND);
+GATECC_OPERATOR(lowerScatterND);
+GATECC_OPERATOR(lowerScatterElements);
+GATECC_OPERATOR(lowerOneHot);
+GATECC_OPERATOR(lowerCumSum);
+GATECC_OPERATOR(lowerTile);
 // Selection.cpp
 GATECC_OPERATOR(lowerArgExtremum);
 GATECC_OPERATOR(lowerTopK);

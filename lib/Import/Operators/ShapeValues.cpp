@@ -15,6 +15,8 @@ static std::optional<Extent> quotient(GraphBuilder &g, const Extent &a,
     return std::nullopt;
   if (a.isConstant())
     return Extent(a.getConstant() / b.getConstant());
+  if (!g.isKnownSize(a)) // ONNX rounds to zero.
+    return std::nullopt;
   return g.floorDivide(a, b.getConstant());
 }
 
@@ -71,6 +73,11 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
   SmallVector<std::optional<Extents>> known;
   for (Value operand : call.operands)
     known.push_back(operand ? g.knownInts(operand) : std::nullopt);
+  // Of a shape, some extents may be data: they are read from their tensors.
+  if (op == "Concat" && llvm::any_of(known, [](auto &k) { return bool(k); }))
+    for (auto [operand, values] : llvm::zip(call.operands, known))
+      if (operand && !values && g.rankOf(operand) == 1)
+        values = g.runTimeInts(operand);
   if (!known.front())
     return std::nullopt;
   Value first = call.operand(0);
