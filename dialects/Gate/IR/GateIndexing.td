@@ -77,8 +77,8 @@ def Gate_ScatterNDOp : Gate_Op<"scatter_nd", [Pure]> {
     larger or smaller of both (NaN if either is). Where `reduction` is none and
     an index vector repeats, the last one counts; ONNX leaves this undefined.
     An index in [-n, 0) counts from the end; an update with an index out of
-    range is skipped. *Ties*: +0 and -0 are equal for max and min, either may
-    remain. *Empty*: no updates give `data`.
+    range is skipped. *Ties, NaN*: +0 and -0 are equal for max and min, either may
+    remain; a NaN stays. *Empty*: no updates give `data`.
 
     Constraints: (C1) m is static and at most the rank of `data`. (C2) `indices` are
     i32 or i64. (C3) `updates` has the extents of `indices` but the last, then
@@ -110,7 +110,7 @@ def Gate_ScatterElementsOp : Gate_Op<"scatter_elements", [Pure]> {
 
     with f as in `scatter_nd`; where `reduction` is none and two updates meet,
     the last one counts. An index in [-n, 0) counts from the end; an update
-    whose place is out of range is skipped. *Ties*: as in `scatter_nd`.
+    whose place is out of range is skipped. *Ties, NaN*: as in `scatter_nd`.
     *Empty*: no updates give `data`.
 
     Constraints: (C1) `data`, `indices` and `updates` have one rank, and `axis`
@@ -164,7 +164,8 @@ def Gate_CheckOp : Gate_Op<"check"> {
     If `condition` is false the run ends with the status GATECC_RUNTIME and
     `message`, in which {0} and {1} stand for the first two of `values`: sizes that come
     out of data and do not fit together. What is below the check may rely on
-    the condition. *Ties, NaN, empty*: none.
+    the condition. *Ties, NaN*: none; `condition` has
+    decided. *Empty*: a check without values has a message without numbers.
 
     Constraints: (C1) at most two values.
 
