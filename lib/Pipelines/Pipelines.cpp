@@ -28,7 +28,7 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-groups", "fuse-elementwise",
+static const StringRef kDisablable[] = {"form-experts", "form-groups", "fuse-elementwise",
                                         "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
@@ -105,6 +105,9 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
 
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   pm.addPass(createConvertOnnxToGate());
+  addCleanup(pm);
+  if (!options.isDisabled("form-experts"))
+    pm.addPass(createFormExperts());
   addCleanup(pm);
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());

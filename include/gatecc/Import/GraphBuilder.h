@@ -172,6 +172,9 @@ public:
   mlir::DenseElementsAttr constantValue(mlir::Value value);
   /// The constant as a weight_value of a gate.weight; null if it is none.
   mlir::Value asWeight(mlir::Value value);
+  /// One constant [parts, ...] of equal types, whose parts stay where they are;
+  /// null if a part is no constant or their layouts differ.
+  mlir::Value stackConstants(llvm::ArrayRef<mlir::Value> parts);
   /// Views of a constant without a copy (steps may be any, 0 and negative only
   /// for those that are not in a file); null where `value` is no constant.
   mlir::Value sliceConstant(mlir::Value value, llvm::ArrayRef<int64_t> offsets,
