@@ -27,6 +27,10 @@ void gatecc_parallel_for(const gatecc_frame *f, int64_t n,
                          void (*task)(void *closure, int64_t index),
                          void *closure);
 
+// Ends the run as gatecc_parallel_for does if it is cancelled or has failed;
+// for loops that may have no tasks. Not from inside a task.
+void gatecc_check_cancelled(const gatecc_frame *f);
+
 // Memory, 64-aligned, until the run ends. May be called from tasks. NULL when
 // there is none; the run's status is then GATECC_OUT_OF_MEMORY.
 void *gatecc_allocate(const gatecc_frame *f, int64_t bytes);

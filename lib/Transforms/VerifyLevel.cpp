@@ -49,7 +49,8 @@ bool isLegalGateOp(Operation *op, StringRef level) {
     return isa<WeightValueOp>(op);
   if (level == "gate")
     return isa<TopKOp, RouteOp, PartitionOp, AssignOp, ApplyOp, YieldOp,
-               CombineOp, MergeOp, ContractOp, WeightValueOp, DequantizeOp>(op);
+               CombineOp, MergeOp, ContractOp, WeightValueOp, DequantizeOp,
+               BoundOp>(op);
   if (level == "schedule")
     return isa<PackedContractOp, YieldOp, RuntimeCallOp, BoundOp,
                WeightValueOp>(op);
