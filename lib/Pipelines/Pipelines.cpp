@@ -27,8 +27,8 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-groups", "fuse-elementwise",
-                                        "fuse-epilogue"};
+static const StringRef kDisablable[] = {"form-while-rows", "form-groups",
+                                        "fuse-elementwise", "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -105,6 +105,8 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   pm.addPass(createConvertOnnxToGate());
   addCleanup(pm);
+  if (!options.isDisabled("form-while-rows"))
+    pm.addPass(createFormWhileRows());
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
   addCleanup(pm);

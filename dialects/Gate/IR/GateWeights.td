@@ -186,6 +186,11 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
       OptionalAttr<StrAttr>:$note);
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Groups that statistics have room for; GATECC_DYNAMIC_GROUPS of the
+    /// run-time library where their number is decided at run time.
+    int64_t getNumCounts() { return getCost().empty() ? 256 : getCost().size(); }
+  }];
 }
 
 #endif // GATECC_DIALECTS_GATE_IR_GATEWEIGHTS

@@ -9,6 +9,7 @@
 // computed element by element, bufferization removes the copy. What may lie in
 // the buffer of a carried tensor (two values that change places) is first
 // copied out of it.
+#include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -61,13 +62,24 @@ bool mayAliasArgument(Value value, Block &block) {
   return false;
 }
 
-/// Whether `value` is `argument` with some of its elements replaced.
+/// Whether `value` is `argument` with some of its elements replaced, or not.
 bool updates(Value value, BlockArgument argument) {
   while (value != argument) {
-    if (auto insert = value.getDefiningOp<tensor::InsertSliceOp>())
-      value = insert.getDest();
-    else
+    auto result = dyn_cast<OpResult>(value);
+    if (!result)
       return false;
+    if (auto insert = dyn_cast<tensor::InsertSliceOp>(result.getOwner())) {
+      value = insert.getDest();
+    } else if (auto call = dyn_cast<gate::RuntimeCallOp>(result.getOwner());
+               call && call.getUpdates()) {
+      value = call.getInits()[result.getResultNumber()];
+    } else if (auto branch = dyn_cast<scf::IfOp>(result.getOwner())) {
+      unsigned number = result.getResultNumber();
+      return updates(branch.thenYield().getOperand(number), argument) &&
+             updates(branch.elseYield().getOperand(number), argument);
+    } else {
+      return false;
+    }
   }
   return true;
 }
