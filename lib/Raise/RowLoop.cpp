@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Dominance.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
@@ -86,10 +87,12 @@ RowLoop::RowLoop(Operation *op) {
         carried.push_back(
             {argument, before.getArgNumber(), before.getArgNumber()});
   }
+  DominanceInfo dominance;
   for (const State &state : carried) {
     Value size = leadingExtent(op->getOperand(state.init));
     auto type = dyn_cast<RankedTensorType>(state.argument.getType());
-    if (!size || !type || !type.getElementType().isSignlessIntOrFloat())
+    if (!size || !type || !type.getElementType().isSignlessIntOrFloat() ||
+        !dominance.properlyDominates(size, op))
       continue;
     if (!rows)
       rows = size;

@@ -187,9 +187,10 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
-    /// Groups that statistics have room for; GATECC_DYNAMIC_GROUPS of the
-    /// run-time library where their number is decided at run time.
-    int64_t getNumCounts() { return getCost().empty() ? 256 : getCost().size(); }
+    /// What statistics have room for where the run decides how many groups there
+    /// are: GATECC_DYNAMIC_GROUPS of the run-time library.
+    static constexpr int64_t kDynamicGroups = 256;
+    int64_t getNumCounts() { return getCost().empty() ? kDynamicGroups : getCost().size(); }
   }];
 }
 
