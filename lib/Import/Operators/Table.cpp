@@ -9,6 +9,9 @@ using namespace gatecc;
 
 static constexpr llvm::StringLiteral ms = "com.microsoft";
 
+/// Loop has optional operands and any number of others.
+static constexpr unsigned maxLoopOperands = 1 << 20;
+
 // Operator, domain, first and last opset, function, fewest and most operands,
 // limits.
 static constexpr Operator operators[] = {
@@ -54,6 +57,8 @@ static constexpr Operator operators[] = {
     {"HardSigmoid", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"HardSwish", "", 14, anyVersion, lowerActivation, 1, 1, ""},
     {"Identity", "", 1, anyVersion, lowerIdentity, 1, 1, "tensors only"},
+    {"If", "", 1, anyVersion, lowerIf, 1, 1,
+     "tensors only; branches agree in element types and ranks"},
     {"IsInf", "", 10, anyVersion, lowerIsInf, 1, 1, ""},
     {"IsNaN", "", 9, anyVersion, lowerIsNaN, 1, 1, ""},
     {"LayerNormalization", "", 1, anyVersion, lowerLayerNorm, 2, 3, ""},
@@ -62,6 +67,9 @@ static constexpr Operator operators[] = {
     {"LessOrEqual", "", 12, anyVersion, lowerCompare, 2, 2, ""},
     {"Log", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"LogSoftmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
+    {"Loop", "", 1, anyVersion, lowerLoop, 0, maxLoopOperands,
+     "tensors only; carried values keep their shapes; a trip count where there "
+     "are scan outputs"},
     {"MatMul", "", 1, anyVersion, lowerMatMul, 2, 2, ""},
     {"Max", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
     {"Mean", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
@@ -93,6 +101,8 @@ static constexpr Operator operators[] = {
     {"Relu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Reshape", "", 5, anyVersion, lowerReshape, 2, 2, ""},
     {"Round", "", 11, anyVersion, lowerUnary, 1, 1, ""},
+    {"Scan", "", 9, anyVersion, lowerScan, 1, ~0u,
+     "state variables keep their shapes"},
     {"Scatter", "", 9, 10, lowerScatterElements, 3, 3, "as ScatterElements"},
     {"ScatterElements", "", 11, anyVersion, lowerScatterElements, 3, 3,
      "an update out of range is skipped; of updates that meet without a "
