@@ -154,8 +154,7 @@ void raise::reportRefusal(GraphBuilder &graph, const ExpertWork &work,
   Builder builder(graph.getContext());
   report.push_back(reportEntry(graph.getContext(), "", "experts",
                                builder.getStrArrayAttr(nodes), "refused",
-                               "experts that " +
-                                   describeDecider(work) +
+                               "experts that " + describeDecider(work) +
                                    " chose: " + reason));
 }
 

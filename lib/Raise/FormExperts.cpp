@@ -163,8 +163,8 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
     return Value();
   for (unsigned side : {0u, 1u}) {
     OpOperand *weight = op.getDpsInputOperand(side),
-              *work_ = op.getDpsInputOperand(1 - side);
-    Operation *source = work_->get().getDefiningOp();
+              *product = op.getDpsInputOperand(1 - side);
+    Operation *source = product->get().getDefiningOp();
     Operation *factor = weight->get().getDefiningOp();
     if (!source || !work.inside.contains(source) ||
         (factor && work.inside.contains(factor)))
@@ -172,9 +172,9 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
     if (order) {
       Value found =
           slotWeights(functions, weight->get(), order, work.decision.choices);
-      if (!found || !op.getMatchingIndexingMap(work_).isIdentity())
+      if (!found || !op.getMatchingIndexingMap(product).isIdentity())
         continue;
-      value = work_->get();
+      value = product->get();
       rows = innerRows;
       return asChoices(graph, found, work.decision.choices);
     }
@@ -190,9 +190,9 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
       }
     if (!isScalar || loops != innerRows ||
         !typeOf(weight->get()).getElementType().isF32() ||
-        !op.getMatchingIndexingMap(work_).isIdentity())
+        !op.getMatchingIndexingMap(product).isIdentity())
       continue;
-    value = work_->get();
+    value = product->get();
     rows = innerRows;
     return asChoices(graph, weight->get(), work.decision.choices);
   }
