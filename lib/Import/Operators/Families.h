@@ -36,6 +36,18 @@ mlir::TypedAttr highest(mlir::Type type);
 std::optional<llvm::SmallVector<mlir::Value>>
 foldKnown(GraphBuilder &builder, const OperatorCall &call);
 
+/// The element type of an ONNX data type number; null if gatecc lacks it.
+mlir::Type elementOfNumber(mlir::MLIRContext *context, int64_t number);
+/// `function`, which computes with signless numbers, on tensors of unsigned
+/// numbers, too: these are widened to a signed type that holds them, and a
+/// first result of that type is cut back (modulo 2^bits).
+OperatorResults onUnsigned(GraphBuilder &builder, const OperatorCall &call,
+                           OperatorFunction function);
+template <OperatorFunction function>
+OperatorResults orUnsigned(GraphBuilder &builder, const OperatorCall &call) {
+  return onUnsigned(builder, call, function);
+}
+
 #define GATECC_OPERATOR(NAME)                                                  \
   OperatorResults NAME(GraphBuilder &, const OperatorCall &)
 // Elementwise.cpp
@@ -49,6 +61,10 @@ GATECC_OPERATOR(lowerCast);
 GATECC_OPERATOR(lowerCastLike);
 GATECC_OPERATOR(lowerIdentity);
 GATECC_OPERATOR(lowerDropout);
+// Bits.cpp
+GATECC_OPERATOR(lowerBitwise);
+GATECC_OPERATOR(lowerBitShift);
+GATECC_OPERATOR(lowerBitCast);
 // Logic.cpp
 GATECC_OPERATOR(lowerCompare);
 GATECC_OPERATOR(lowerLogic);
@@ -77,6 +93,13 @@ GATECC_OPERATOR(lowerConcat);
 GATECC_OPERATOR(lowerSplit);
 GATECC_OPERATOR(lowerSlice);
 GATECC_OPERATOR(lowerExpand);
+// Rearrange.cpp
+GATECC_OPERATOR(lowerTile);
+GATECC_OPERATOR(lowerPad);
+GATECC_OPERATOR(lowerDepthToSpace);
+GATECC_OPERATOR(lowerReverseSequence);
+GATECC_OPERATOR(lowerTrilu);
+GATECC_OPERATOR(lowerEyeLike);
 // Creation.cpp
 GATECC_OPERATOR(lowerConstant);
 GATECC_OPERATOR(lowerShape);

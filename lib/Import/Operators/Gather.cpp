@@ -39,9 +39,7 @@ static Value readClamped(OpBuilder &at, Location loc, Value data,
         scf::YieldOp::create(then, where, element);
       },
       [&](OpBuilder &otherwise, Location where) {
-        Type element = elementOf(data);
-        Value none = arith::ConstantOp::create(otherwise, where,
-                                               otherwise.getZeroAttr(element));
+        Value none = Scalars(otherwise, where).number(elementOf(data), 0);
         scf::YieldOp::create(otherwise, where, none);
       });
   return guarded.getResult(0);
@@ -52,9 +50,6 @@ static LogicalResult checkGather(GraphBuilder &g, const OperatorCall &call,
   Type type = elementOf(call.operand(1));
   if (!type.isInteger(32) && !type.isInteger(64))
     return g.fail("expects indices of type int32 or int64");
-  auto data = dyn_cast<IntegerType>(elementOf(call.operand(0)));
-  if (data && !data.isSignless())
-    return g.fail("does not support unsigned data");
   bool empty =
       llvm::any_of(result, [](const Extent &e) { return e.isConstant(0); });
   if (size.isConstant(0) && !empty)

@@ -16,7 +16,16 @@ Value Scalars::number(Type type, double value) {
   if (isa<FloatType>(type))
     attribute = builder.getFloatAttr(type, value);
   else
-    attribute = builder.getIntegerAttr(type, int64_t(value));
+    attribute = builder.getIntegerAttr(
+        isa<IntegerType>(type) ? IntegerType::get(builder.getContext(),
+                                                  type.getIntOrFloatBitWidth())
+                               : type,
+        int64_t(value));
+  if (attribute.getType() != type) { // arith knows signless integers only.
+    Value plain = arith::ConstantOp::create(builder, loc, attribute);
+    return UnrealizedConversionCastOp::create(builder, loc, type, plain)
+        .getResult(0);
+  }
   return arith::ConstantOp::create(builder, loc, attribute);
 }
 

@@ -13,32 +13,48 @@ static constexpr llvm::StringLiteral ms = "com.microsoft";
 // limits.
 static constexpr Operator operators[] = {
     {"Abs", "", 6, anyVersion, lowerUnary, 1, 1, ""},
-    {"Add", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
+    {"Acos", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Acosh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"Add", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2, ""},
     {"And", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"ArgMax", "", 1, anyVersion, lowerArgExtremum, 1, 1,
      "NaN ranks after every number"},
     {"ArgMin", "", 1, anyVersion, lowerArgExtremum, 1, 1,
      "NaN ranks after every number"},
+    {"Asin", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Asinh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"Atan", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Atanh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"BitCast", "", 26, anyVersion, lowerBitCast, 1, 1, ""},
+    {"BitShift", "", 11, anyVersion, orUnsigned<lowerBitShift>, 2, 2, ""},
+    {"BitwiseAnd", "", 18, anyVersion, orUnsigned<lowerBitwise>, 2, 2, ""},
+    {"BitwiseNot", "", 18, anyVersion, orUnsigned<lowerBitwise>, 1, 1, ""},
+    {"BitwiseOr", "", 18, anyVersion, orUnsigned<lowerBitwise>, 2, 2, ""},
+    {"BitwiseXor", "", 18, anyVersion, orUnsigned<lowerBitwise>, 2, 2, ""},
     {"Cast", "", 6, anyVersion, lowerCast, 1, 1,
      "numbers and bool; float to integer saturates, NaN gives 0"},
     {"CastLike", "", 15, anyVersion, lowerCastLike, 2, 2, "as Cast"},
     {"Ceil", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Celu", "", 12, anyVersion, lowerActivation, 1, 1, ""},
-    {"Clip", "", 6, anyVersion, lowerClip, 1, 3, ""},
+    {"Clip", "", 6, anyVersion, orUnsigned<lowerClip>, 1, 3, ""},
     {"Concat", "", 4, anyVersion, lowerConcat, 1, ~0u, ""},
     {"Constant", "", 1, anyVersion, lowerConstant, 0, 0,
      "no sparse or string values"},
     {"ConstantOfShape", "", 9, anyVersion, lowerConstantOfShape, 1, 1,
      "the shape must be computable from the input shapes"},
     {"Cos", "", 7, anyVersion, lowerUnary, 1, 1, ""},
-    {"Div", "", 7, anyVersion, lowerArithmetic, 2, 2, "integer x / 0 is 0"},
+    {"Cosh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"DepthToSpace", "", 1, anyVersion, lowerDepthToSpace, 1, 1, ""},
+    {"Div", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2,
+     "integer x / 0 is 0"},
     {"Dropout", "", 7, anyVersion, lowerDropout, 1, 3, "inference only"},
     {"Elu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
-    {"Equal", "", 7, anyVersion, lowerCompare, 2, 2, "no strings"},
+    {"Equal", "", 7, anyVersion, orUnsigned<lowerCompare>, 2, 2, "no strings"},
     {"Erf", "", 9, anyVersion, lowerUnary, 1, 1, ""},
     {"Exp", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Expand", "", 8, anyVersion, lowerExpand, 2, 2,
      "the shape must be computable from the input shapes"},
+    {"EyeLike", "", 9, anyVersion, lowerEyeLike, 1, 1, ""},
     {"Flatten", "", 1, anyVersion, lowerFlatten, 1, 1, ""},
     {"Floor", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Gather", "", 1, anyVersion, lowerGather, 2, 2,
@@ -46,9 +62,9 @@ static constexpr Operator operators[] = {
     {"GatherElements", "", 11, anyVersion, lowerGatherElements, 2, 2,
      "an index out of range is clamped into the range"},
     {"Gelu", "", 20, anyVersion, lowerActivation, 1, 1, ""},
-    {"Gemm", "", 7, anyVersion, lowerGemm, 2, 3, ""},
-    {"Greater", "", 7, anyVersion, lowerCompare, 2, 2, ""},
-    {"GreaterOrEqual", "", 12, anyVersion, lowerCompare, 2, 2, ""},
+    {"Gemm", "", 7, anyVersion, orUnsigned<lowerGemm>, 2, 3, ""},
+    {"Greater", "", 7, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
+    {"GreaterOrEqual", "", 12, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
     {"HardSigmoid", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"HardSwish", "", 14, anyVersion, lowerActivation, 1, 1, ""},
     {"Identity", "", 1, anyVersion, lowerIdentity, 1, 1, "tensors only"},
@@ -56,40 +72,54 @@ static constexpr Operator operators[] = {
     {"IsNaN", "", 9, anyVersion, lowerIsNaN, 1, 1, ""},
     {"LayerNormalization", "", 1, anyVersion, lowerLayerNorm, 2, 3, ""},
     {"LeakyRelu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
-    {"Less", "", 7, anyVersion, lowerCompare, 2, 2, ""},
-    {"LessOrEqual", "", 12, anyVersion, lowerCompare, 2, 2, ""},
+    {"Less", "", 7, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
+    {"LessOrEqual", "", 12, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
     {"Log", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"LogSoftmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
-    {"MatMul", "", 1, anyVersion, lowerMatMul, 2, 2, ""},
-    {"Max", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
-    {"Mean", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
-    {"Min", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"MatMul", "", 1, anyVersion, orUnsigned<lowerMatMul>, 2, 2, ""},
+    {"Max", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
+    {"Mean", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
+    {"Min", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
     {"Mish", "", 18, anyVersion, lowerActivation, 1, 1, ""},
-    {"Mod", "", 10, anyVersion, lowerMod, 2, 2, "integer x mod 0 is 0"},
-    {"Mul", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
+    {"Mod", "", 10, anyVersion, orUnsigned<lowerMod>, 2, 2,
+     "integer x mod 0 is 0"},
+    {"Mul", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2, ""},
     {"Neg", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Not", "", 1, anyVersion, lowerLogic, 1, 1, ""},
     {"Or", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"PRelu", "", 7, anyVersion, lowerPRelu, 2, 2, ""},
-    {"Pow", "", 7, anyVersion, lowerPow, 2, 2,
+    {"Pad", "", 2, anyVersion, lowerPad, 1, 4,
+     "pads must be computable from the input shapes"},
+    {"Pow", "", 7, anyVersion, orUnsigned<lowerPow>, 2, 2,
      "float base, or constant exponent 2"},
     {"RMSNormalization", "", 23, anyVersion, lowerRMSNorm, 2, 2, ""},
     {"Range", "", 11, anyVersion, lowerRange, 3, 3,
      "operands must be computable from the input shapes"},
     {"Reciprocal", "", 6, anyVersion, lowerUnary, 1, 1, ""},
-    {"ReduceL1", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceL2", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceLogSum", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceLogSumExp", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceMax", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceMean", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceMin", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceProd", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceSum", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceSumSquare", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceL1", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceL2", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceLogSum", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceLogSumExp", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceMax", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceMean", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceMin", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceProd", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceSum", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceSumSquare", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
     {"Relu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Reshape", "", 5, anyVersion, lowerReshape, 2, 2,
      "the shape must be computable from the input shapes"},
+    {"ReverseSequence", "", 10, anyVersion, lowerReverseSequence, 2, 2, ""},
     {"Round", "", 11, anyVersion, lowerUnary, 1, 1, ""},
     {"Selu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Shape", "", 1, anyVersion, lowerShape, 1, 1, ""},
@@ -97,24 +127,30 @@ static constexpr Operator operators[] = {
     {"Sign", "", 9, anyVersion, lowerUnary, 1, 1, ""},
     {"SimplifiedLayerNormalization", "", 1, anyVersion, lowerRMSNorm, 2, 2, ""},
     {"Sin", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Sinh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
     {"Size", "", 1, anyVersion, lowerSize, 1, 1, ""},
     {"Slice", "", 1, anyVersion, lowerSlice, 1, 5,
      "bounds must be computable from the input shapes"},
     {"Softmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
     {"Softplus", "", 1, anyVersion, lowerActivation, 1, 1, ""},
     {"Softsign", "", 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"SpaceToDepth", "", 1, anyVersion, lowerDepthToSpace, 1, 1, ""},
     {"Split", "", 2, anyVersion, lowerSplit, 1, 2,
      "sizes must be computable from the input shapes"},
     {"Sqrt", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Squeeze", "", 1, anyVersion, lowerSqueeze, 1, 2, "constant axes"},
-    {"Sub", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
-    {"Sum", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"Sub", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2, ""},
+    {"Sum", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
     {"Swish", "", 24, anyVersion, lowerActivation, 1, 1, ""},
+    {"Tan", "", 7, anyVersion, lowerUnary, 1, 1, ""},
     {"Tanh", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"ThresholdedRelu", "", 10, anyVersion, lowerActivation, 1, 1, ""},
+    {"Tile", "", 6, anyVersion, lowerTile, 2, 2,
+     "repeats must be computable from the input shapes"},
     {"TopK", "", 1, anyVersion, lowerTopK, 1, 2,
      "constant k, an axis of known size; NaN ranks after every number"},
     {"Transpose", "", 1, anyVersion, lowerTranspose, 1, 1, ""},
+    {"Trilu", "", 14, anyVersion, lowerTrilu, 1, 2, ""},
     {"Unsqueeze", "", 1, anyVersion, lowerUnsqueeze, 1, 2, "constant axes"},
     {"Where", "", 9, anyVersion, lowerWhere, 3, 3, ""},
     {"Xor", "", 7, anyVersion, lowerLogic, 2, 2, ""},
@@ -170,8 +206,7 @@ OperatorResults gatecc::lowerOperator(GraphBuilder &builder,
     // middle.
     bool optional = (index >= row->minOperands && row->maxOperands != ~0u) ||
                     (row->function == lowerMoE && index == 3) ||
-                    (row->function == lowerQMoE && index == 4) ||
-                    (row->function == lowerClip && index > 0);
+                    (row->function == lowerQMoE && index == 4);
     if (!operand && !optional)
       return builder.fail("input " + Twine(index) + " is missing");
     if (operand && !isa<RankedTensorType>(operand.getType()))
@@ -254,6 +289,36 @@ FailureOr<int64_t> gatecc::axisOf(GraphBuilder &g, int64_t axis, int64_t rank) {
     return g.fail("axis " + Twine(axis) +
                   " is out of range for a tensor of rank " + Twine(rank));
   return axis < 0 ? axis + rank : axis;
+}
+
+OperatorResults gatecc::onUnsigned(GraphBuilder &g, const OperatorCall &call,
+                                   OperatorFunction function) {
+  SmallVector<Value> operands(call.operands);
+  Type narrow, wide;
+  for (Value &operand : operands) {
+    Type type = operand ? elementOf(operand) : Type();
+    if (!type || !type.isUnsignedInteger() || type.getIntOrFloatBitWidth() > 32)
+      continue;
+    narrow = type;
+    wide = g.getBuilder().getIntegerType(
+        type.getIntOrFloatBitWidth() < 32 ? 32 : 64);
+    FailureOr<Value> widened = g.cast(operand, wide);
+    if (failed(widened))
+      return failure();
+    operand = *widened;
+  }
+  if (!narrow)
+    return function(g, call);
+  OperatorCall widened = call;
+  widened.operands = operands;
+  OperatorResults results = function(g, widened);
+  if (failed(results) || elementOf(results->front()) != wide)
+    return results;
+  FailureOr<Value> first = g.cast(results->front(), narrow);
+  if (failed(first))
+    return failure();
+  results->front() = *first;
+  return results;
 }
 
 FailureOr<Value> gatecc::widened(GraphBuilder &g, Value value) {
