@@ -93,6 +93,21 @@ OperatorResults gatecc::lowerActivation(GraphBuilder &g,
                                }));
 }
 
+OperatorResults gatecc::lowerSwiGLU(GraphBuilder &g, const OperatorCall &call) {
+  Value gate = call.operand(0), value = call.operand(1);
+  if (failed(checkFloat(g, gate)) || failed(checkNumbers(g, call.operands)))
+    return failure();
+  if (g.shapeOf(gate) != g.shapeOf(value))
+    return g.fail("expects inputs of one shape, got " +
+                  g.text(g.shapeOf(gate)) + " and " + g.text(g.shapeOf(value)));
+  double alpha = call.number("alpha", 1.0);
+  return one(g.elementwiseWide(call.operands, elementOf(gate),
+                               [&](OpBuilder &at, Location loc, ValueRange x) {
+                                 Scalars s(at, loc);
+                                 return s.mul(s.silu(x[0], alpha), x[1]);
+                               }));
+}
+
 OperatorResults gatecc::lowerPRelu(GraphBuilder &g, const OperatorCall &call) {
   if (failed(checkNumbers(g, call.operands)))
     return failure();

@@ -74,15 +74,35 @@ GATECC_OPERATOR(lowerIsInf);
 // Activations.cpp
 GATECC_OPERATOR(lowerActivation);
 GATECC_OPERATOR(lowerPRelu);
+GATECC_OPERATOR(lowerSwiGLU);
 // Products.cpp
 GATECC_OPERATOR(lowerMatMul);
 GATECC_OPERATOR(lowerGemm);
+// Einsum.cpp
+GATECC_OPERATOR(lowerEinsum);
+// Convolution.cpp
+GATECC_OPERATOR(lowerConv);
+GATECC_OPERATOR(lowerConvTranspose);
+GATECC_OPERATOR(lowerCausalConv);
+// Pooling.cpp
+GATECC_OPERATOR(lowerMaxPool);
+GATECC_OPERATOR(lowerAveragePool);
+GATECC_OPERATOR(lowerGlobalPool);
+// Losses.cpp
+GATECC_OPERATOR(lowerLoss);
+// ChannelNormalization.cpp
+GATECC_OPERATOR(lowerBatchNorm);
+GATECC_OPERATOR(lowerGroupNorm);
+GATECC_OPERATOR(lowerLpNorm);
+GATECC_OPERATOR(lowerMeanVarianceNorm);
+GATECC_OPERATOR(lowerLRN);
 // Reductions.cpp
 GATECC_OPERATOR(lowerReduce);
 // Normalization.cpp
 GATECC_OPERATOR(lowerSoftmax);
 GATECC_OPERATOR(lowerLayerNorm);
 GATECC_OPERATOR(lowerRMSNorm);
+GATECC_OPERATOR(lowerSkipNorm);
 // Shape.cpp
 GATECC_OPERATOR(lowerReshape);
 GATECC_OPERATOR(lowerFlatten);
@@ -112,6 +132,7 @@ GATECC_OPERATOR(lowerGatherElements);
 // Selection.cpp
 GATECC_OPERATOR(lowerArgExtremum);
 GATECC_OPERATOR(lowerTopK);
+GATECC_OPERATOR(lowerHardmax);
 // Routed.cpp
 GATECC_OPERATOR(lowerMoE);
 // Quantized.cpp

@@ -86,6 +86,22 @@ Value Scalars::abs(Value x) {
   return math::AbsIOp::create(builder, loc, x);
 }
 
+Value Scalars::absolutePower(Value x, int64_t p) {
+  if (p == 1)
+    return abs(x);
+  if (p == 2)
+    return mul(x, x);
+  return math::PowFOp::create(builder, loc, abs(x), like(x, double(p)));
+}
+
+Value Scalars::root(Value x, int64_t p) {
+  if (p == 1)
+    return x;
+  if (p == 2)
+    return math::SqrtOp::create(builder, loc, x);
+  return math::PowFOp::create(builder, loc, x, like(x, 1.0 / double(p)));
+}
+
 Value Scalars::less(Value a, Value b) {
   if (isFloat(a))
     return arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, a, b);
