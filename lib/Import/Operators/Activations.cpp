@@ -62,6 +62,12 @@ static Value activation(OpBuilder &at, Location loc, Value x,
     return s.mul(x, math::TanhOp::create(at, loc, s.softplus(x)));
   if (op == "Softsign")
     return s.div(x, s.add(s.like(x, 1), s.abs(x)));
+  if (op == "Shrink") {
+    Value limit = s.like(x, call.number("lambd", 0.5));
+    Value bias = s.like(x, call.number("bias", 0.0));
+    Value low = s.select(s.less(x, s.neg(limit)), s.add(x, bias), zero);
+    return s.select(s.less(limit, x), s.sub(x, bias), low);
+  }
   // ThresholdedRelu: a comparison with NaN is false, so NaN gives 0.
   return s.select(s.less(alpha(1.0), x), x, zero);
 }

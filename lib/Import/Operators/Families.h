@@ -88,6 +88,9 @@ GATECC_OPERATOR(lowerCausalConv);
 GATECC_OPERATOR(lowerMaxPool);
 GATECC_OPERATOR(lowerAveragePool);
 GATECC_OPERATOR(lowerGlobalPool);
+// Attention.cpp, RotaryEmbedding.cpp
+GATECC_OPERATOR(lowerAttention);
+GATECC_OPERATOR(lowerRotaryEmbedding);
 // Losses.cpp
 GATECC_OPERATOR(lowerLoss);
 // ChannelNormalization.cpp
