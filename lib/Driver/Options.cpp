@@ -30,6 +30,8 @@ Compile:  gatecc MODEL.onnx|MODEL.json -o OUT.so [options]
   --experts=FORMAT     the weights of routed experts: f32 (default), bf16, or int8
                        or int4 with one scale for each block; the router stays
   --block=32|64|128    the size of these blocks (default 32)
+  --zero-points        integers also have a zero point for each block: better
+                       for weights that are not centered around 0
   --calibration [NAME=]FILE.npy
                        an input to measure on what the format of the experts
                        costs, for the report; without it, on random inputs
@@ -273,6 +275,8 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
     command.hasBlock = true;
     return true;
   }
+  if (name == "--zero-points")
+    return command.options.zeroPoints = true;
   if (name == "--calibration")
     return parseCalibration(arguments, command);
   if (name == "--assume-finite")
@@ -285,9 +289,13 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
 static bool checkCompile(Arguments &arguments, CompileCommand &command) {
   if (command.model.empty())
     return arguments.fail("no model is given");
-  if (command.hasBlock && command.options.experts != "int8" &&
-      command.options.experts != "int4")
+  bool integers =
+      command.options.experts == "int8" || command.options.experts == "int4";
+  if (command.hasBlock && !integers)
     return arguments.fail("--block needs --experts=int8 or --experts=int4");
+  if (command.options.zeroPoints && !integers)
+    return arguments.fail(
+        "--zero-points needs --experts=int8 or --experts=int4");
   if (!command.calibration.empty() && command.options.experts == "f32")
     return arguments.fail(
         "--calibration needs --experts=bf16, --experts=int8 or --experts=int4");

@@ -86,6 +86,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
     stage.isa = isaOf(*cpu);
   stage.experts = options.experts;
   stage.block = options.block;
+  stage.zeroPoints = options.zeroPoints;
   if (options.tiesOrtCpu)
     module->setAttr("gatecc.ties",
                     StringAttr::get(module.getContext(), "ort-cpu"));
@@ -121,7 +122,8 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createFuseEpilogue());
   pm.addNestedPass<func::FuncOp>(createInlineApply());
   addCleanup(pm);
-  pm.addPass(createPackWeights({options.isa, options.experts, options.block}));
+  pm.addPass(createPackWeights(
+      {options.isa, options.experts, options.block, options.zeroPoints}));
   pm.addNestedPass<func::FuncOp>(createLowerPlans());
   addCleanup(pm);
   pm.addPass(createVerifyLevel({"schedule"}));
@@ -167,6 +169,9 @@ struct StagePipelineOptions : PassPipelineOptions<StagePipelineOptions> {
   Option<int64_t> block{*this, "block",
                         llvm::cl::desc("how many k share a scale"),
                         llvm::cl::init(32)};
+  Option<bool> zeroPoints{*this, "zero-points",
+                          llvm::cl::desc("integers are asymmetric"),
+                          llvm::cl::init(false)};
 };
 } // namespace
 
@@ -180,6 +185,7 @@ void gatecc::registerStagePipelines() {
           stage.isa = options.isa;
           stage.experts = options.experts;
           stage.block = options.block;
+          stage.zeroPoints = options.zeroPoints;
           build(pm, stage);
         });
   };

@@ -123,7 +123,7 @@ static std::optional<Uses> followPlanOps(Operation *op, int64_t dim) {
   if (dim != 0)
     return std::nullopt;
   Uses uses = wholeUses(op);
-  if (isa<gate::RouteOp, gate::PartitionOp, gate::TopKOp>(op)) {
+  if (isa<gate::RouteOp, gate::PartitionOp, gate::AssignOp, gate::TopKOp>(op)) {
     for (RowUse &use : uses)
       use = {RowUse::Follows, 0};
     return uses;

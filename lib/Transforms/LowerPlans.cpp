@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Builds plans as tensors, with calls of the run-time library.
-//   before: route, partition, combine, merge, topk, plan_tensors
+//   before: route, partition, assign, combine, merge, topk, plan_tensors
 //   after:  runtime_call (route, sort_slots, combine, scatter_rows, topk),
 //           linalg.generic
 // Cost: one counting sort for each plan, O(S + G).
@@ -34,6 +34,7 @@ public:
 
   LogicalResult lowerRoute(gate::RouteOp route);
   LogicalResult lowerPartition(gate::PartitionOp partition);
+  LogicalResult lowerAssign(gate::AssignOp assign);
   LogicalResult lowerCombine(gate::CombineOp combine);
   LogicalResult lowerMerge(gate::MergeOp merge);
   LogicalResult lowerTopK(gate::TopKOp topk);
@@ -94,6 +95,8 @@ void PlanBuilder::replacePlan(Value plan, Value ids, Value weights,
   int64_t exit = -1;
   if (auto route = dyn_cast<gate::RouteOp>(op)) {
     site = route.getSiteAttr();
+  } else if (auto assign = dyn_cast<gate::AssignOp>(op)) {
+    site = assign.getSiteAttr();
   } else {
     auto partition = cast<gate::PartitionOp>(op);
     site = partition.getSiteAttr();
@@ -186,6 +189,42 @@ LogicalResult PlanBuilder::lowerPartition(gate::PartitionOp partition) {
       });
   replacePlan(partition.getPlan(), generic.getResult(0), Value(), rows);
   rewriter.eraseOp(partition);
+  return success();
+}
+
+LogicalResult PlanBuilder::lowerAssign(gate::AssignOp assign) {
+  gate::PlanType plan = assign.getPlan().getType();
+  Value ids = assign.getIds(), rows = rowsOf(ids);
+  auto type = cast<RankedTensorType>(ids.getType());
+  if (type.getElementType().isInteger(64)) {
+    // An id beyond 32 bits must not become one that is in range.
+    Value narrow =
+        empty({OpFoldResult(rows), rewriter.getIndexAttr(plan.getChoices())},
+              rewriter.getI32Type());
+    AffineMap identity =
+        AffineMap::getMultiDimIdentityMap(2, rewriter.getContext());
+    auto generic = linalg::GenericOp::create(
+        rewriter, loc, narrow.getType(), ids, narrow,
+        ArrayRef<AffineMap>{identity, identity},
+        SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+        [&](OpBuilder &b, Location loc, ValueRange arguments) {
+          auto constant = [&](int64_t value) {
+            return arith::ConstantIntOp::create(b, loc, b.getI64Type(), value)
+                .getResult();
+          };
+          Value inRange =
+              arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
+                                    arguments[0], constant(plan.getGroups()));
+          Value id = arith::SelectOp::create(b, loc, inRange, arguments[0],
+                                             constant(-1));
+          linalg::YieldOp::create(
+              b, loc,
+              arith::TruncIOp::create(b, loc, b.getI32Type(), id).getResult());
+        });
+    ids = generic.getResult(0);
+  }
+  replacePlan(assign.getPlan(), ids, assign.getWeights(), rows);
+  rewriter.eraseOp(assign);
   return success();
 }
 
@@ -287,6 +326,7 @@ struct LowerPlansPass : public gatecc::impl::LowerPlansBase<LowerPlansPass> {
         failed(lower(&PlanBuilder::lowerMerge, gate::MergeOp())) ||
         failed(lower(&PlanBuilder::lowerRoute, gate::RouteOp())) ||
         failed(lower(&PlanBuilder::lowerPartition, gate::PartitionOp())) ||
+        failed(lower(&PlanBuilder::lowerAssign, gate::AssignOp())) ||
         failed(lower(&PlanBuilder::lowerTopK, gate::TopKOp())))
       signalPassFailure();
   }

@@ -36,6 +36,11 @@ struct PackWeightsPass : public gatecc::impl::PackWeightsBase<PackWeightsPass> {
       return signalPassFailure();
     SmallVector<ContractOp> contracts;
     getOperation()->walk([&](ContractOp op) { contracts.push_back(op); });
+    SymbolTable moduleSymbols(getOperation());
+    symbols = &moduleSymbols;
+    for (Operation &op : *getOperation().getBody())
+      if (llvm::isa<gate::WeightOp, gate::PackedWeightOp>(op))
+        lastWeight = &op;
     IRRewriter rewriter(&getContext());
     for (ContractOp contract : contracts)
       if (failed(pack(contract, rewriter)))
@@ -58,7 +63,9 @@ private:
                               RankedTensorType type,
                               const gate::PanelLayout &layout);
 
-  llvm::MapVector<Attribute, FlatSymbolRefAttr> packedWeights;
+  SymbolTable *symbols = nullptr;
+  Operation *lastWeight = nullptr;                      // of the module
+  DenseMap<Attribute, FlatSymbolRefAttr> packedWeights; // by all they are
   DenseMap<Attribute, FlatSymbolRefAttr> constants;
 };
 
@@ -72,14 +79,16 @@ FailureOr<FlatSymbolRefAttr> PackWeightsPass::findWeight(ContractOp contract,
         "a contraction whose weight is no constant is not supported");
   FlatSymbolRefAttr &symbol = constants[elements];
   if (!symbol) {
-    OpBuilder builder = OpBuilder::atBlockBegin(getOperation().getBody());
+    OpBuilder builder(&getContext());
     std::string name = ("constant_" + Twine(constants.size())).str();
-    while (getOperation().lookupSymbol(name))
-      name += "_";
-    gate::WeightOp::create(builder, contract.getLoc(), name,
-                           cast<RankedTensorType>(value.getType()),
-                           StringAttr(), 0, DenseI64ArrayAttr(), elements);
-    symbol = FlatSymbolRefAttr::get(&getContext(), name);
+    auto weight = gate::WeightOp::create(
+        builder, contract.getLoc(), name,
+        cast<RankedTensorType>(value.getType()), StringAttr(), 0,
+        DenseI64ArrayAttr(), elements, ArrayAttr());
+    symbol = FlatSymbolRefAttr::get(
+        symbols->insert(weight, getOperation().getBody()->begin()));
+    if (!lastWeight)
+      lastWeight = weight;
   }
   return symbol;
 }
@@ -127,8 +136,9 @@ PackWeightsPass::findSources(ContractOp contract) {
 static bool isRounded(ContractOp contract) {
   if (!contract.getPlan())
     return false;
-  auto route = contract.getPlan().getDefiningOp<gate::RouteOp>();
-  return route && !route->hasAttr(gate::kExactExperts);
+  Operation *decision = contract.getPlan().getDefiningOp();
+  return llvm::isa<gate::RouteOp, gate::AssignOp>(decision) &&
+         !decision->hasAttr(gate::kExactExperts);
 }
 
 FailureOr<gate::PanelLayout>
@@ -169,7 +179,8 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
     return contract.emitError("blocks of ")
            << layout.block << " rows are not supported: neither a multiple of "
            << "8 up to " << kMaxBlock << " nor one of " << kMaxBlock;
-  layout.zeros = layout.hasByteRows() || !sources.zeros.empty();
+  layout.zeros = layout.hasByteRows() || !sources.zeros.empty() ||
+                 (zeroPoints && sources.scales.empty());
   return layout;
 }
 
@@ -177,36 +188,34 @@ FlatSymbolRefAttr PackWeightsPass::getPacked(ContractOp contract,
                                              const Sources &sources,
                                              RankedTensorType type,
                                              const gate::PanelLayout &layout) {
-  Builder b(&getContext());
-  ArrayAttr values = b.getArrayAttr(sources.values), scales, zeros;
-  if (!sources.scales.empty())
-    scales = b.getArrayAttr(sources.scales);
-  if (!sources.zeros.empty())
-    zeros = b.getArrayAttr(sources.zeros);
-  FlatSymbolRefAttr &symbol = packedWeights[b.getArrayAttr(
-      {values, scales ? scales : b.getArrayAttr({}), TypeAttr::get(type)})];
-  if (symbol)
-    return symbol;
+  OpBuilder b(&getContext());
   std::string name = "packed";
   for (Attribute source : sources.values)
     name += ("_" + cast<FlatSymbolRefAttr>(source).getValue()).str();
-  while (getOperation().lookupSymbol(name))
-    name += "_";
-  OpBuilder builder(getOperation().getContext());
-  builder.setInsertionPointToStart(getOperation().getBody());
-  for (Operation &op : *getOperation().getBody())
-    if (llvm::isa<gate::WeightOp, gate::PackedWeightOp>(op))
-      builder.setInsertionPointAfter(&op);
-  gate::PackedWeightOp::create(
-      builder, contract.getLoc(), b.getStringAttr(name), TypeAttr::get(type),
-      values, b.getI64IntegerAttr(layout.lanes),
+  auto list = [&](ArrayRef<Attribute> symbols) {
+    return symbols.empty() ? ArrayAttr() : b.getArrayAttr(symbols);
+  };
+  auto weight = gate::PackedWeightOp::create(
+      b, contract.getLoc(), b.getStringAttr(name), TypeAttr::get(type),
+      list(sources.values), b.getI64IntegerAttr(layout.lanes),
       gate::PanelFormatAttr::get(&getContext(), layout.format),
       b.getI64IntegerAttr(layout.block),
-      layout.zeros ? b.getUnitAttr() : UnitAttr(), scales, zeros,
+      layout.zeros ? b.getUnitAttr() : UnitAttr(),
+      zeroPoints && layout.isInteger() && sources.scales.empty()
+          ? b.getUnitAttr()
+          : UnitAttr(),
+      list(sources.scales), list(sources.zeros),
       b.getI64IntegerAttr(sources.bits), b.getI64IntegerAttr(sources.block),
-      b.getI64IntegerAttr(scales ? layout.k : 0));
-  symbol = FlatSymbolRefAttr::get(&getContext(), name);
-  return symbol;
+      b.getI64IntegerAttr(sources.scales.empty() ? 0 : layout.k));
+  FlatSymbolRefAttr &symbol = packedWeights[weight->getAttrDictionary()];
+  if (symbol) {
+    weight.erase();
+    return symbol;
+  }
+  Block::iterator place = lastWeight ? std::next(lastWeight->getIterator())
+                                     : getOperation().getBody()->begin();
+  lastWeight = weight;
+  return symbol = FlatSymbolRefAttr::get(symbols->insert(weight, place));
 }
 
 /// Rows as integers, and their scales: what integer weights are multiplied

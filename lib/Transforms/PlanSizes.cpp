@@ -22,10 +22,10 @@ LogicalResult gatecc::checkPlans(Operation *root) {
   WalkResult result = root->walk([](Operation *op) {
     for (Value operand : op->getOperands())
       if (isa<gate::PlanType>(operand.getType()) &&
-          !isa_and_nonnull<gate::RouteOp, gate::PartitionOp>(
+          !isa_and_nonnull<gate::RouteOp, gate::PartitionOp, gate::AssignOp>(
               operand.getDefiningOp())) {
-        op->emitError("a plan that is not the result of 'gate.route' or "
-                      "'gate.partition' is not supported yet");
+        op->emitError("a plan that is not the result of 'gate.route', "
+                      "'gate.partition' or 'gate.assign' is not supported yet");
         return WalkResult::interrupt();
       }
     return WalkResult::advance();
@@ -38,7 +38,8 @@ gate::PlanTensorsOp PlanSizes::tensors() {
 }
 
 Value PlanSizes::weights() {
-  if (!plan.getDefiningOp<gate::RouteOp>())
+  auto assign = plan.getDefiningOp<gate::AssignOp>();
+  if (assign ? !assign.getWeights() : !plan.getDefiningOp<gate::RouteOp>())
     return Value();
   return tensors().getWeights();
 }

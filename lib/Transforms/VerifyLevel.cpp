@@ -48,8 +48,8 @@ bool isLegalGateOp(Operation *op, StringRef level) {
   if (level == "import")
     return isa<WeightValueOp>(op);
   if (level == "gate")
-    return isa<TopKOp, RouteOp, PartitionOp, ApplyOp, YieldOp, CombineOp,
-               MergeOp, ContractOp, WeightValueOp, DequantizeOp>(op);
+    return isa<TopKOp, RouteOp, PartitionOp, AssignOp, ApplyOp, YieldOp,
+               CombineOp, MergeOp, ContractOp, WeightValueOp, DequantizeOp>(op);
   if (level == "schedule")
     return isa<PackedContractOp, YieldOp, RuntimeCallOp, BoundOp,
                WeightValueOp>(op);

@@ -45,6 +45,7 @@ def compile(
     assume_finite=False,
     experts=None,
     block=None,
+    zero_points=False,
     calibration=None,
 ):
     """Compile an ONNX or JSON model to a shared library; returns the library's path.
@@ -55,7 +56,8 @@ def compile(
     weights: "embed" or "file". disable: names of optimisations to leave out.
     ties: "ort-cpu" to break ties as ONNX Runtime's CPU kernel of MoE does.
     experts: the weights of routed experts as "f32", "bf16", "int8" or "int4";
-    block: how many elements of a column share a scale then, 32, 64 or 128.
+    block: how many elements of a column share a scale then, 32, 64 or 128,
+    and with zero_points a zero point.
     calibration: what the report measures the error of this rounding on: a path of a
     .npy file or an array, in a dict by name if the network has several inputs.
     Raises CompileError with the compiler's text.
@@ -82,6 +84,8 @@ def compile(
         command.append(f"--experts={experts}")
     if block is not None:
         command.append(f"--block={block}")
+    if zero_points:
+        command.append("--zero-points")
     with tempfile.TemporaryDirectory() as folder:
         if calibration is not None:
             command += _calibration(calibration, folder)

@@ -65,6 +65,25 @@ def test_matmul(build, bits, zeros):
         check(build, matmul(k, n, bits, block, zeros, True), {"x": x})
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_same_integers_with_other_zero_points_are_another_weight(build, bits):
+    x = np.random.default_rng(1).standard_normal((9, 64), np.float32)
+    graph = matmul(64, 16, bits, 32, True, False)
+    first = next(n for n in graph.nodes if n.op_type == "MatMulNBits")
+    zeros = graph.weights[first.input[3]] ^ np.uint8(0x11)
+    inputs = [*first.input[:3], graph.weight("other.zeros", zeros)]
+    attributes = {a.name: a.i for a in first.attribute}
+    graph.node("MatMulNBits", inputs, "other", ["z"], "com.microsoft", **attributes)
+    graph.output("z", ["B", 16])
+    path = build.graph(graph)
+    expected = reference.run_onnx(path, {"x": x}).outputs
+    assert np.abs(expected["y"] - expected["z"]).max() > 0.01
+    with build.load(path) as lib:
+        actual = lib(x=x)
+    for name in ("y", "z"):
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("block", [16, 32, 64, 128, 0])
 @pytest.mark.parametrize("bits", [4, 8])
 def test_qmoe(build, bits, block):
@@ -145,7 +164,7 @@ def test_each_kind_of_cpu(build, mcpu):
             assert_as_reference(lib(arrays)["y"], run)
 
 
-def with_vnni(folder, model, experts="f32", block=32):
+def with_vnni(folder, model, experts="f32", block=32, zero_points=False):
     """A library with the panels and tiles of CPUs with VNNI, but this machine's instructions."""
     compiler = gatecc.find_compiler()
     gate_opt = Path(compiler).with_name("gate-opt")
@@ -154,6 +173,7 @@ def with_vnni(folder, model, experts="f32", block=32):
     gate, schedule, kernel = (folder / f"{level}.mlir" for level in ("gate", "schedule", "kernel"))
     subprocess.run([compiler, model, "--compile-to=gate", "-o", gate], check=True)
     options = f"=isa=avx2+vnni experts={experts} block={block}"
+    options += f" zero-points={str(zero_points).lower()}"
 
     def lower(source, pipeline, target, level):
         subprocess.run([gate_opt, source, f"--{pipeline}{options}", "-o", target], check=True)
@@ -225,6 +245,31 @@ def test_experts_of_a_format(build, experts, size):
         with build.load(path, experts=experts, **options) as lib:
             assert_as_reference(lib(inputs)["y"], run)
             assert_decided_as(lib, run)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("experts", ["int8", "int4"])
+def test_zero_points(build, tmp_path, experts, size):
+    """Weights that are all positive, or all negative."""
+    weights = moe.random_block(np.random.default_rng(3), *size, "silu")
+    for i, w in enumerate(weights.values()):
+        w[...] = np.abs(w) if i % 2 else -np.abs(w)
+    weights["down"][0, 0] = 0  # a block without a scale
+    path = build.graph(rows_and_experts(weights, 2))
+    inputs = random_inputs(40, size[0], size[2])
+    exact = reference.run_onnx(path, inputs).outputs["y"]
+    errors = []
+    for zero_points in (False, True):
+        options = {"experts": experts, "zero_points": zero_points}
+        run = reference.run_onnx(path, inputs, **options)
+        with build.load(path, **options) as lib:
+            actual = lib(inputs)
+        assert_as_reference(actual["y"], run)
+        errors.append(np.linalg.norm(actual["y"] - exact))
+    if experts == "int4":  # beside 8 bits, the rounding of rows is as large
+        assert errors[1] < 0.8 * errors[0]
+    with gatecc.load(with_vnni(tmp_path, path, **options)) as lib:
+        assert_same_bits(lib(inputs), actual)
 
 
 @pytest.mark.parametrize("experts", FORMATS)

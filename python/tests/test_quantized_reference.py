@@ -68,6 +68,24 @@ def test_weights_by_hand():
     np.testing.assert_array_equal(scales, [[1, 0]])
 
 
+def test_weights_with_zero_points_by_hand():
+    w = np.float32([[7.5, -7.5, 2.4, 0, 0, 0, 30, 15, 1]])
+    q, scales = reference.quantize_weights(w, 4, 3, zero_points=True)
+    # -7.5 to 7.5: 15 steps of 1, zero at step 8; 7.5 would be step 16.
+    np.testing.assert_array_equal(q, [[7, -8, 2, 0, 0, 0, 15, 8, 0]])
+    np.testing.assert_array_equal(scales, [[1, 0, 2]])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_weights_on_one_side_are_twice_as_exact_with_zero_points(bits):
+    w = np.abs(np.random.default_rng(0).standard_normal((8, 256), np.float32))
+    errors = []
+    for zero_points in (False, True):
+        q, scales = reference.quantize_weights(w, bits, 32, zero_points)
+        errors.append(np.linalg.norm(q * np.repeat(scales, 32, -1) - w))
+    assert errors[1] < 0.55 * errors[0]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_row_that_is_not_finite_is_nan_and_leaves_others_alone(bad):
     rng = np.random.default_rng(0)

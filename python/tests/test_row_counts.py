@@ -5,6 +5,8 @@
 import numpy as np
 import pytest
 
+from gatecc import reference
+from gatecc.models import blocks, moe
 from gatecc.models.graph import Graph
 
 COUNTS = [*range(15), 47, 95, 96, 97, 98, 191, 193, 300]
@@ -33,3 +35,27 @@ def test_every_number_of_rows(build, mcpu):
         for count in COUNTS:
             many = lib(x=x[:count])["y"]
             np.testing.assert_array_equal(many, single[:count], err_msg=f"{count}")
+
+
+def test_rows_of_sequences_are_the_same_rows(build):
+    """x [B, S, D] to a mixture of experts: rows come from two dimensions."""
+    rng = np.random.default_rng(2)
+    weights = moe.random_block(rng, 24, 40, 5, "silu")
+    g = Graph("sequences")
+    x = g.input("x", ["B", "S", 24])
+    flat = g.node("Reshape", [x, g.weight("rows", np.array([-1, 24]))], "flat")
+    logits = g.node("MatMul", [flat, g.weight("w", weights["router"])], "router")
+    blocks.contrib_experts(g, x, logits, "experts", weights, 2, "silu")
+    g.rename_result("y")
+    g.output("y", ["B", "S", 24])
+    x = rng.standard_normal((3, 7, 24), np.float32)
+    with build.load(build.graph(g)) as lib:
+        y = lib(x=x)["y"]
+        for shape in ((21, 1), (1, 21), (7, 3), (0, 5), (5, 0)):
+            some = x.reshape(-1, 24)[: shape[0] * shape[1]]
+            actual = lib(x=some.reshape(*shape, 24))["y"]
+            np.testing.assert_array_equal(
+                actual, y.reshape(-1, 24)[: len(some)].reshape(*shape, 24)
+            )
+    (run,) = reference.run_onnx(build.graph(g), {"x": x}).outputs.values()
+    np.testing.assert_allclose(y, run, rtol=1e-4, atol=1e-4)

@@ -115,7 +115,7 @@ func.func @two_regions(%x: tensor<?x4xf32>, %c: tensor<?xi1>) -> tensor<?x4xf32>
 // -----
 
 func.func @plan_argument(%x: tensor<?x4xf32>, %p: !gate.plan<groups = 2, choices = 1>) -> tensor<?x4xf32> {
-  // expected-error @+1 {{a plan that is not the result of 'gate.route' or 'gate.partition' is not supported yet}}
+  // expected-error @+1 {{a plan that is not the result of 'gate.route', 'gate.partition' or 'gate.assign' is not supported yet}}
   %y = gate.apply %p ranges [0, 1] ins(%x : tensor<?x4xf32>) : !gate.plan<groups = 2, choices = 1> -> tensor<?x4xf32> {
   ^bb0(%r: tensor<?x4xf32>):
     gate.yield %r : tensor<?x4xf32>

@@ -51,6 +51,24 @@ func.func @ids(%c: tensor<?x1xi32>) -> tensor<4xi32> {
 
 // -----
 
+// Choices that were made elsewhere. An id of 64 bits that is out of range must not
+// become one that is in range.
+// CHECK-LABEL: func.func @assign
+// CHECK-SAME: (%[[I:.*]]: tensor<?x2xi64>, %[[W:.*]]: tensor<?x2xf32>)
+// CHECK: %[[IDS:.*]] = linalg.generic {{.*}} ins(%[[I]] : tensor<?x2xi64>)
+// CHECK: %[[IN:.*]] = arith.cmpi ult, %[[ID:.*]], %{{.*}} : i64
+// CHECK: %[[S:.*]] = arith.select %[[IN]], %[[ID]], %{{.*}} : i64
+// CHECK: arith.trunci %[[S]] : i64 to i32
+// CHECK: gate.runtime_call "gatecc_sort_slots"(%[[IDS]],
+// CHECK: return %[[W]]
+func.func @assign(%i: tensor<?x2xi64>, %weights: tensor<?x2xf32>) -> tensor<?x2xf32> {
+  %p = gate.assign %i weights(%weights : tensor<?x2xf32>) : tensor<?x2xi64> -> !gate.plan<groups = 4, choices = 2>
+  %o, %s, %n, %w = gate.plan_tensors %p : !gate.plan<groups = 4, choices = 2> -> tensor<5xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x2xf32>
+  return %w : tensor<?x2xf32>
+}
+
+// -----
+
 // The logits choose, the weights come from another tensor; there is no score.
 // CHECK-LABEL: func.func @mixing
 // CHECK-SAME: (%[[L:.*]]: tensor<?x4xf32>, %[[M:.*]]: tensor<?x4xf32>)
@@ -110,7 +128,7 @@ func.func @plan_of_branch(%s: tensor<?x4xf32>, %base: tensor<?x4xf32>, %c: tenso
     %q = gate.partition %c : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
     scf.yield %q : !gate.plan<groups = 2, choices = 1>
   }
-  // expected-error @+1 {{a plan that is not the result of 'gate.route' or 'gate.partition' is not supported yet}}
+  // expected-error @+1 {{a plan that is not the result of 'gate.route', 'gate.partition' or 'gate.assign' is not supported yet}}
   %m = gate.merge %s, %p groups [0, 1] base(%base) : tensor<?x4xf32>, !gate.plan<groups = 2, choices = 1>, tensor<?x4xf32>
   return %m : tensor<?x4xf32>
 }

@@ -85,7 +85,7 @@ func.func @not_constant(%x: tensor<?x2xf32>, %w: tensor<2x2xf32>) -> tensor<?x2x
 gate.weight @w : tensor<2x4x3xf32> {file = "w.bin", strides = array<i64: 48, 12, 4>}
 func.func @plan_argument(%x: tensor<?x4xf32>, %p: !gate.plan<groups = 2, choices = 1>) -> tensor<?x3xf32> {
   %w = gate.weight_value @w : tensor<2x4x3xf32>
-  // expected-error @+1 {{a plan that is not the result of 'gate.route' or 'gate.partition' is not supported yet}}
+  // expected-error @+1 {{a plan that is not the result of 'gate.route', 'gate.partition' or 'gate.assign' is not supported yet}}
   %0 = gate.contract rows(%x : tensor<?x4xf32>) weights(%w : tensor<2x4x3xf32>) extras() [] plan(%p : !gate.plan<groups = 2, choices = 1>) gathered -> tensor<?x3xf32> {
   ^bb0(%a: f32):
     gate.yield %a : f32

@@ -64,3 +64,21 @@ LogicalResult PartitionOp::verify() {
            << (predicate ? " and two groups" : "") << ", got " << plan;
   return success();
 }
+
+LogicalResult AssignOp::verify() {
+  auto ids = cast<RankedTensorType>(getIds().getType());
+  PlanType plan = getPlan().getType();
+  if (ids.getRank() != 2 || ids.getDimSize(1) != plan.getChoices() ||
+      !(ids.getElementType().isInteger(32) ||
+        ids.getElementType().isInteger(64))) // C1
+    return emitOpError("expects ids [T, ")
+           << plan.getChoices() << "] of type i32 or i64, got " << ids;
+  if (getWeights()) {
+    auto weights = cast<RankedTensorType>(getWeights().getType());
+    if (weights.getRank() != 2 || weights.getDimSize(1) != plan.getChoices() ||
+        !weights.getElementType().isF32()) // C2
+      return emitOpError("expects weights [T, ")
+             << plan.getChoices() << "] of type f32, got " << weights;
+  }
+  return success();
+}

@@ -110,4 +110,36 @@ def Gate_PartitionOp : Gate_Op<"partition", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Gate_AssignOp : Gate_Op<"assign", [Pure]> {
+  let summary = "Sends every row to the groups that its ids name";
+  let description = [{
+    Makes a plan of choices that something else has made: choice j of row t goes
+    to group ids[t, j] with weight weights[t, j], or 1 without `weights`. An id
+    outside [0, groups) leaves its choice out of the plan. What networks compute
+    their ids and weights with is their business; `route` is for those whose
+    logits alone decide.
+
+    *Ties, NaN*: none; weights are passed on as they are. *Empty*: T = 0 makes a
+    plan without slots.
+
+    Constraints: (C1) `ids` is [T, k] of i32 or i64, k the plan's `choices`.
+    (C2) `weights` is [T, k] of f32.
+
+    Example:
+    ```mlir
+    %p = gate.assign %ids weights(%w : tensor<?x2xf32>) : tensor<?x2xi64> -> !gate.plan<groups = 8, choices = 2>
+    ```
+    Paper: Shazeer et al. 2017, arXiv:1701.06538, section 2. Reference:
+    `gatecc.reference.assign`.
+  }];
+  let arguments = (ins AnyRankedTensor:$ids, Optional<AnyRankedTensor>:$weights,
+      OptionalAttr<FlatSymbolRefAttr>:$site);
+  let results = (outs Gate_Plan:$plan);
+  let assemblyFormat = [{
+    $ids (`weights` `(` $weights^ `:` type($weights) `)`)? attr-dict
+    `:` type($ids) `->` type($plan)
+  }];
+  let hasVerifier = 1;
+}
+
 #endif // GATECC_DIALECTS_GATE_IR_GATEDECISIONS

@@ -16,8 +16,13 @@ LogicalResult WeightOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (!type.hasStaticShape()) // C1
     return emitOpError("expects a static type, got ") << type;
-  if (getFile().has_value() == getValue().has_value()) // C2
-    return emitOpError("expects either a file or a value");
+  if (getFile().has_value() + getValue().has_value() + getStack().has_value() !=
+      1) // C2
+    return emitOpError("expects either a file or a value or a stack");
+  if (getStack() && (type.getRank() == 0 ||
+                     int64_t(getStack()->size()) != type.getDimSize(0))) // C4
+    return emitOpError("expects a weight for each of the first dimension of ")
+           << type << ", got " << getStack()->size();
   if (getValue() && getValue()->getShapedType() != type)
     return emitOpError("expects a value of type ") << type;
   if (getFile()) {
@@ -27,6 +32,21 @@ LogicalResult WeightOp::verify() {
     if (int64_t(getOffset()) < 0 ||
         llvm::any_of(*getStrides(), [](int64_t s) { return s < 0; })) // C3
       return emitOpError("expects an offset and strides that are not negative");
+  }
+  return success();
+}
+
+LogicalResult WeightOp::verifySymbolUses(SymbolTableCollection &tables) {
+  if (!getStack())
+    return success();
+  auto type = cast<RankedTensorType>(getType());
+  auto slice = RankedTensorType::get(type.getShape().drop_front(),
+                                     type.getElementType());
+  for (auto part : getStack()->getAsRange<FlatSymbolRefAttr>()) { // C4
+    auto weight = tables.lookupNearestSymbolFrom<WeightOp>(*this, part);
+    if (!weight || weight.getStack() || weight.getType() != slice)
+      return emitOpError("expects ") << part << " to be a gate.weight of type "
+                                     << slice << " that is no stack";
   }
   return success();
 }
@@ -86,12 +106,15 @@ LogicalResult PackedWeightOp::verify() {
     return emitOpError("expects zero points in the format ")
            << stringifyPanelFormat(layout.format);
   if (bool(getScales()) != (getDepth() > 0) || // C4
-      (getScales() &&
-       (getSourceBlock() < 1 ||
-        (layout.isInteger() && int64_t(getSourceBlock()) < layout.k &&
-         int64_t(getSourceBlock()) % layout.block))))
-    return emitOpError("expects depth and source_block, a multiple of block, "
-                       "exactly with scales");
+      (getScales() && (!layout.isInteger() || getSourceBlock() < 1 ||
+                       (int64_t(getSourceBlock()) < layout.k &&
+                        int64_t(getSourceBlock()) % layout.block))))
+    return emitOpError("expects depth, source_block, a multiple of block, and "
+                       "a format of integers exactly with scales");
+  if (getAsymmetric() &&
+      (!layout.isInteger() || !layout.zeros || getScales())) // C5
+    return emitOpError("expects asymmetric weights to have zeros, integers and "
+                       "no scales of their own");
   ArrayRef<int64_t> shape = source.getShape();
   int64_t n = getScales() ? shape[shape.size() - 2] : shape.back();
   SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1,

@@ -7,23 +7,29 @@ include "dialects/Gate/IR/GateDialect.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
-def Gate_WeightOp : Gate_Op<"weight", [Symbol]> {
+def Gate_WeightOp : Gate_Op<"weight", [Symbol,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "A constant tensor that stays in its file until the library is written";
   let description = [{
     Element i of the tensor is the element at byte
     `offset` + elementSize * sum_d i_d * strides_d of `file`, little-endian, so
     a slice or a transposition of a weight is another `weight` on the same bytes.
-    A small tensor that comes from no file is held in `value`.
+    A small tensor that comes from no file is held in `value`. Slice g along the
+    first dimension of a `stack` is the weight that its entry g names: experts
+    that a file holds one by one become the groups of one tensor.
 
     Constraints: (C1) the type is static. (C2) either `file` with one
-    stride for each dimension, or `value` of the same type. (C3) `offset` and
-    strides are not negative.
+    stride for each dimension, or `value` of the same type, or `stack`. (C3)
+    `offset` and strides are not negative. (C4) `stack` has an entry for each
+    element of the first dimension, and each is another `gate.weight`, no stack
+    itself, of the type without it.
 
     Example: `gate.weight @w : tensor<8x64x32xf32> {file = "m.onnx", offset = 512 : i64, strides = array<i64: 4096, 1, 128>}`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
       OptionalAttr<StrAttr>:$file, DefaultValuedAttr<I64Attr, "0">:$offset,
-      OptionalAttr<DenseI64ArrayAttr>:$strides, OptionalAttr<ElementsAttr>:$value);
+      OptionalAttr<DenseI64ArrayAttr>:$strides, OptionalAttr<ElementsAttr>:$value,
+      OptionalAttr<FlatSymbolRefArrayAttr>:$stack);
   let assemblyFormat = "$sym_name `:` $type attr-dict";
   let hasVerifier = 1;
 }
@@ -56,10 +62,14 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     Weights that are quantised already come as `sources` of bytes in the layout
     of `dequantize`, with `scales`, `bits`, perhaps `zero_points`, and their own
     `source_block`, of which `block` is a divisor unless one holds all of K, and
-    `depth`, K; they keep their integers, or
-    are dequantised for the formats plain and bf16. Others are quantised here:
-    scale = max |w| / 127 (int4: / 7) over a block of a column, and the integer is
-    w / scale, rounded to nearest, ties to even.
+    `depth`, K; they keep their integers. Others are quantised here, each block
+    of a column by itself, in f32 arithmetic, roundings to nearest, ties to even:
+
+      scale = max |w| / 127 (int4: / 7);  q = round(w / scale)
+      asymmetric: scale = max(0, max w) / L - min(0, min w) / L, L = 255 (15);
+        z = round(-min(0, min w) / scale);  q = clamp(round(w / scale), -z, L - z)
+
+    and q is 0 where the scale is. A stored integer is q plus the zero point.
 
     int8 is for multiplications of pairs of 16 bits (`dot_pairs`), int8q for those
     of four bytes (`dot_bytes`), of which one side has no sign.
@@ -68,14 +78,16 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     are scales and zero points. (C2) the type is the one computed above. (C3) the
     integer formats have a `block`, a positive multiple of 8; int4 and int8q
     have `zeros`.
-    (C4) `depth` and a `source_block` as above exactly where there are `scales`.
+    (C4) `depth` and a `source_block` as above exactly where there are `scales`,
+    and then the format is of integers. (C5) `asymmetric` weights have `zeros`
+    and no `scales`.
 
     Example: `gate.packed_weight @p : tensor<8x4x64x16xf32> {sources = [@g, @u], lanes = 8 : i64}`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
       ArrayAttr:$sources, I64Attr:$lanes,
       DefaultValuedAttr<Gate_PanelFormatAttr, "::gatecc::gate::PanelFormat::Plain">:$format,
-      DefaultValuedAttr<I64Attr, "0">:$block, UnitAttr:$zeros,
+      DefaultValuedAttr<I64Attr, "0">:$block, UnitAttr:$zeros, UnitAttr:$asymmetric,
       OptionalAttr<ArrayAttr>:$scales, OptionalAttr<ArrayAttr>:$zero_points,
       DefaultValuedAttr<I64Attr, "0">:$bits, DefaultValuedAttr<I64Attr, "0">:$source_block,
       DefaultValuedAttr<I64Attr, "0">:$depth);

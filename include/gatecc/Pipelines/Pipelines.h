@@ -33,6 +33,8 @@ struct CompileOptions {
   std::string experts = "f32";
   /// How many elements of a weight's column share a scale: 32, 64 or 128.
   int64_t block = 32;
+  /// Integers have zero points, so that they span [min w, max w].
+  bool zeroPoints = false;
   /// Print the stages and their times to standard error.
   bool verbose = false;
 

@@ -21,6 +21,7 @@ struct StageOptions {
   /// The format of the experts' weights, and how many k share a scale.
   std::string experts = "f32";
   int64_t block = 32;
+  bool zeroPoints = false;
   /// Optimisations that must not run.
   std::vector<std::string> disabled;
 

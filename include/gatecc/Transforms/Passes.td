@@ -35,14 +35,15 @@ def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
     that they are made of.
 
     A contraction on a plan of `route` has its weights in the format that
-    `experts` names: `int8` and `int4` with one scale for each `block` of
-    successive k. Integers of 8 bits are packed as int8q for an instruction set
+    `experts` names: `int8` and `int4` with one scale, and, for `zero-points`, a
+    zero point, for each `block` of successive k. Integers of 8 bits are packed as int8q for an instruction set
     with VNNI, as int8 for others. A `route` with the attribute `gatecc.exact`
     leaves its contractions as they are.
   }];
   let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse2, sse, avx2, avx2+vnni, avx512 or avx512+vnni">,
     Option<"experts", "experts", "std::string", "\"f32\"", "f32, bf16, int8 or int4">,
-    Option<"block", "block", "int64_t", "32", "how many k share a scale: 32, 64 or 128">];
+    Option<"block", "block", "int64_t", "32", "how many k share a scale: 32, 64 or 128">,
+    Option<"zeroPoints", "zero-points", "bool", "false", "integers are asymmetric">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect"];
 }
 

@@ -28,7 +28,7 @@ gate::WeightOp GraphBuilder::createWeight(StringRef name,
   auto op = gate::WeightOp::create(
       at, loc, builder.getStringAttr(name.empty() ? "w" : name),
       TypeAttr::get(type), StringAttr(), at.getI64IntegerAttr(0),
-      DenseI64ArrayAttr(), ElementsAttr());
+      DenseI64ArrayAttr(), ElementsAttr(), ArrayAttr());
   // Before the first function: symbols are read from top to bottom.
   Block::iterator where = module.getBody()->begin();
   while (where != module.getBody()->end() &&

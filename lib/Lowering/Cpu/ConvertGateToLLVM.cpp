@@ -20,6 +20,7 @@
 #include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -356,12 +357,47 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
   }
 };
 
+/// Upstream's form of it (populateExpandStridedMetadataPatterns) derives the
+/// extents from the source and allows one dynamic extent in a group.
+struct ExpandShapePattern : OpRewritePattern<memref::ExpandShapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(memref::ExpandShapeOp op,
+                                PatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto source =
+        memref::ExtractStridedMetadataOp::create(rewriter, loc, op.getSrc());
+    SmallVector<OpFoldResult> sizes = op.getMixedOutputShape(), strides;
+    SmallVector<OpFoldResult> sourceStrides =
+        source.getConstifiedMixedStrides();
+    AffineExpr a, b;
+    bindSymbols(getContext(), a, b);
+    // From the last extent of each group on, a step is that of what follows.
+    strides.resize(sizes.size());
+    for (auto [group, stride] :
+         llvm::zip_equal(op.getReassociationIndices(), sourceStrides))
+      for (int64_t dim : llvm::reverse(group)) {
+        strides[dim] = stride;
+        stride = affine::makeComposedFoldedAffineApply(rewriter, loc, a * b,
+                                                       {stride, sizes[dim]});
+      }
+    // A source of rank 0 has no groups: its results are all of one element.
+    for (OpFoldResult &stride : strides)
+      if (!stride)
+        stride = rewriter.getIndexAttr(1);
+    rewriter.replaceOpWithNewOp<memref::ReinterpretCastOp>(
+        op, op.getResultType(), source.getBaseBuffer(),
+        source.getConstifiedMixedOffset(), sizes, strides);
+    return success();
+  }
+};
+
 struct ConvertGateToLLVMPass
     : public gatecc::impl::ConvertGateToLLVMBase<ConvertGateToLLVMPass> {
   using ConvertGateToLLVMBase::ConvertGateToLLVMBase;
 
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<LLVM::LLVMDialect, cf::ControlFlowDialect>();
+    registry.insert<LLVM::LLVMDialect, cf::ControlFlowDialect,
+                    affine::AffineDialect>();
   }
 
   void runOnOperation() override {
@@ -370,6 +406,7 @@ struct ConvertGateToLLVMPass
       // What has no LLVM form of its own is first broken up on its own level.
       RewritePatternSet patterns(context);
       memref::populateExpandStridedMetadataPatterns(patterns);
+      patterns.add<ExpandShapePattern>(context, /*benefit=*/2);
       populateAffineToStdConversionPatterns(patterns);
       arith::populateCeilFloorDivExpandOpsPatterns(patterns);
       vector::populateVectorMaskOpLoweringPatterns(patterns);

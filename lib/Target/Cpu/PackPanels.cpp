@@ -44,8 +44,10 @@ uint16_t roundToBf16(float value) {
   return uint16_t((word + 0x7fff + (word >> 16 & 1)) >> 16);
 }
 
-/// A stretch of one column as integers: w = scale * (q[i] - zero).
+/// A stretch of one column as integers: w = scale * (q[i] - zero). They have a
+/// sign, or they are in [0, 2^bits).
 struct Integers {
+  bool hasSign = true;
   float scale = 0;
   int32_t zero = 0;
   llvm::SmallVector<int32_t, 128> q;
@@ -61,7 +63,7 @@ public:
     size_t column = group + !source.isQuantized();
     columnStride = values.strides[column];
     depthStride = values.strides[group + source.isQuantized()];
-    groupStride = group ? values.strides[0] : 0;
+    hasGroups = group;
     groups = group ? values.shape[0] : 1;
     columns = values.shape[column];
   }
@@ -76,16 +78,9 @@ public:
       out[i] = 0.0f;
     if (inside <= 0)
       return;
-    if (!source.isQuantized())
-      return copyElements(reinterpret_cast<uint8_t *>(out),
-                          at(group, column) + first * depthStride, inside,
-                          depthStride, sizeof(float));
-    for (int64_t i = 0; i < inside; ++i) {
-      int64_t block = (first + i) / source.block;
-      out[i] = float(integer(group, column, first + i) -
-                     zero(group, column, block)) *
-               scale(group, column, block);
-    }
+    copyElements(reinterpret_cast<uint8_t *>(out),
+                 at(group, column) + first * depthStride, inside, depthStride,
+                 sizeof(float));
   }
 
   /// The same as integers of `bits` bits; all have one scale.
@@ -95,6 +90,7 @@ public:
     out.q.assign(count, 0);
     out.scale = 0;
     out.zero = 0;
+    out.hasSign = !source.isQuantized() && !source.asymmetric;
     if (inside <= 0)
       return;
     if (source.isQuantized()) {
@@ -110,29 +106,39 @@ public:
     }
     llvm::SmallVector<float, 128> values(count);
     readFloats(group, column, first, count, values.data());
-    float most = 0;
+    float low = 0, high = 0;
     bool finite = true;
     for (float value : values) {
-      most = std::max(most, std::fabs(value));
+      low = std::min(low, value);
+      high = std::max(high, value);
       finite &= std::isfinite(value);
     }
-    int32_t limit = bits == 4 ? 7 : 127;
-    out.scale = most / float(limit);
+    float lowest = 0, limit = float((1 << bits) - 1);
+    if (source.asymmetric) {
+      out.scale = high / limit - low / limit;
+    } else {
+      limit = bits == 4 ? 7 : 127;
+      lowest = -limit;
+      out.scale = std::max(high, -low) / limit;
+    }
     // Weights that are no numbers make results that are none.
     if (!finite)
       out.scale = std::nanf("");
     if (!finite || out.scale == 0)
       return;
+    if (source.asymmetric)
+      out.zero = int32_t(std::min(std::nearbyint(-low / out.scale), limit));
     for (int64_t i = 0; i < count; ++i) {
-      float scaled = std::nearbyint(values[i] / out.scale);
-      out.q[i] =
-          int32_t(std::min<float>(std::max<float>(scaled, -limit), limit));
+      float scaled = std::nearbyint(values[i] / out.scale) + float(out.zero);
+      out.q[i] = int32_t(std::min(std::max(scaled, lowest), limit));
     }
   }
 
 private:
   const uint8_t *at(int64_t group, int64_t column) const {
-    return source.values.base + group * groupStride + column * columnStride;
+    const View &values = source.values;
+    return (hasGroups ? values.slice(group) : values.base) +
+           column * columnStride;
   }
   int32_t integer(int64_t group, int64_t column, int64_t row) const {
     const uint8_t *in = at(group, column);
@@ -143,7 +149,7 @@ private:
   static const uint8_t *element(const View &view, int64_t group, int64_t column,
                                 int64_t last) {
     size_t rank = view.shape.size();
-    return view.base + (rank == 3 ? group * view.strides[0] : 0) +
+    return (rank == 3 ? view.slice(group) : view.base) +
            column * view.strides[rank - 2] + last * view.strides[rank - 1];
   }
   float scale(int64_t group, int64_t column, int64_t block) const {
@@ -162,28 +168,27 @@ private:
   }
 
   const PanelSource &source;
-  int64_t k, columnStride, depthStride, groupStride;
+  int64_t k, columnStride, depthStride;
+  bool hasGroups;
 };
 
 /// Writes one column of an integer block.
-void putIntegers(const PanelLayout &layout, const Integers &in, int64_t bits,
-                 bool quantized, int64_t column, uint8_t *block) {
+void putIntegers(const PanelLayout &layout, const Integers &in, int64_t column,
+                 uint8_t *block) {
   int64_t columns = layout.columns();
   int32_t zero = in.zero;
   if (layout.format == PanelFormat::Int8Quads) {
-    // Stored without a sign, as quantised weights come.
-    int32_t bias = quantized ? 0 : 128;
+    int32_t bias = in.hasSign ? 128 : 0;
     zero += bias;
     for (int64_t r = 0; r < layout.block; ++r)
       block[r / 4 * 4 * columns + 4 * column + r % 4] = uint8_t(in.q[r] + bias);
   } else if (layout.format == PanelFormat::Int8) {
-    // Stored with a sign; 8 bits without one have their zero point at 128.
-    int32_t bias = quantized && bits == 8 ? 128 : 0;
+    int32_t bias = in.hasSign ? 0 : 128;
     zero -= bias;
     for (int64_t r = 0; r < layout.block; ++r)
       block[r / 2 * 2 * columns + 2 * column + r % 2] = uint8_t(in.q[r] - bias);
   } else {
-    int32_t bias = quantized ? 0 : 8;
+    int32_t bias = in.hasSign ? 8 : 0;
     zero += bias;
     for (int64_t a = 0; a < layout.block / 8; ++a) {
       uint32_t word = 0;
@@ -209,14 +214,14 @@ static void copyPanels(const PanelLayout &layout, const View &source,
   bool hasGroups = source.shape.size() == 3;
   int64_t groups = hasGroups ? source.shape[0] : 1;
   int64_t n = source.shape[hasGroups + 1];
-  int64_t groupStride = hasGroups ? source.strides[0] : 0;
   int64_t kStride = source.strides[hasGroups];
   int64_t nStride = source.strides[hasGroups + 1];
   int64_t size = source.elementBytes, lanes = layout.lanes;
   int64_t panels = (n + lanes - 1) / lanes, lineBytes = layout.columns() * size;
   for (int64_t g = 0; g < groups; ++g)
     for (int64_t p = 0; p < panels; ++p) {
-      const uint8_t *in = source.base + g * groupStride + p * lanes * nStride;
+      const uint8_t *in =
+          (hasGroups ? source.slice(g) : source.base) + p * lanes * nStride;
       int64_t columns = std::min(lanes, n - p * lanes);
       uint8_t *panel =
           out + (g * panels + p) * layout.k * lineBytes + index * lanes * size;
@@ -234,14 +239,8 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
   ColumnReader reader(source, layout.k);
   int64_t lanes = layout.lanes, first = index * lanes;
   int64_t panels = (reader.columns + lanes - 1) / lanes;
-  int64_t elementBytes = layout.isInteger()                   ? 1
-                         : layout.format == PanelFormat::Bf16 ? 2
-                                                              : 4;
-  int64_t unitBytes = layout.unitElements() * elementBytes;
+  int64_t unitBytes = layout.unitElements() * (layout.isInteger() ? 1 : 2);
   int64_t bits = layout.format == PanelFormat::Int4 ? 4 : 8;
-  // Integers of 4 bits may be stored in 8.
-  if (source.isQuantized())
-    bits = source.bits;
   Integers integers;
   llvm::SmallVector<float, 128> column(layout.isInteger() ? 0 : layout.k + 1);
   for (int64_t g = 0; g < reader.groups; ++g)
@@ -253,20 +252,15 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
           for (int64_t u = 0; u < layout.units(); ++u) {
             reader.readIntegers(g, n, u * layout.block, layout.block, bits,
                                 integers);
-            putIntegers(layout, integers, bits, source.isQuantized(), c,
-                        panel + u * unitBytes);
+            putIntegers(layout, integers, c, panel + u * unitBytes);
           }
           continue;
         }
         reader.readFloats(g, n, 0, column.size(), column.data());
         for (int64_t k = 0; k < layout.units() * layout.unitRows(); ++k) {
-          uint8_t *to = panel + k / layout.unitRows() * unitBytes;
-          if (layout.format == PanelFormat::Bf16) {
-            uint16_t rounded = roundToBf16(column[k]);
-            std::memcpy(to + 2 * (2 * c + k % 2), &rounded, sizeof rounded);
-          } else {
-            std::memcpy(to + 4 * c, &column[k], sizeof(float));
-          }
+          uint16_t rounded = roundToBf16(column[k]);
+          std::memcpy(panel + k / 2 * unitBytes + 2 * (2 * c + k % 2), &rounded,
+                      sizeof rounded);
         }
       }
     }
@@ -275,7 +269,7 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
 void gatecc::packPanels(const PanelLayout &layout,
                         ArrayRef<PanelSource> sources, uint8_t *out) {
   for (auto [index, source] : llvm::enumerate(sources))
-    if (layout.format == PanelFormat::Plain && !source.isQuantized())
+    if (layout.format == PanelFormat::Plain)
       copyPanels(layout, source.values, index, out);
     else
       convertPanels(layout, source, index, out);

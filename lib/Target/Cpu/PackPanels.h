@@ -5,14 +5,22 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "llvm/ADT/SmallVector.h"
+#include <vector>
 
 namespace gatecc {
 
-/// A tensor in memory: bytes of element i are at base + sum i_d * strides_d.
+/// A tensor in memory: element i is at base + sum i_d * strides_d. In a stack
+/// the first index chooses among `parts` instead.
 struct View {
   const uint8_t *base = nullptr;
   llvm::SmallVector<int64_t> shape, strides;
   unsigned elementBytes = 0;
+  std::vector<const uint8_t *> parts;
+
+  /// Slice i along the first dimension.
+  const uint8_t *slice(int64_t i) const {
+    return parts.empty() ? base + i * strides[0] : parts[i];
+  }
 };
 
 /// Copies `count` elements that are `stride` bytes apart to consecutive ones.
@@ -24,6 +32,7 @@ void copyElements(uint8_t *out, const uint8_t *in, int64_t count,
 struct PanelSource {
   View values, scales, zeros;
   int64_t bits = 0, block = 0;
+  bool asymmetric = false; // floats get a zero point when they are quantised
 
   bool isQuantized() const { return !scales.shape.empty(); }
 };

@@ -48,26 +48,27 @@ static RankedTensorType typeOf(Operation *op) {
 static Attribute keyOf(Operation *op, SymbolTable &symbols) {
   Builder builder(op->getContext());
   SmallVector<Attribute> key{TypeAttr::get(typeOf(op))};
+  auto addNamed = [&](StringRef name) {
+    SmallVector<Attribute> parts;
+    if (auto list = op->getAttrOfType<ArrayAttr>(name))
+      for (auto part : list.getAsRange<FlatSymbolRefAttr>())
+        parts.push_back(keyOf(symbols.lookup(part.getValue()), symbols));
+    key.push_back(builder.getArrayAttr(parts));
+  };
   if (isa<gate::PackedWeightOp>(op)) {
-    for (const char *name : {"lanes", "format", "block", "zeros", "bits",
-                             "source_block", "depth"}) {
+    for (const char *name : {"lanes", "format", "block", "zeros", "asymmetric",
+                             "bits", "source_block", "depth"}) {
       Attribute part = op->getAttr(name);
       key.push_back(part ? part : builder.getUnitAttr());
     }
-    for (const char *name : {"sources", "scales", "zero_points"}) {
-      SmallVector<Attribute> parts;
-      if (auto list = op->getAttrOfType<ArrayAttr>(name))
-        for (Attribute part : list)
-          parts.push_back(
-              keyOf(symbols.lookup(cast<FlatSymbolRefAttr>(part).getValue()),
-                    symbols));
-      key.push_back(builder.getArrayAttr(parts));
-    }
+    for (const char *name : {"sources", "scales", "zero_points"})
+      addNamed(name);
   } else {
     for (const char *name : {"file", "offset", "strides", "value"}) {
       Attribute part = op->getAttr(name);
       key.push_back(part ? part : builder.getUnitAttr());
     }
+    addNamed("stack");
   }
   return builder.getArrayAttr(key);
 }

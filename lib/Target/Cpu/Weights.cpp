@@ -26,7 +26,11 @@ private:
                              unsigned elementBytes);
   FailureOr<View> viewOfValue(gate::WeightOp op, RankedTensorType type,
                               unsigned elementBytes);
+  FailureOr<View> viewOfStack(gate::WeightOp op, RankedTensorType type,
+                              unsigned elementBytes);
 
+  ModuleOp tableModule; // of `table`
+  std::optional<SymbolTable> table;
   llvm::StringMap<std::unique_ptr<llvm::MemoryBuffer>> files;
   SmallVector<std::vector<uint8_t>> values; // bytes that views point to
 };
@@ -36,11 +40,9 @@ private:
 static void copyView(const View &view, size_t dim, const uint8_t *in,
                      uint8_t *out) {
   size_t rank = view.shape.size();
-  if (rank == 0) {
-    std::memcpy(out, in, view.elementBytes);
-    return;
-  }
-  if (dim + 1 == rank)
+  if (dim == rank)
+    return void(std::memcpy(out, in, view.elementBytes));
+  if (dim + 1 == rank && (dim > 0 || view.parts.empty()))
     return copyElements(out, in, view.shape[dim], view.strides[dim],
                         view.elementBytes);
   int64_t rowBytes = view.elementBytes;
@@ -48,7 +50,9 @@ static void copyView(const View &view, size_t dim, const uint8_t *in,
     rowBytes *= view.shape[d];
   // Transposed: a tile of columns at a time, so that the lines of the source
   // that a row touches are still in the cache for the next row.
-  if (dim + 2 == rank && view.strides[dim] < view.strides[dim + 1]) {
+  bool isStack = dim == 0 && !view.parts.empty();
+  if (dim + 2 == rank && !isStack &&
+      view.strides[dim] < view.strides[dim + 1]) {
     constexpr int64_t kTile = 64;
     for (int64_t j = 0; j < view.shape[dim + 1]; j += kTile)
       for (int64_t i = 0; i < view.shape[dim]; ++i)
@@ -59,7 +63,9 @@ static void copyView(const View &view, size_t dim, const uint8_t *in,
     return;
   }
   for (int64_t i = 0; i < view.shape[dim]; ++i)
-    copyView(view, dim + 1, in + i * view.strides[dim], out + i * rowBytes);
+    copyView(view, dim + 1,
+             dim == 0 ? view.slice(i) : in + i * view.strides[dim],
+             out + i * rowBytes);
 }
 
 FailureOr<View> Evaluator::viewOfFile(gate::WeightOp op, RankedTensorType type,
@@ -137,11 +143,41 @@ FailureOr<View> Evaluator::viewOfValue(gate::WeightOp op, RankedTensorType type,
   return view;
 }
 
+FailureOr<View> Evaluator::viewOfStack(gate::WeightOp op, RankedTensorType type,
+                                       unsigned elementBytes) {
+  auto module = op->getParentOfType<ModuleOp>();
+  if (tableModule != module) {
+    tableModule = module;
+    table.emplace(module);
+  }
+  View stack;
+  stack.elementBytes = elementBytes;
+  stack.shape.assign(type.getShape().begin(), type.getShape().end());
+  for (auto symbol : op.getStack()->getAsRange<FlatSymbolRefAttr>()) {
+    FailureOr<View> part =
+        view(table->lookup<gate::WeightOp>(symbol.getValue()));
+    if (failed(part))
+      return failure();
+    if (stack.parts.empty()) {
+      stack.strides.assign(1, 0);
+      stack.strides.append(part->strides.begin(), part->strides.end());
+    }
+    if (ArrayRef(stack.strides).drop_front() != ArrayRef(part->strides))
+      return op.emitError("stacks weights whose strides differ, such as those "
+                          "of ")
+             << symbol;
+    stack.parts.push_back(part->base);
+  }
+  return stack;
+}
+
 FailureOr<View> Evaluator::view(gate::WeightOp op) {
   auto type = cast<RankedTensorType>(op.getType());
   if (failed(weightBytes(op, type)))
     return failure();
   unsigned elementBytes = *weightElementBytes(type.getElementType());
+  if (op.getStack())
+    return viewOfStack(op, type, elementBytes);
   return op.getFile() ? viewOfFile(op, type, elementBytes)
                       : viewOfValue(op, type, elementBytes);
 }
@@ -169,6 +205,7 @@ Evaluator::panelSources(gate::PackedWeightOp op) {
     source.zeros = *zeros;
     source.bits = op.getBits();
     source.block = op.getSourceBlock();
+    source.asymmetric = op.getAsymmetric();
     sources.push_back(std::move(source));
   }
   return sources;

@@ -5,7 +5,7 @@ Slow and plain on purpose: tests compare compiled code with it, decisions exactl
 `margin` says that they are no close call, then values.
 """
 
-from .decisions import margin, partition, route, topk
+from .decisions import assign, margin, partition, route, topk
 from .json_graph import run_json
 from .onnx_graph import run_onnx
 from .plan import Plan
@@ -21,6 +21,7 @@ __all__ = [
     "dequantize",
     "margin",
     "merge",
+    "assign",
     "partition",
     "quantize_rows",
     "quantize_weights",

@@ -75,6 +75,11 @@ def partition(selector, groups=2):
     return Plan.build(selector[:, None], groups)
 
 
+def assign(ids, groups, weights=None):
+    """Choices [T,k] made elsewhere, perhaps with weights [T,k], as a plan."""
+    return Plan.build(ids, groups, weights)
+
+
 def margin(logits, k):
     """[T]: relative gap between the last chosen and the first dropped logit of a row.
 

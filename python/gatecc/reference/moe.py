@@ -33,14 +33,14 @@ class Integers:
         return quantized.contract_quantized(rows, q, scales, self.block)
 
 
-def in_format(weights, name, block):
+def in_format(weights, name, block, zero_points=False):
     """The weights [E, N, K] as --experts=NAME has them, or None."""
     if weights is None or name == "f32":
         return weights if weights is None else Floats(weights)
     if name == "bf16":
         return Floats(quantized.round_bf16(weights).astype(np.float64))
     bits = {"int8": 8, "int4": 4}[name]
-    return Integers(*quantized.quantize_weights(weights, bits, block), block)
+    return Integers(*quantized.quantize_weights(weights, bits, block, zero_points), block)
 
 
 def experts(
@@ -57,6 +57,7 @@ def experts(
     normalize_routing_weights=0,
     experts="f32",
     block=32,
+    zero_points=False,
     **attributes,
 ):
     """Returns (output, plan, margins [T], rounding margins [T])."""
@@ -66,7 +67,7 @@ def experts(
         normalize=bool(normalize_routing_weights),
         drop_nonpositive=True,
     )
-    weights = [in_format(w, experts, block) for w in (fc1, fc2, fc3)]
+    weights = [in_format(w, experts, block, zero_points) for w in (fc1, fc2, fc3)]
     y, roundings = run(x, plan, weights, (fc1_bias, fc2_bias, fc3_bias), **attributes)
     return y, plan, margin(router.reshape(-1, router.shape[-1]), k), roundings
 

@@ -33,17 +33,17 @@ def widen(array):
     return array.astype(np.float64) if inexact else array
 
 
-def run_onnx(model, inputs, experts="f32", block=32):
+def run_onnx(model, inputs, experts="f32", block=32, zero_points=False):
     """Run `model` (a path or a ModelProto) on `inputs` (name -> array).
 
-    `experts` and `block` are the options of the compiler.
+    `experts`, `block` and `zero_points` are the options of the compiler.
     """
     if not isinstance(model, onnx.ModelProto):
         model = onnx.load(model)
     functions = {(f.domain, f.name): f for f in model.functions}
     values = {t.name: widen(numpy_helper.to_array(t)) for t in model.graph.initializer}
     values |= {name: widen(value) for name, value in inputs.items()}
-    run = Run(values, precision={"experts": experts, "block": block})
+    run = Run(values, precision={"experts": experts, "block": block, "zero_points": zero_points})
     with np.errstate(all="ignore"):
         _nodes(model.graph.node, values, {}, functions, run)
     run.outputs = {v.name: values[v.name] for v in model.graph.output}

@@ -49,15 +49,25 @@ def _by_block(x, block):
     return np.pad(x, width).reshape(*x.shape[:-1], -1, block)
 
 
-def quantize_weights(weights, bits, block):
-    """f32 [..., N, K] -> (integers [..., N, K], scales f32 [..., N, J]), symmetric."""
+def quantize_weights(weights, bits, block, zero_points=False):
+    """f32 [..., N, K] -> (integers [..., N, K], scales f32 [..., N, J]).
+
+    Symmetric, or with a zero point, which has been subtracted from the integers.
+    """
     blocks = _by_block(np.asarray(weights, F32), block)
-    most = F32(127 if bits == 8 else 7)
-    scales = np.abs(blocks).max(-1) / most
+    if zero_points:
+        steps = F32((1 << bits) - 1)
+        low = np.minimum(blocks.min(-1), F32(0))
+        scales = np.maximum(blocks.max(-1), F32(0)) / steps - low / steps
+    else:
+        most = F32(127 if bits == 8 else 7)
+        scales = np.abs(blocks).max(-1) / most
     # 0 where the scale is: a block of zeros, or one whose largest element underflows.
     with np.errstate(divide="ignore", invalid="ignore"):
         q = np.rint(blocks / scales[..., None])
-    q = np.where(scales[..., None] == 0, 0, np.clip(q, -most, most)).astype(np.int64)
+        first = -np.rint(-low / scales)[..., None] if zero_points else -most
+    last = first + steps if zero_points else most
+    q = np.where(scales[..., None] == 0, 0, np.clip(q, first, last)).astype(np.int64)
     q = q.reshape(*q.shape[:-2], -1)[..., : np.shape(weights)[-1]]
     return q, scales
 

@@ -210,7 +210,7 @@ gate.weight @w : tensor<?xf32> {file = "w.bin", strides = array<i64: 4>}
 // -----
 
 // @weight_c2
-// expected-error @+1 {{expects either a file or a value}}
+// expected-error @+1 {{expects either a file or a value or a stack}}
 gate.weight @w : tensor<2xf32>
 
 // -----
@@ -230,6 +230,20 @@ gate.weight @w : tensor<2xf32> {value = dense<1.0> : tensor<3xf32>}
 // @weight_c3
 // expected-error @+1 {{expects an offset and strides that are not negative}}
 gate.weight @w : tensor<2xf32> {file = "w.bin", offset = -4 : i64, strides = array<i64: 4>}
+
+// -----
+
+// @weight_c4
+gate.weight @a : tensor<3xf32> {file = "w.bin", strides = array<i64: 4>}
+// expected-error @+1 {{expects a weight for each of the first dimension of 'tensor<2x3xf32>', got 1}}
+gate.weight @w : tensor<2x3xf32> {stack = [@a]}
+
+// -----
+
+// @weight_c4_type
+gate.weight @a : tensor<4xf32> {file = "w.bin", strides = array<i64: 4>}
+// expected-error @+1 {{expects @a to be a gate.weight of type 'tensor<3xf32>' that is no stack}}
+gate.weight @w : tensor<1x3xf32> {stack = [@a]}
 
 // -----
 
@@ -284,8 +298,23 @@ gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@w], lanes = 2 : i64, fo
 // @packed_weight_c4
 gate.weight @q : tensor<3x4xui8> {file = "w.bin", strides = array<i64: 4, 1>}
 gate.weight @s : tensor<3x1xf32> {file = "w.bin", strides = array<i64: 4, 4>}
-// expected-error @+1 {{expects depth and source_block, a multiple of block, exactly with scales}}
+// expected-error @+1 {{expects depth, source_block, a multiple of block, and a format of integers exactly with scales}}
 gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@q], scales = [@s], lanes = 2 : i64, bits = 8 : i64, source_block = 8 : i64, block = 8 : i64, format = #gate.panel<int8>}
+
+// -----
+
+// @packed_weight_c4_format
+gate.weight @q : tensor<3x4xui8> {file = "w.bin", strides = array<i64: 4, 1>}
+gate.weight @s : tensor<3x1xf32> {file = "w.bin", strides = array<i64: 4, 4>}
+// expected-error @+1 {{expects depth, source_block, a multiple of block, and a format of integers exactly with scales}}
+gate.packed_weight @p : tensor<1x2x2x4xbf16> {sources = [@q], scales = [@s], lanes = 2 : i64, bits = 8 : i64, source_block = 8 : i64, depth = 4 : i64, format = #gate.panel<bf16>}
+
+// -----
+
+// @packed_weight_c5
+gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
+// expected-error @+1 {{expects asymmetric weights to have zeros, integers and no scales of their own}}
+gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@w], lanes = 2 : i64, format = #gate.panel<int8>, block = 8 : i64, asymmetric}
 
 // -----
 

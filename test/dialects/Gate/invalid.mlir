@@ -91,6 +91,30 @@ func.func @partition_c3(%x: tensor<?xi1>) {
 
 // -----
 
+func.func @assign_c1(%x: tensor<?x3xi32>) {
+  // expected-error @+1 {{expects ids [T, 2] of type i32 or i64, got 'tensor<?x3xi32>'}}
+  %p = gate.assign %x : tensor<?x3xi32> -> !gate.plan<groups = 4, choices = 2>
+  return
+}
+
+// -----
+
+func.func @assign_c1_type(%x: tensor<?x2xi1>) {
+  // expected-error @+1 {{expects ids [T, 2] of type i32 or i64, got 'tensor<?x2xi1>'}}
+  %p = gate.assign %x : tensor<?x2xi1> -> !gate.plan<groups = 4, choices = 2>
+  return
+}
+
+// -----
+
+func.func @assign_c2(%x: tensor<?x2xi32>, %w: tensor<?x2xf64>) {
+  // expected-error @+1 {{expects weights [T, 2] of type f32, got 'tensor<?x2xf64>'}}
+  %p = gate.assign %x weights(%w : tensor<?x2xf64>) : tensor<?x2xi32> -> !gate.plan<groups = 4, choices = 2>
+  return
+}
+
+// -----
+
 func.func @yield_c1() {
   // expected-error @+1 {{expects to end a region of apply, contract or packed_contract}}
   gate.yield

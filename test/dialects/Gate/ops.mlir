@@ -7,6 +7,8 @@
 gate.weight @w : tensor<2x4x3xf32> {file = "w.bin", offset = 512 : i64, strides = array<i64: 48, 12, 4>}
 // CHECK: gate.weight @small : tensor<2xf32> {value = dense<[1.000000e+00, 2.000000e+00]> : tensor<2xf32>}
 gate.weight @small : tensor<2xf32> {value = dense<[1.0, 2.0]> : tensor<2xf32>}
+// CHECK: gate.weight @stack : tensor<3x2xf32> {stack = [@small, @small, @small]}
+gate.weight @stack : tensor<3x2xf32> {stack = [@small, @small, @small]}
 // CHECK: gate.packed_weight @p : tensor<2x2x4x4xf32> {lanes = 2 : i64, sources = [@w, @w]}
 gate.packed_weight @p : tensor<2x2x4x4xf32> {sources = [@w, @w], lanes = 2 : i64}
 // CHECK: gate.site @s {cost = array<f64: 1.000000e+00, 0.000000e+00>, full_cost = 2.000000e+00 : f64, kind = "experts", name = "moe", nodes = ["moe"], note = "n"}
@@ -37,6 +39,8 @@ func.func @decisions(%x: tensor<?x8xf32>, %i: tensor<?xi1>, %g: tensor<?x1xi32>)
   %p6 = gate.route %x mixing(%x : tensor<?x8xf32>) {score = #gate.score<identity>, normalize = true} : tensor<?x8xf32> -> !gate.plan<groups = 8, choices = 2>
   // CHECK: gate.partition %{{.*}} {exit = 1 : i64, site = @s} : tensor<?xi1> -> <groups = 2, choices = 1>
   %p4 = gate.partition %i {site = @s, exit = 1 : i64} : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
+  // CHECK: gate.assign %{{.*}} : tensor<?x1xi32> -> <groups = 3, choices = 1>
+  %pa = gate.assign %g : tensor<?x1xi32> -> !gate.plan<groups = 3, choices = 1>
   // CHECK: gate.partition %{{.*}} : tensor<?x1xi32> -> <groups = 3, choices = 1>
   %p5 = gate.partition %g : tensor<?x1xi32> -> !gate.plan<groups = 3, choices = 1>
   return

@@ -132,6 +132,38 @@ TEST_F(Weights, PanelsOfGroups) {
                       {0, 2, 0, 0, 1, 3, 0, 0, 4, 6, 0, 0, 5, 7, 0, 0}));
 }
 
+TEST_F(Weights, StacksHoldTheirParts) {
+  std::string part =
+      " : tensor<2x2xf32> {FILE, strides = array<i64: 4, 8>, offset = ";
+  auto module =
+      parse("gate.weight @a" + part + "16 : i64}\ngate.weight @b" + part +
+                "48 : i64}\n"
+                "gate.weight @s : tensor<3x2x2xf32> {stack = [@b, @a, @b]}\n"
+                "gate.weight @v : tensor<2x1xf32> {stack = [@one, @two]}\n"
+                "gate.weight @one : tensor<1xf32> {value = dense<1.0> : "
+                "tensor<1xf32>}\n"
+                "gate.weight @two : tensor<1xf32> {value = dense<2.0> : "
+                "tensor<1xf32>}\n"
+                "gate.packed_weight @p : tensor<3x1x2x4xf32> {sources = [@s], "
+                "lanes = 4 : i64}",
+            {{"s", "tensor<3x2x2xf32>"},
+             {"v", "tensor<2x1xf32>"},
+             {"p", "tensor<3x1x2x4xf32>"}});
+  std::vector<float> data = evaluate(*module);
+  auto place = [&](const char *name) {
+    return data.begin() + module->lookupSymbol(name)
+                                  ->getAttrOfType<IntegerAttr>("gate.offset")
+                                  .getInt() /
+                              4;
+  };
+  EXPECT_EQ(std::vector<float>(place("s"), place("s") + 12),
+            std::vector<float>({8, 10, 9, 11, 0, 2, 1, 3, 8, 10, 9, 11}));
+  EXPECT_EQ(std::vector<float>(place("v"), place("v") + 2),
+            std::vector<float>({1, 2}));
+  EXPECT_EQ(std::vector<float>(place("p"), place("p") + 12),
+            std::vector<float>({8, 10, 0, 0, 9, 11, 0, 0, 0, 2, 0, 0}));
+}
+
 TEST_F(Weights, ValuesOfAllTypes) {
   auto module = parse(
       "gate.weight @f : tensor<3xf32> {value = dense<[1.5, -2.0, 3.0]> : "
