@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Softmax and the normalizations over trailing dimensions, computed in f32 or
 // wider.
-#include "lib/Import/Operators/Families.h"
 #include "lib/Import/Operators/Normalization.h"
+
+#include "lib/Import/Operators/Families.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The windows that attributes of pooling and convolution describe.
-#include "lib/Import/Operators/ScalarMath.h"
 #include "lib/Import/Operators/Windows.h"
+
+#include "lib/Import/Operators/ScalarMath.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
