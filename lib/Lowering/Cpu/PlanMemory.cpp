@@ -136,7 +136,9 @@ std::optional<Polynomial> getExtentBound(Value buffer, int64_t index) {
     return getBound(expand.getOutputShape()[position]);
   if (auto collapse = dyn_cast_or_null<memref::CollapseShapeOp>(op)) {
     Polynomial product = Polynomial::constant(1);
-    for (int64_t source : collapse.getReassociationIndices()[index]) {
+    SmallVector<ReassociationIndices> groups =
+        collapse.getReassociationIndices();
+    for (int64_t source : groups[index]) {
       std::optional<Polynomial> bound =
           getExtentBound(collapse.getSrc(), source);
       if (!bound)
