@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Conv as a product of gathered windows with the weights (one group) or as a
 // direct sum (several), ConvTranspose and CausalConvWithState as direct sums.
+#include "lib/Import/Operators/Convolution.h"
+
 #include "lib/Import/Operators/Families.h"
 #include "lib/Import/Operators/Places.h"
 #include "lib/Import/Operators/Windows.h"
@@ -170,16 +172,13 @@ struct Convolved {
 };
 } // namespace
 
-static FailureOr<Convolved> convolved(GraphBuilder &g,
-                                      const OperatorCall &call) {
-  Value input = call.operand(0), weight = call.operand(1);
-  if (failed(checkFloat(g, input)) || failed(checkNumbers(g, {input, weight})))
-    return failure();
+static FailureOr<Convolved> convolved(GraphBuilder &g, const OperatorCall &call,
+                                      Value input, Value weight) {
   Extents kernel = g.shapeOf(weight);
   if (kernel.size() < 3 || g.rankOf(input) != kernel.size())
     return g.fail("expects an input and a weight of one rank, 3 or more, got " +
                   g.text(g.shapeOf(input)) + " and " + g.text(kernel));
-  Convolved result{{}, {}, {}, call.integer("group", 1)};
+  Convolved result{input, weight, {}, call.integer("group", 1)};
   for (const Extent &size : ArrayRef(kernel).drop_front(2)) {
     if (!size.isConstant())
       return g.fail("supports only weights of constant shape, got " +
@@ -192,39 +191,57 @@ static FailureOr<Convolved> convolved(GraphBuilder &g,
                   g.text(kernel));
   if (result.groups < 1)
     return g.fail("expects at least one group");
+  return result;
+}
+
+/// The same of the operands 0 and 1, which hold floats.
+static FailureOr<Convolved> convolved(GraphBuilder &g,
+                                      const OperatorCall &call) {
+  Value input = call.operand(0), weight = call.operand(1);
+  if (failed(checkFloat(g, input)) || failed(checkNumbers(g, {input, weight})))
+    return failure();
   FailureOr<Value> x = widened(g, input), w = widened(g, weight);
   if (failed(x) || failed(w))
     return failure();
-  result.input = *x;
-  result.weight = *w;
-  return result;
+  return convolved(g, call, *x, *w);
+}
+
+static FailureOr<Value> convolution(GraphBuilder &g, const OperatorCall &call,
+                                    const Convolved &c) {
+  Extents shape = g.shapeOf(c.input);
+  FailureOr<Windows> w = windowsOf(g, call, shape, c.kernel);
+  if (failed(w))
+    return failure();
+  if (c.groups == 1) {
+    if (g.shapeOf(c.weight)[1] != shape[1])
+      return g.fail("the weight " + g.text(g.shapeOf(c.weight)) +
+                    " does not fit to an input " + g.text(shape));
+    return convolveByProduct(g, c.input, c.weight, *w);
+  }
+  SmallVector<Value> before;
+  for (const Extent &extent : w->before)
+    before.push_back(g.materialize(extent));
+  return convolveDirectly(
+      g, c.input, c.weight, c.groups, /*channelsFirst=*/false, w->output,
+      [&](OpBuilder &at, Location loc, unsigned axis, Value output,
+          Value offset) {
+        return windowPlace(at, loc, *w, axis, before[axis], output, offset);
+      });
+}
+
+FailureOr<Value> gatecc::convolution(GraphBuilder &g, const OperatorCall &call,
+                                     Value input, Value weight) {
+  FailureOr<Convolved> c = convolved(g, call, input, weight);
+  if (failed(c))
+    return failure();
+  return ::convolution(g, call, *c);
 }
 
 OperatorResults gatecc::lowerConv(GraphBuilder &g, const OperatorCall &call) {
   FailureOr<Convolved> c = convolved(g, call);
   if (failed(c))
     return failure();
-  Extents shape = g.shapeOf(c->input);
-  FailureOr<Windows> w = windowsOf(g, call, shape, c->kernel);
-  if (failed(w))
-    return failure();
-  FailureOr<Value> result = failure();
-  if (c->groups == 1) {
-    if (g.shapeOf(c->weight)[1] != shape[1])
-      return g.fail("the weight " + g.text(g.shapeOf(c->weight)) +
-                    " does not fit to an input " + g.text(shape));
-    result = convolveByProduct(g, c->input, c->weight, *w);
-  } else {
-    SmallVector<Value> before;
-    for (const Extent &extent : w->before)
-      before.push_back(g.materialize(extent));
-    result = convolveDirectly(
-        g, c->input, c->weight, c->groups, /*channelsFirst=*/false, w->output,
-        [&](OpBuilder &at, Location loc, unsigned axis, Value output,
-            Value offset) {
-          return windowPlace(at, loc, *w, axis, before[axis], output, offset);
-        });
-  }
+  FailureOr<Value> result = ::convolution(g, call, *c);
   if (failed(result))
     return failure();
   return withBias(g, *result, call.operand(2), elementOf(call.operand(0)));

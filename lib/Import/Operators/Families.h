@@ -91,6 +91,14 @@ GATECC_OPERATOR(lowerGlobalPool);
 // Attention.cpp, RotaryEmbedding.cpp
 GATECC_OPERATOR(lowerAttention);
 GATECC_OPERATOR(lowerRotaryEmbedding);
+// LinearQuantization.cpp
+GATECC_OPERATOR(lowerQuantizeLinear);
+GATECC_OPERATOR(lowerDequantizeLinear);
+GATECC_OPERATOR(lowerDynamicQuantizeLinear);
+GATECC_OPERATOR(lowerMatMulInteger);
+GATECC_OPERATOR(lowerQLinearMatMul);
+GATECC_OPERATOR(lowerConvInteger);
+GATECC_OPERATOR(lowerQLinearConv);
 // Losses.cpp
 GATECC_OPERATOR(lowerLoss);
 // ChannelNormalization.cpp
