@@ -230,3 +230,38 @@ def test_channel_norm(tmp_path, op, attributes):
     x = (TensorProto.FLOAT, ["B", 6, "T"])
     save(tmp_path / "m.onnx", [node], {"x": x}, ["y"], constants)
     compare(tmp_path, [{"x": normal(b, 6, t)} for b, t in ((3, 7), (1, 1))])
+
+
+@pytest.mark.parametrize("op", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_recurrent(tmp_path, op, direction, lengths):
+    steps, size, hidden = 4, 3, 5
+    gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[op]
+    count = 2 if direction == "bidirectional" else 1
+    constants = {
+        "w": normal(count, gates * hidden, size),
+        "r": normal(count, gates * hidden, hidden),
+        "b": normal(count, 2 * gates * hidden),
+    }
+    inputs = {"x": (TensorProto.FLOAT, [steps, "B", size])}
+    if lengths:
+        inputs["n"] = (TensorProto.INT32, ["B"])
+    inputs["h"] = (TensorProto.FLOAT, [count, "B", hidden])
+    outputs = ["y", "last"] + ["cell"] * (op == "LSTM")
+    node = helper.make_node(
+        op,
+        ["x", "w", "r", "b", "n" if lengths else "", "h"],
+        outputs,
+        hidden_size=hidden,
+        direction=direction,
+        **({"linear_before_reset": 1} if op == "GRU" and lengths else {}),
+    )
+    save(tmp_path / "m.onnx", [node], inputs, outputs, constants)
+    runs = []
+    for batch in (3, 1):
+        run = {"x": normal(steps, batch, size), "h": normal(count, batch, hidden)}
+        if lengths:
+            run["n"] = np.array([2, 4, 1][:batch], np.int32)
+        runs.append(run)
+    compare(tmp_path, runs)

@@ -99,6 +99,8 @@ GATECC_OPERATOR(lowerMatMulInteger);
 GATECC_OPERATOR(lowerQLinearMatMul);
 GATECC_OPERATOR(lowerConvInteger);
 GATECC_OPERATOR(lowerQLinearConv);
+// Recurrent.cpp
+GATECC_OPERATOR(lowerRecurrent);
 // Losses.cpp
 GATECC_OPERATOR(lowerLoss);
 // ChannelNormalization.cpp
