@@ -29,6 +29,18 @@ class Result:
     def ms(self):
         return statistics.median(self.times) if self.times else None
 
+    def columns(self):
+        """Those of results.csv that need nothing but this result."""
+        times = self.times
+        return {
+            "status": self.status,
+            "time_ms": self.ms,
+            "p10_ms": float(np.percentile(times, 10)) if times else None,
+            "p90_ms": float(np.percentile(times, 90)) if times else None,
+            "runs": len(times),
+            "error": self.error,
+        }
+
 
 class Group:
     """Workers that are alive at the same time and take turns, all on one model."""

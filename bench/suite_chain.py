@@ -81,11 +81,6 @@ def add_row(session, name, result, ours, limit_ms=None, **values):
         precision="f32",
         threads=session.threads,
         system=name,
-        status=result.status,
-        time_ms=result.ms,
-        p10_ms=float(np.percentile(times, 10)) if times else None,
-        p90_ms=float(np.percentile(times, 90)) if times else None,
-        runs=len(times),
         limit_ms=limit_ms,
         fraction=limit_ms / result.ms if times and limit_ms else None,
         gatecc_ms=ours.ms if ours and name != "gatecc" else None,
@@ -94,6 +89,6 @@ def add_row(session, name, result, ours, limit_ms=None, **values):
             if name != "gatecc" and ours and ours.ms and times
             else None
         ),
-        error=result.error,
+        **result.columns(),
         **values,
     )

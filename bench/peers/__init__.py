@@ -84,6 +84,12 @@ SYSTEMS = {
             {"moe": {"f32": "", "bf16": ""}},
         ),
         System("torch-onednn", "PyTorch oneDNN", "pytorch", {"chain": {"f32": ""}}),
+        System(
+            "ggml",
+            "ggml mul_mat_id",
+            "ggml",
+            {"moe": dict.fromkeys(("f32", "bf16", "int8", "int4"), "")},
+        ),
         System("openblas", "OpenBLAS (NumPy)", "numpy_chain", {"chain": {"f32": ""}}),
     )
 }

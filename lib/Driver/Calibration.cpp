@@ -151,49 +151,25 @@ gatecc_status gatecc::measureLayers(const LoadedLibrary &library,
                                     std::string &error) {
   constexpr size_t kNumbers = 4;
   std::vector<gatecc_named_tensor> inputs, outputs;
-  for (CalibrationInput &input : report.inputs) {
-    gatecc_named_tensor tensor = {};
-    tensor.name = input.name.c_str();
-    tensor.tensor.data = input.array.data.data();
-    tensor.tensor.device = {kDLCPU, 0};
-    tensor.tensor.ndim = int32_t(input.array.shape.size());
-    tensor.tensor.dtype = input.array.type;
-    tensor.tensor.shape = input.array.shape.data();
-    inputs.push_back(tensor);
-  }
+  for (CalibrationInput &input : report.inputs)
+    inputs.push_back(makeTensor(input.name, input.array.data.data(),
+                                input.array.type, input.array.shape));
   // For each layer, the four numbers that returnSums returns.
   std::vector<std::array<double, kNumbers>> numbers(report.layers.size());
   int64_t shape[] = {kNumbers};
-  for (auto [layer, values] : zip(report.layers, numbers)) {
-    if (layer.output.empty())
-      continue;
-    gatecc_named_tensor tensor = {};
-    tensor.name = layer.output.c_str();
-    tensor.tensor.data = values.data();
-    tensor.tensor.device = {kDLCPU, 0};
-    tensor.tensor.ndim = 1;
-    tensor.tensor.dtype = {kDLFloat, 64, 1};
-    tensor.tensor.shape = shape;
-    outputs.push_back(tensor);
-  }
+  for (auto [layer, values] : zip(report.layers, numbers))
+    if (!layer.output.empty())
+      outputs.push_back(
+          makeTensor(layer.output, values.data(), {kDLFloat, 64, 1}, shape));
 
-  char message[512] = "";
-  gatecc_options options = {};
-  options.struct_size = sizeof(options);
-  options.error_message = message;
-  options.error_message_bytes = sizeof(message);
   gatecc_context *context = nullptr;
-  gatecc_status status = library->create(&options, &context);
-  if (status != GATECC_OK) {
-    error = *message ? message : statusText(status);
+  gatecc_status status = library.createContext({}, context, error);
+  if (status != GATECC_OK)
     return status;
-  }
   status = library->run(context, inputs.data(), int32_t(inputs.size()),
                         outputs.data(), int32_t(outputs.size()));
-  if (status != GATECC_OK) {
-    const char *text = library->error_message(context);
-    error = text && *text ? text : statusText(status);
-  }
+  if (status != GATECC_OK)
+    error = library.explain(context, status);
   library->destroy(context);
   if (status != GATECC_OK)
     return status;

@@ -33,6 +33,39 @@ std::unique_ptr<LoadedLibrary> LoadedLibrary::open(llvm::StringRef path,
 
 LoadedLibrary::~LoadedLibrary() { ::dlclose(handle); }
 
+gatecc_status LoadedLibrary::createContext(gatecc_options options,
+                                           gatecc_context *&context,
+                                           std::string &error) const {
+  char message[512] = "";
+  options.struct_size = sizeof(options);
+  options.error_message = message;
+  options.error_message_bytes = sizeof(message);
+  context = nullptr;
+  gatecc_status status = library->create(&options, &context);
+  if (status != GATECC_OK)
+    error = *message ? message : statusText(status);
+  return status;
+}
+
+std::string LoadedLibrary::explain(gatecc_context *context,
+                                   gatecc_status status) const {
+  const char *text = library->error_message(context);
+  return text && *text ? text : statusText(status);
+}
+
+gatecc_named_tensor gatecc::makeTensor(const std::string &name, void *data,
+                                       DLDataType type,
+                                       llvm::MutableArrayRef<int64_t> shape) {
+  gatecc_named_tensor tensor = {};
+  tensor.name = name.c_str();
+  tensor.tensor.data = data;
+  tensor.tensor.device = {kDLCPU, 0};
+  tensor.tensor.ndim = int32_t(shape.size());
+  tensor.tensor.dtype = type;
+  tensor.tensor.shape = shape.data();
+  return tensor;
+}
+
 int gatecc::exitCodeOf(gatecc_status status) {
   if (status == GATECC_OK)
     return kExitSuccess;

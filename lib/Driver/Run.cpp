@@ -37,9 +37,8 @@ private:
   /// Asks for memory of the context in every output.
   void resetOutputs();
   int fail(gatecc_status status) {
-    const char *text = (*library)->error_message(context);
     errs() << "gatecc: error: " << command.library << ": "
-           << (text && *text ? text : statusText(status)) << "\n";
+           << library->explain(context, status) << "\n";
     return exitCodeOf(status);
   }
 
@@ -67,32 +66,20 @@ int Runner::readInputs() {
     }
     arrays.push_back(std::move(*array));
     NpyArray &kept = arrays.back();
-    gatecc_named_tensor tensor = {};
-    tensor.name = name.c_str();
-    tensor.tensor.data = kept.data.data();
-    tensor.tensor.device = {kDLCPU, 0};
-    tensor.tensor.ndim = int32_t(kept.shape.size());
-    tensor.tensor.dtype = kept.type;
-    tensor.tensor.shape = kept.shape.data();
-    inputs.push_back(tensor);
+    inputs.push_back(makeTensor(name, kept.data.data(), kept.type, kept.shape));
   }
   return kExitSuccess;
 }
 
 int Runner::makeContext() {
-  char message[512] = "";
   gatecc_options options = {};
-  options.struct_size = sizeof(options);
   options.num_threads = command.threads;
   options.collect_statistics = !command.statsFile.empty();
-  options.error_message = message;
-  options.error_message_bytes = sizeof(message);
-  gatecc_status status = (*library)->create(&options, &context);
+  std::string error;
+  gatecc_status status = library->createContext(options, context, error);
   if (status == GATECC_OK)
     return kExitSuccess;
-  context = nullptr;
-  errs() << "gatecc: error: " << command.library << ": "
-         << (*message ? message : statusText(status)) << "\n";
+  errs() << "gatecc: error: " << command.library << ": " << error << "\n";
   return exitCodeOf(status);
 }
 

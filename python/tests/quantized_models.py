@@ -86,6 +86,20 @@ class QMoE:
         return result
 
 
+def gate_up_layouts():
+    """One QMoE with gate and up interleaved, one after the other, and as two weights."""
+    for fusion in (1, 2, 0):
+        model = QMoE(32, 48, 4, 4, 16, zeros=True, bias=True, fusion=1)
+        fc1, fc2 = model.parts
+        gate, up = ([a[:, i::2] for a in fc1] for i in (0, 1))
+        model.fusion = fusion
+        if fusion == 2:
+            model.parts = [[np.concatenate(p, 1) for p in zip(gate, up)], fc2]
+        elif fusion == 0:
+            model.parts = [gate, fc2, up]
+        yield model
+
+
 def matmul(k, n, bits, block, zeros=False, bias=False, seed=0, **attributes):
     """com.microsoft.MatMulNBits on x [B, k]; K is padded to whole blocks."""
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ from conftest import MODELS
 from gatecc import reference
 from gatecc.models import blocks, moe
 from gatecc.models.graph import Graph
-from quantized_models import QMoE, matmul
+from quantized_models import QMoE, gate_up_layouts, matmul
 
 TIGHT = 1e-5  # of the row's norm: the order of all sums is fixed
 CLOSE_ROUNDING = 1e-4  # of a step: nearer than that an element may go either way
@@ -117,15 +117,7 @@ def test_router_weights(build, normalize):
 
 def test_layouts_of_gate_and_up_give_the_same_bits(build):
     results = []
-    for fusion in (1, 2, 0):
-        model = QMoE(32, 48, 4, 4, 16, zeros=True, bias=True, fusion=1)
-        fc1, fc2 = model.parts
-        gate, up = ([a[:, i::2] for a in fc1] for i in (0, 1))
-        model.fusion = fusion
-        if fusion == 2:
-            model.parts = [[np.concatenate(p, 1) for p in zip(gate, up)], fc2]
-        elif fusion == 0:
-            model.parts = [gate, fc2, up]
+    for model in gate_up_layouts():
         with build.load(build.graph(model.graph(2))) as lib:
             results.append(lib(model.inputs(10)))
     assert_same_bits(results[0], results[1])

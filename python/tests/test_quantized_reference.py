@@ -13,7 +13,7 @@ from gatecc import reference
 from gatecc.models import __main__ as generator
 from gatecc.models import moe
 from gatecc.reference import quantized
-from quantized_models import QMoE, integers, matmul
+from quantized_models import QMoE, gate_up_layouts, integers, matmul
 
 EXACT = 4  # ONNX Runtime's accuracy_level for 8-bit activations
 
@@ -168,15 +168,7 @@ def test_qmoe_against_onnx_runtime(tmp_path, bits, activation, mixing):
 
 def test_layouts_of_gate_and_up_mean_the_same(tmp_path):
     results = []
-    for fusion in (1, 2, 0):
-        model = QMoE(32, 48, 4, 4, 16, zeros=True, bias=True, fusion=1)
-        fc1, fc2 = model.parts
-        gate, up = ([a[:, i::2] for a in fc1] for i in (0, 1))
-        model.fusion = fusion
-        if fusion == 2:
-            model.parts = [[np.concatenate(p, 1) for p in zip(gate, up)], fc2]
-        elif fusion == 0:
-            model.parts = [gate, fc2, up]
+    for model in gate_up_layouts():
         model.graph(2).save(tmp_path / "m.onnx")
         run = reference.run_onnx(tmp_path / "m.onnx", model.inputs(10))
         results.append(run.outputs["y"])

@@ -96,13 +96,10 @@ private:
     return arith::ConstantIndexOp::create(b, value);
   }
   SmallVector<Type> argumentTypes();
-  SmallVector<Value> arguments();
   Value compare(arith::CmpIPredicate predicate, Value x, Value y) {
     return arith::CmpIOp::create(b, predicate, x, y);
   }
   IntegerAttr alignment() { return b.getI64IntegerAttr(64); }
-  void forRange(Value begin, Value end, Value step,
-                llvm::function_ref<void(Value)> body);
   void emitEpilogues(Value firstPanel, Value endPanel);
   void emitEpilogue(Value slot, Value column, ArrayRef<Value> accumulators,
                     Value mask);
@@ -170,7 +167,7 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
       memref::AllocaOp::create(b, tiles.getAccumulatorType(), alignment());
   slots = memref::AllocaOp::create(b, tiles.getSlotsType(), alignment());
   count = arith::SubIOp::create(b, lastRow, firstRow);
-  forRange(zero, count, one, [&](Value i) {
+  forRange(b, zero, count, one, [&](Value i) {
     Value slot = arith::AddIOp::create(b, firstRow, i);
     if (source)
       slot = arith::IndexCastOp::create(
@@ -178,7 +175,7 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
     memref::StoreOp::create(b, slot, slots, i);
   });
   Value panelStep = index(tiles.getBlockPanels());
-  forRange(firstPanel, lastPanel, panelStep, [&](Value panel) {
+  forRange(b, firstPanel, lastPanel, panelStep, [&](Value panel) {
     Value panelEnd = arith::MinSIOp::create(
         b, arith::AddIOp::create(b, panel, panelStep), lastPanel);
     SmallVector<Value> operands{rows};
@@ -193,25 +190,17 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
   return kernel;
 }
 
-void KernelEmitter::forRange(Value begin, Value end, Value step,
-                             llvm::function_ref<void(Value)> body) {
-  auto loop = scf::ForOp::create(b, begin, end, step);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  body(loop.getInductionVar());
-}
-
 void KernelEmitter::emitEpilogues(Value firstPanel, Value endPanel) {
   Value zero = index(0), one = index(1);
   Value columns = memref::DimOp::create(b, init, 1);
-  forRange(firstPanel, endPanel, one, [&](Value panel) {
+  forRange(b, firstPanel, endPanel, one, [&](Value panel) {
     Value local = arith::SubIOp::create(b, panel, firstPanel);
     Value column = arith::MulIOp::create(b, panel, index(tile.lanes));
     // A panel that reaches beyond the last column is stored through a mask.
     Value end = arith::AddIOp::create(b, column, index(tile.lanes));
     Value whole = compare(arith::CmpIPredicate::sle, end, columns);
     auto emitRows = [&](bool masked) {
-      forRange(zero, count, one, [&](Value row) {
+      forRange(b, zero, count, one, [&](Value row) {
         Value slot = arith::AddIOp::create(b, firstRow, row);
         for (int64_t v = 0; v < tile.vectors; ++v) {
           Value at = arith::AddIOp::create(b, column, index(v * width));
@@ -292,6 +281,7 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   Type indexType = b.getIndexType();
   int64_t panels = packedType.getDimSize(1), groups = packedType.getDimSize(0);
   Value block = index(RegisterTiles::kBlockRows);
+  Value numRows = memref::DimOp::create(b, site.getInit(), 0);
 
   Value blocks, firstBlock;
   if (grouped) {
@@ -303,8 +293,7 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
         ValueRange{firstBlock}, ArrayRef<int64_t>{}, false, false);
     blocks = arith::IndexCastOp::create(b, indexType, call.getScalar());
   } else {
-    Value count = memref::DimOp::create(b, site.getInit(), 0);
-    blocks = arith::CeilDivSIOp::create(b, count, block);
+    blocks = arith::CeilDivSIOp::create(b, numRows, block);
   }
   // With few blocks of rows, panels are shared out too: enough tasks for
   // threads to end together.
@@ -314,22 +303,11 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
       arith::DivSIOp::create(b, index(kTasksPerSite),
                              arith::MaxSIOp::create(b, blocks, one)),
       one);
-  Value fewest;
-  if (grouped) {
-    // Slots are more than tiles of all groups: some group has several.
-    Value slots = arith::IndexCastOp::create(
-        b, indexType,
-        memref::LoadOp::create(b, site.getOffsets(), index(groups)));
-    Value tiled = arith::MulIOp::create(b, blocks, index(tiles.getMaxRows()));
-    fewest = arith::SelectOp::create(
-        b, compare(arith::CmpIPredicate::sgt, slots, tiled),
-        index(kPanelsOfBlock), index(kPanelsOfTile));
-  } else {
-    Value count = memref::DimOp::create(b, site.getInit(), 0);
-    fewest = arith::SelectOp::create(
-        b, compare(arith::CmpIPredicate::sgt, count, index(tiles.getMaxRows())),
-        index(kPanelsOfBlock), index(kPanelsOfTile));
-  }
+  // With more rows than one tile of each block takes, some block has several.
+  Value tiled = arith::MulIOp::create(b, blocks, index(tiles.getMaxRows()));
+  Value fewest = arith::SelectOp::create(
+      b, compare(arith::CmpIPredicate::sgt, numRows, tiled),
+      index(kPanelsOfBlock), index(kPanelsOfTile));
   Value share = arith::CeilDivSIOp::create(
       b, arith::MulIOp::create(b, blocks, index(panels)), index(kFewestTasks));
   fewest = arith::MinSIOp::create(b, fewest,

@@ -103,6 +103,11 @@ private:
   using Accumulators = SmallVector<Value>;
   using AddProduct =
       llvm::function_ref<Value(Value weights, Value row, Value sum)>;
+  /// What row r, or vector i of weights, has for a step.
+  using LoadStep = llvm::function_ref<Value(int64_t, int64_t step)>;
+  /// Adds the products of a line of a block, whose rows of K begin at `at`.
+  using AddLine = llvm::function_ref<Accumulators(
+      Value at, llvm::function_ref<Value(int64_t)> loadLine, ValueRange sums)>;
 
   Value index(int64_t value) {
     return arith::ConstantIndexOp::create(b, value);
@@ -110,6 +115,9 @@ private:
   Value add(Value value, int64_t offset) {
     return offset ? arith::AddIOp::create(b, value, index(offset)).getResult()
                   : value;
+  }
+  Value constant(int32_t value) {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(sumType, value));
   }
   Value addProduct(Value x, Value w, Value sum);
   /// Loads `count` elements at `element` of a unit of a panel.
@@ -130,10 +138,13 @@ private:
   Accumulators addPairs(Value unit, Value element,
                         llvm::function_ref<Value(int64_t)> loadWeights,
                         ValueRange sums);
-  Accumulators addProducts(ArrayRef<Value> rowVectors,
-                           llvm::function_ref<Value(int64_t)> loadWeights,
-                           ValueRange sums, AddProduct add);
-  SmallVector<Value> loadRows(Value unit, Value at, unsigned bits);
+  Accumulators addProducts(int64_t steps, LoadStep loadRow,
+                           LoadStep loadWeights, ValueRange sums,
+                           AddProduct add);
+  Value rowElement(Value unit, Value at);
+  Value loadRow(int64_t r, Value element, unsigned bits);
+  Accumulators addLines(Value unit, Value begin, Value end, int64_t lineRows,
+                        int64_t laneBytes, ValueRange sums, AddLine addLine);
   Accumulators addInt8(Value unit, ValueRange sums);
   Accumulators addInt8Quads(Value unit, ValueRange sums);
   Accumulators addInt4Stretch(Value unit, Value begin, Value end,
@@ -243,7 +254,6 @@ TileEmitter::Accumulators TileEmitter::startFloats() {
 
 TileEmitter::Accumulators TileEmitter::addFloats(Value unit, int64_t halves,
                                                  ValueRange sums) {
-  Accumulators next(sums);
   int64_t unitRows = layout.unitRows();
   Value k = unitRows == 1
                 ? unit
@@ -258,10 +268,6 @@ TileEmitter::Accumulators TileEmitter::addFloats(Value unit, int64_t halves,
     if (half == 0)
       pairs[i] = vector::BitCastOp::create(
           b, sumType, loadUnit(i / vectors, unit, 2 * at, 2 * width));
-    auto constant = [&](int32_t value) -> Value {
-      return arith::ConstantOp::create(b,
-                                       DenseElementsAttr::get(sumType, value));
-    };
     Value word =
         half ? arith::AndIOp::create(b, pairs[i], constant(~0xffff)).getResult()
              : arith::ShLIOp::create(b, pairs[i], constant(16)).getResult();
@@ -273,33 +279,44 @@ TileEmitter::Accumulators TileEmitter::addFloats(Value unit, int64_t halves,
         memref::LoadOp::create(b, rows, ValueRange{sources[r], add(k, half)}),
         width);
   };
-  auto addOne = [&](int64_t r, int64_t i, Value scalar, Value weights) {
-    Value &sum = next[r * count + i];
-    sum = addProduct(scalar, weights, sum);
-  };
-  // What there is less of is loaded first and stays; the other side passes
-  // through one register.
+  return addProducts(halves, loadScalar, loadWeights, sums,
+                     [&](Value weights, Value scalar, Value sum) {
+                       return addProduct(scalar, weights, sum);
+                     });
+}
+
+/// Adds to every accumulator the products of its row and its weights, one step
+/// after the other. What there is less of is loaded first and stays; the other
+/// side passes through one register.
+TileEmitter::Accumulators
+TileEmitter::addProducts(int64_t steps, LoadStep loadRow, LoadStep loadWeights,
+                         ValueRange sums, AddProduct add) {
+  Accumulators next(sums);
   if (tileRows < count) {
-    SmallVector<Value> scalars;
-    for (int64_t half = 0; half < halves; ++half)
+    SmallVector<Value> kept;
+    for (int64_t step = 0; step < steps; ++step)
       for (int64_t r = 0; r < tileRows; ++r)
-        scalars.push_back(loadScalar(r, half));
+        kept.push_back(loadRow(r, step));
     for (int64_t i = 0; i < count; ++i)
-      for (int64_t half = 0; half < halves; ++half) {
-        Value weights = loadWeights(i, half);
-        for (int64_t r = 0; r < tileRows; ++r)
-          addOne(r, i, scalars[half * tileRows + r], weights);
+      for (int64_t step = 0; step < steps; ++step) {
+        Value weights = loadWeights(i, step);
+        for (int64_t r = 0; r < tileRows; ++r) {
+          Value &sum = next[r * count + i];
+          sum = add(weights, kept[step * tileRows + r], sum);
+        }
       }
     return next;
   }
-  for (int64_t half = 0; half < halves; ++half) {
-    SmallVector<Value> weights;
+  for (int64_t step = 0; step < steps; ++step) {
+    SmallVector<Value> kept;
     for (int64_t i = 0; i < count; ++i)
-      weights.push_back(loadWeights(i, half));
+      kept.push_back(loadWeights(i, step));
     for (int64_t r = 0; r < tileRows; ++r) {
-      Value scalar = loadScalar(r, half);
-      for (int64_t i = 0; i < count; ++i)
-        addOne(r, i, scalar, weights[i]);
+      Value row = loadRow(r, step);
+      for (int64_t i = 0; i < count; ++i) {
+        Value &sum = next[r * count + i];
+        sum = add(kept[i], row, sum);
+      }
     }
   }
   return next;
@@ -340,27 +357,27 @@ void TileEmitter::emitFloats() {
       vector::StoreOp::create(b, sums[r * count + i], accumulators, home(r, i));
 }
 
-/// Four bytes of every row, from element `at` of a block on, in all lanes of a
-/// vector of integers of `bits` bits.
-SmallVector<Value> TileEmitter::loadRows(Value unit, Value at, unsigned bits) {
+/// The element of a row that is `at` in the block of a unit.
+Value TileEmitter::rowElement(Value unit, Value at) {
+  return arith::AddIOp::create(
+      b, arith::MulIOp::create(b, unit, index(layout.rowUnitElements())), at);
+}
+
+/// Four bytes of a row, from an element on, in all lanes of a vector of
+/// integers of `bits` bits.
+Value TileEmitter::loadRow(int64_t r, Value element, unsigned bits) {
   unsigned rowBits = cast<MemRefType>(rows.getType()).getElementTypeBitWidth();
   auto loaded = VectorType::get({32 / rowBits}, b.getIntegerType(rowBits));
   auto type = VectorType::get({width * 32 / bits}, b.getIntegerType(bits));
-  Value element = arith::AddIOp::create(
-      b, arith::MulIOp::create(b, unit, index(layout.rowUnitElements())), at);
-  SmallVector<Value> all;
-  for (Value source : sources) {
-    Value word = vector::ExtractOp::create(
-        b,
-        vector::BitCastOp::create(
-            b, VectorType::get({1}, b.getI32Type()),
-            vector::LoadOp::create(b, loaded, rows,
-                                   ValueRange{source, element})),
-        0);
-    all.push_back(vector::BitCastOp::create(
-        b, type, vector::BroadcastOp::create(b, sumType, word)));
-  }
-  return all;
+  Value word = vector::ExtractOp::create(
+      b,
+      vector::BitCastOp::create(
+          b, VectorType::get({1}, b.getI32Type()),
+          vector::LoadOp::create(b, loaded, rows,
+                                 ValueRange{sources[r], element})),
+      0);
+  return vector::BitCastOp::create(
+      b, type, vector::BroadcastOp::create(b, sumType, word));
 }
 
 /// Adds the products of the pair of every row at `at` with pairs of weights.
@@ -368,79 +385,61 @@ TileEmitter::Accumulators
 TileEmitter::addPairs(Value unit, Value at,
                       llvm::function_ref<Value(int64_t)> loadWeights,
                       ValueRange sums) {
-  return addProducts(loadRows(unit, at, 16), loadWeights, sums,
-                     [&](Value weights, Value row, Value sum) -> Value {
-                       return gate::DotPairsOp::create(b, weights, row, sum);
-                     });
+  Value element = rowElement(unit, at);
+  return addProducts(
+      1, [&](int64_t r, int64_t) { return loadRow(r, element, 16); },
+      [&](int64_t i, int64_t) { return loadWeights(i); }, sums,
+      [&](Value weights, Value row, Value sum) -> Value {
+        return gate::DotPairsOp::create(b, weights, row, sum);
+      });
 }
 
-/// Adds to every accumulator the product of its row and its weights. What there
-/// is less of is loaded first and stays; the other side passes through one
-/// register.
+/// Loops over lines `begin` to `end` of a block: `lineRows` rows of K, of which
+/// a lane has `laneBytes` bytes.
 TileEmitter::Accumulators
-TileEmitter::addProducts(ArrayRef<Value> rowVectors,
-                         llvm::function_ref<Value(int64_t)> loadWeights,
-                         ValueRange sums, AddProduct add) {
-  Accumulators next(sums);
-  if (tileRows < count) {
-    for (int64_t i = 0; i < count; ++i) {
-      Value weights = loadWeights(i);
-      for (int64_t r = 0; r < tileRows; ++r)
-        next[r * count + i] = add(weights, rowVectors[r], next[r * count + i]);
-    }
-    return next;
-  }
-  SmallVector<Value> weights;
-  for (int64_t i = 0; i < count; ++i)
-    weights.push_back(loadWeights(i));
-  for (int64_t r = 0; r < tileRows; ++r)
-    for (int64_t i = 0; i < count; ++i)
-      next[r * count + i] = add(weights[i], rowVectors[r], next[r * count + i]);
-  return next;
+TileEmitter::addLines(Value unit, Value begin, Value end, int64_t lineRows,
+                      int64_t laneBytes, ValueRange sums, AddLine addLine) {
+  auto loop = scf::ForOp::create(b, begin, end, index(1), sums);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value number = loop.getInductionVar();
+  emitFetch(unit, number, layout.block / lineRows);
+  Value line =
+      arith::MulIOp::create(b, number, index(laneBytes * layout.columns()));
+  Value at = arith::MulIOp::create(b, number, index(lineRows));
+  auto loadLine = [&](int64_t i) {
+    return loadUnit(i / vectors, unit,
+                    add(line, laneBytes * (i % vectors) * width),
+                    laneBytes * width);
+  };
+  scf::YieldOp::create(b, addLine(at, loadLine, loop.getRegionIterArgs()));
+  return loop.getResults();
 }
 
 TileEmitter::Accumulators TileEmitter::addInt8(Value unit, ValueRange sums) {
   auto pairsType = VectorType::get({2 * width}, b.getI16Type());
-  auto loop =
-      scf::ForOp::create(b, index(0), index(layout.block / 2), index(1), sums);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  Value pair = loop.getInductionVar();
-  emitFetch(unit, pair, layout.block / 2);
-  Value line = arith::MulIOp::create(b, pair, index(2 * layout.columns()));
-  Value at = arith::MulIOp::create(b, pair, index(2));
-  auto loadWeights = [&](int64_t i) -> Value {
-    return arith::ExtSIOp::create(b, pairsType,
-                                  loadUnit(i / vectors, unit,
-                                           add(line, 2 * (i % vectors) * width),
-                                           2 * width));
-  };
-  scf::YieldOp::create(
-      b, addPairs(unit, at, loadWeights, loop.getRegionIterArgs()));
-  return loop.getResults();
+  return addLines(unit, index(0), index(layout.block / 2), 2, 2, sums,
+                  [&](Value at, auto loadLine, ValueRange sums) {
+                    auto loadWeights = [&](int64_t i) -> Value {
+                      return arith::ExtSIOp::create(b, pairsType, loadLine(i));
+                    };
+                    return addPairs(unit, at, loadWeights, sums);
+                  });
 }
 
 TileEmitter::Accumulators TileEmitter::addInt8Quads(Value unit,
                                                     ValueRange sums) {
-  auto loop =
-      scf::ForOp::create(b, index(0), index(layout.block / 4), index(1), sums);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  Value quad = loop.getInductionVar();
-  emitFetch(unit, quad, layout.block / 4);
-  Value line = arith::MulIOp::create(b, quad, index(4 * layout.columns()));
-  auto loadWeights = [&](int64_t i) {
-    return loadUnit(i / vectors, unit, add(line, 4 * (i % vectors) * width),
-                    4 * width);
-  };
-  Value at = arith::MulIOp::create(b, quad, index(4));
-  scf::YieldOp::create(
-      b,
-      addProducts(loadRows(unit, at, 8), loadWeights, loop.getRegionIterArgs(),
-                  [&](Value weights, Value row, Value sum) -> Value {
-                    return gate::DotBytesOp::create(b, weights, row, sum);
-                  }));
-  return loop.getResults();
+  return addLines(
+      unit, index(0), index(layout.block / 4), 4, 4, sums,
+      [&](Value at, auto loadLine, ValueRange sums) {
+        Value element = rowElement(unit, at);
+        return addProducts(
+            1, [&](int64_t r, int64_t) { return loadRow(r, element, 8); },
+            [&](int64_t i, int64_t) { return loadLine(i); }, sums,
+            [&](Value weights, Value row, Value sum) -> Value {
+              return gate::DotBytesOp::create(b, weights, row, sum);
+            });
+      });
 }
 
 /// Adds products of four rows of K, then of the next four, for every eight from
@@ -450,49 +449,28 @@ TileEmitter::Accumulators TileEmitter::addInt4Stretch(Value unit, Value begin,
                                                       ValueRange sums,
                                                       AddProduct addBytes) {
   auto bytesType = VectorType::get({4 * width}, b.getI8Type());
-  auto loop = scf::ForOp::create(b, begin, end, index(1), sums);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  Value eight = loop.getInductionVar();
-  emitFetch(unit, eight, layout.block / 8);
-  Value line = arith::MulIOp::create(b, eight, index(4 * layout.columns()));
-  SmallVector<Value> words(count);
-  auto constant = [&](int32_t value) -> Value {
-    return arith::ConstantOp::create(b, DenseElementsAttr::get(sumType, value));
-  };
-  auto loadWeights = [&](int64_t i, int64_t half) -> Value {
-    if (half == 0)
-      words[i] = vector::BitCastOp::create(
-          b, sumType,
-          loadUnit(i / vectors, unit, add(line, 4 * (i % vectors) * width),
-                   4 * width));
-    Value shifted = words[i];
-    if (half)
-      shifted = arith::ShRUIOp::create(b, shifted, constant(4));
-    return vector::BitCastOp::create(
-        b, bytesType, arith::AndIOp::create(b, shifted, constant(0x0f0f0f0f)));
-  };
-  Accumulators next(loop.getRegionIterArgs());
-  Value first = arith::MulIOp::create(b, eight, index(8));
-  if (tileRows < count) {
-    // One vector of weights after the other, with both halves: see addProducts.
-    SmallVector<Value> bytes[] = {loadRows(unit, first, 8),
-                                  loadRows(unit, add(first, 4), 8)};
-    for (int64_t i = 0; i < count; ++i)
-      for (int64_t half = 0; half < 2; ++half) {
-        Value weights = loadWeights(i, half);
-        for (int64_t r = 0; r < tileRows; ++r)
-          next[r * count + i] =
-              addBytes(weights, bytes[half][r], next[r * count + i]);
-      }
-  } else {
-    for (int64_t half = 0; half < 2; ++half)
-      next = addProducts(
-          loadRows(unit, add(first, 4 * half), 8),
-          [&](int64_t i) { return loadWeights(i, half); }, next, addBytes);
-  }
-  scf::YieldOp::create(b, next);
-  return loop.getResults();
+  return addLines(
+      unit, begin, end, 8, 4, sums,
+      [&](Value at, auto loadLine, ValueRange sums) {
+        Value elements[] = {rowElement(unit, at), rowElement(unit, add(at, 4))};
+        SmallVector<Value> words(count);
+        auto loadWeights = [&](int64_t i, int64_t half) -> Value {
+          if (half == 0)
+            words[i] = vector::BitCastOp::create(b, sumType, loadLine(i));
+          Value shifted = words[i];
+          if (half)
+            shifted = arith::ShRUIOp::create(b, shifted, constant(4));
+          return vector::BitCastOp::create(
+              b, bytesType,
+              arith::AndIOp::create(b, shifted, constant(0x0f0f0f0f)));
+        };
+        return addProducts(
+            2,
+            [&](int64_t r, int64_t half) {
+              return loadRow(r, elements[half], 8);
+            },
+            loadWeights, sums, addBytes);
+      });
 }
 
 TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
@@ -587,6 +565,14 @@ void gatecc::keepOutOfLine(func::FuncOp function) {
   function->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
 }
 
+void gatecc::forRange(ImplicitLocOpBuilder &b, Value begin, Value end,
+                      Value step, llvm::function_ref<void(Value)> body) {
+  scf::buildLoopNest(b, b.getLoc(), begin, end, step,
+                     [&](OpBuilder &, Location, ValueRange indices) {
+                       body(indices.front());
+                     });
+}
+
 std::string RegisterTiles::getName() const {
   std::string name;
   llvm::raw_string_ostream os(name);
@@ -601,23 +587,34 @@ std::string RegisterTiles::getName() const {
   return name;
 }
 
-func::FuncOp RegisterTiles::get(int64_t rows, int64_t panels) {
-  std::string name =
-      ("tile" + getName() + "_" + Twine(rows) + "x" + Twine(panels)).str();
-  if (auto tile = module.lookupSymbol<func::FuncOp>(name))
-    return tile;
+func::FuncOp
+RegisterTiles::getFunction(const Twine &symbol, ArrayRef<Type> types,
+                           llvm::function_ref<void(func::FuncOp)> emit) {
+  std::string name = symbol.str();
+  if (auto function = module.lookupSymbol<func::FuncOp>(name))
+    return function;
   auto b = ImplicitLocOpBuilder::atBlockEnd(module.getLoc(), module.getBody());
-  Type index = b.getIndexType();
-  SmallVector<Type> types{getRowsType()};
+  SmallVector<Type> all{getRowsType()};
   if (layout.isInteger())
-    types.push_back(getRowScalesType());
-  types.append({getSlotsType(), index, getPackedType(), index, index, index,
-                index, getAccumulatorType(), index, b.getI1Type(), index, index,
-                index, index});
-  auto tile = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
-  tile.setPrivate();
-  keepOutOfLine(tile);
-  TileEmitter(tile, layout, element, width, getTileFacts(isa), rows, panels)
-      .emit();
-  return tile;
+    all.push_back(getRowScalesType());
+  llvm::append_range(all, types);
+  auto function = func::FuncOp::create(b, name, b.getFunctionType(all, {}));
+  function.setPrivate();
+  keepOutOfLine(function);
+  emit(function);
+  return function;
+}
+
+func::FuncOp RegisterTiles::get(int64_t rows, int64_t panels) {
+  Type index = IndexType::get(element.getContext());
+  Type flag = IntegerType::get(element.getContext(), 1);
+  return getFunction(
+      "tile" + getName() + "_" + Twine(rows) + "x" + Twine(panels),
+      {getSlotsType(), index, getPackedType(), index, index, index, index,
+       getAccumulatorType(), index, flag, index, index, index, index},
+      [&](func::FuncOp tile) {
+        TileEmitter(tile, layout, element, width, getTileFacts(isa), rows,
+                    panels)
+            .emit();
+      });
 }

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace gatecc {
 
@@ -64,6 +65,11 @@ public:
   const gate::PanelLayout &getLayout() const { return layout; }
 
 private:
+  /// The function of a name, made if there is none yet: it takes rows, [row
+  /// scales,] and `types`, and `emit` adds its body.
+  mlir::func::FuncOp
+  getFunction(const llvm::Twine &symbol, llvm::ArrayRef<mlir::Type> types,
+              llvm::function_ref<void(mlir::func::FuncOp)> emit);
   /// What tells these tiles from others, for the names of functions.
   std::string getName() const;
 
@@ -76,6 +82,10 @@ private:
 
 /// Keeps LLVM from copying a function into its callers, which are many.
 void keepOutOfLine(mlir::func::FuncOp function);
+
+/// Emits a loop, with what `body` inserts by the same builder.
+void forRange(mlir::ImplicitLocOpBuilder &b, mlir::Value begin, mlir::Value end,
+              mlir::Value step, llvm::function_ref<void(mlir::Value)> body);
 
 } // namespace gatecc
 

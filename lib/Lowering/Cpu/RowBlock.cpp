@@ -34,8 +34,6 @@ private:
   Value isLess(Value x, Value y) {
     return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
   }
-  void forRange(Value begin, Value end, Value step,
-                llvm::function_ref<void(Value)> body);
   void switchRows(Value number, int64_t most,
                   llvm::function_ref<void(int64_t)> body);
   /// What a tile fetches: see RegisterTiles::get.
@@ -75,19 +73,11 @@ void RowBlockEmitter::emit() {
   // Without products the accumulators still have to become zero.
   Value depthEnd = arith::MaxSIOp::create(b, depth, one);
   Value step = choose(areSeveral, index(tiles.getDepthStep()), depthEnd);
-  forRange(zero, depthEnd, step, [&](Value k) {
+  forRange(b, zero, depthEnd, step, [&](Value k) {
     Value kEnd = smaller(add(k, step), depth);
     emitPanels(emitSeveralPanels(k, kEnd), k, kEnd);
   });
   func::ReturnOp::create(b);
-}
-
-void RowBlockEmitter::forRange(Value begin, Value end, Value step,
-                               llvm::function_ref<void(Value)> body) {
-  auto loop = scf::ForOp::create(b, begin, end, step);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  body(loop.getInductionVar());
 }
 
 void RowBlockEmitter::switchRows(Value number, int64_t most,
@@ -138,7 +128,7 @@ Value RowBlockEmitter::emitSeveralPanels(Value k, Value kEnd) {
   Value end = subtract(
       endPanel,
       arith::RemSIOp::create(b, subtract(endPanel, firstPanel), atOnce));
-  forRange(firstPanel, end, atOnce, [&](Value panel) {
+  forRange(b, firstPanel, end, atOnce, [&](Value panel) {
     Value zero = index(0);
     switchRows(count, most, [&](int64_t n) {
       callTile(n, tiles.getNumPanels(n), zero, panel, k, kEnd,
@@ -160,12 +150,12 @@ void RowBlockEmitter::emitPanels(Value begin, Value k, Value kEnd) {
       b, index(tiles.getLayout().unitElements()), divisor);
   // The machine itself follows a panel that is read once, from end to end.
   step = choose(areSeveral, step, zero);
-  forRange(begin, endPanel, one, [&](Value panel) {
+  forRange(b, begin, endPanel, one, [&](Value panel) {
     Value next = add(panel, one);
     Value isInside = isLess(next, endPanel);
     Value nextK = choose(isInside, k, smaller(kEnd, subtract(depth, length)));
     Fetch fetch = {choose(isInside, next, firstPanel), nextK, {}, step};
-    forRange(zero, numTiles, one, [&](Value t) {
+    forRange(b, zero, numTiles, one, [&](Value t) {
       fetch.element = multiply(t, multiply(length, step));
       Value row = add(multiply(t, low), smaller(t, more));
       Value size = choose(isLess(t, more), add(low, one), low);
@@ -179,19 +169,10 @@ void RowBlockEmitter::emitPanels(Value begin, Value k, Value kEnd) {
 } // namespace
 
 func::FuncOp RegisterTiles::getRowBlock() {
-  std::string name = "rows" + getName();
-  if (auto block = module.lookupSymbol<func::FuncOp>(name))
-    return block;
-  auto b = ImplicitLocOpBuilder::atBlockEnd(module.getLoc(), module.getBody());
-  Type index = b.getIndexType();
-  SmallVector<Type> types{getRowsType()};
-  if (layout.isInteger())
-    types.push_back(getRowScalesType());
-  types.append({getSlotsType(), index, getPackedType(), index, index, index,
-                getAccumulatorType()});
-  auto block = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
-  block.setPrivate();
-  keepOutOfLine(block);
-  RowBlockEmitter(block, *this).emit();
-  return block;
+  Type index = IndexType::get(element.getContext());
+  return getFunction(
+      "rows" + getName(),
+      {getSlotsType(), index, getPackedType(), index, index, index,
+       getAccumulatorType()},
+      [&](func::FuncOp block) { RowBlockEmitter(block, *this).emit(); });
 }
