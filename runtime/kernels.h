@@ -27,6 +27,10 @@ void gatecc_parallel_for(const gatecc_frame *f, int64_t n,
                          void (*task)(void *closure, int64_t index),
                          void *closure);
 
+// Ends the run as gatecc_parallel_for does if it is cancelled or has failed;
+// for loops that may have no tasks. Not from inside a task.
+void gatecc_check_cancelled(const gatecc_frame *f);
+
 // Memory, 64-aligned, until the run ends. May be called from tasks. NULL when
 // there is none; the run's status is then GATECC_OUT_OF_MEMORY.
 void *gatecc_allocate(const gatecc_frame *f, int64_t bytes);
@@ -34,6 +38,15 @@ void *gatecc_allocate(const gatecc_frame *f, int64_t bytes);
 // Records why the run fails; the first call counts. May be called from tasks.
 // The message is copied.
 void gatecc_fail(const gatecc_frame *f, int32_t status, const char *message);
+
+// The same as gatecc_allocate; without memory the run ends here, as it does in
+// gatecc_check_cancelled. Not from inside a task.
+void *gatecc_take(const gatecc_frame *f, int64_t bytes);
+
+// Ends the run with the status GATECC_RUNTIME and the message, in which {0} and
+// {1} stand for the two numbers. Not from inside a task.
+void gatecc_fail_check(const gatecc_frame *f, const char *message,
+                       int64_t first, int64_t second);
 
 // --- Selection (topk.cpp, route.cpp) ----------------------------------------
 
@@ -115,6 +128,56 @@ void gatecc_quantize_rows_i16(const gatecc_frame *f, const float *x,
 void gatecc_quantize_rows_i8(const gatecc_frame *f, const float *x,
                              int64_t rows, int64_t k, int64_t block, int8_t *q,
                              float *scales);
+
+// --- Indexing by data (indexing.cpp) -----------------------------------------
+
+// How many of n bools are true, and the places of the first `count` of them.
+int64_t gatecc_count_true(const uint8_t *x, int64_t n);
+void gatecc_find_true(const uint8_t *x, int64_t n, int64_t count,
+                      int64_t *places);
+
+// out[i] = data[places[i]] and data[places[i]] = updates[i], one after another,
+// for `count` slices of data. A place outside [0, count) reads as zeros, and
+// is skipped when written.
+void gatecc_gather_slices(const void *data, int64_t slice_bytes, int64_t count,
+                          const int64_t *places, int64_t n, void *out);
+void gatecc_scatter_slices(const void *updates, int64_t slice_bytes,
+                           int64_t count, const int64_t *places, int64_t n,
+                           void *data);
+
+enum { // as gate.reduction
+  GATECC_REDUCE_ADD = 1,
+  GATECC_REDUCE_MUL = 2,
+  GATECC_REDUCE_MAX = 3,
+  GATECC_REDUCE_MIN = 4
+};
+
+// data[places[i]] = f(data[places[i]], updates[i]) for slices of `slice`
+// elements; a maximum or minimum with NaN is NaN.
+void gatecc_reduce_slices_f32(int32_t reduction, const float *updates,
+                              int64_t slice, int64_t count,
+                              const int64_t *places, int64_t n, float *data);
+void gatecc_reduce_slices_f64(int32_t reduction, const double *updates,
+                              int64_t slice, int64_t count,
+                              const int64_t *places, int64_t n, double *data);
+void gatecc_reduce_slices_i32(int32_t reduction, const int32_t *updates,
+                              int64_t slice, int64_t count,
+                              const int64_t *places, int64_t n, int32_t *data);
+void gatecc_reduce_slices_i64(int32_t reduction, const int64_t *updates,
+                              int64_t slice, int64_t count,
+                              const int64_t *places, int64_t n, int64_t *data);
+
+// Running sums along the middle axis of [outer, n, inner].
+void gatecc_cumsum_f32(const float *x, int64_t outer, int64_t n, int64_t inner,
+                       int32_t exclusive, int32_t reverse, float *out);
+void gatecc_cumsum_f64(const double *x, int64_t outer, int64_t n, int64_t inner,
+                       int32_t exclusive, int32_t reverse, double *out);
+void gatecc_cumsum_i32(const int32_t *x, int64_t outer, int64_t n,
+                       int64_t inner, int32_t exclusive, int32_t reverse,
+                       int32_t *out);
+void gatecc_cumsum_i64(const int64_t *x, int64_t outer, int64_t n,
+                       int64_t inner, int32_t exclusive, int32_t reverse,
+                       int64_t *out);
 
 // Task lists: first[g] is the number of row blocks (of at most `block` slots)
 // of the groups before g; returns first[groups], the number of all.

@@ -103,3 +103,10 @@ extern "C" void *gatecc_allocate(const gatecc_frame *f, int64_t bytes) {
                 "the run");
   return result;
 }
+
+extern "C" void *gatecc_take(const gatecc_frame *f, int64_t bytes) {
+  void *result = gatecc_allocate(f, bytes);
+  if (!result)
+    gatecc_check_cancelled(f);
+  return result;
+}

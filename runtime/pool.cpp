@@ -105,6 +105,14 @@ bool stopped(const gatecc_context &context) {
          __atomic_load_n(&context.status, __ATOMIC_RELAXED);
 }
 
+/// Ends the run, on its thread and outside of tasks.
+void leaveIfStopped(gatecc_context &context) {
+  if (stopped(context) && context.runExit) {
+    context.leftEarly = 1;
+    longjmp(*context.runExit, 1);
+  }
+}
+
 void claimTasks(gatecc_pool &pool) {
   const int64_t count = pool.count;
   for (;;) {
@@ -229,10 +237,12 @@ extern "C" void gatecc_parallel_for(const gatecc_frame *f, int64_t n,
     }
     __atomic_store_n(&context->inParallel, 0, __ATOMIC_RELAXED);
   }
-  if (stopped(*context) && context->runExit) {
-    context->leftEarly = 1;
-    longjmp(*context->runExit, 1);
-  }
+  leaveIfStopped(*context);
+}
+
+extern "C" void gatecc_check_cancelled(const gatecc_frame *f) {
+  if (f && f->context)
+    leaveIfStopped(*static_cast<gatecc_context *>(f->context));
 }
 
 gatecc_pool *gatecc_runtime::createPool(int32_t workers) {

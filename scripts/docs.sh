@@ -20,7 +20,8 @@ generate() {
 }
 generate gate.md "-gen-dialect-doc -dialect=gate" dialects/Gate/IR/GateDecisions.td \
   dialects/Gate/IR/GateWork.td dialects/Gate/IR/GateContract.td \
-  dialects/Gate/IR/GateWeights.td dialects/Gate/IR/GateSchedule.td
+  dialects/Gate/IR/GateWeights.td dialects/Gate/IR/GateIndexing.td \
+  dialects/Gate/IR/GateSchedule.td
 generate onnx.md "-gen-dialect-doc -dialect=onnx" dialects/Onnx/IR/OnnxOps.td
 for group in Import Raise Transforms Lowering; do
   generate "passes-${group,,}.md" -gen-pass-doc "include/gatecc/$group/Passes.td"

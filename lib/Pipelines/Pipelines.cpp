@@ -28,8 +28,8 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-groups", "fuse-elementwise",
-                                        "fuse-epilogue"};
+static const StringRef kDisablable[] = {"form-experts", "form-groups",
+                                        "fuse-elementwise", "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -106,6 +106,9 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   pm.addPass(createConvertOnnxToGate());
   addCleanup(pm);
+  if (!options.isDisabled("form-experts"))
+    pm.addPass(createFormExperts());
+  addCleanup(pm);
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
   addCleanup(pm);
@@ -125,6 +128,7 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
   pm.addPass(createPackWeights(
       {options.isa, options.experts, options.block, options.zeroPoints}));
   pm.addNestedPass<func::FuncOp>(createLowerPlans());
+  pm.addNestedPass<func::FuncOp>(createLowerIndexing());
   addCleanup(pm);
   pm.addPass(createVerifyLevel({"schedule"}));
 }

@@ -124,8 +124,9 @@ static std::optional<Uses> followPlanOps(Operation *op, int64_t dim) {
     return std::nullopt;
   Uses uses = wholeUses(op);
   if (isa<gate::RouteOp, gate::PartitionOp, gate::AssignOp, gate::TopKOp>(op)) {
-    for (RowUse &use : uses)
-      use = {RowUse::Follows, 0};
+    for (OpOperand &operand : op->getOpOperands())
+      if (isa<RankedTensorType>(operand.get().getType()))
+        uses[operand.getOperandNumber()] = {RowUse::Follows, 0};
     return uses;
   }
   if (auto apply = dyn_cast<gate::ApplyOp>(op)) {
@@ -178,6 +179,20 @@ std::optional<Uses> raise::followedDims(Operation *op, unsigned result,
   }
   if (isa<tensor::EmptyOp>(op))
     return uses;
+  if (auto gather = dyn_cast<gate::GatherNDOp>(op)) {
+    // Rows of indices give rows of the result; those of data are any.
+    auto indices = cast<RankedTensorType>(gather.getIndices().getType());
+    if (dim >= indices.getRank() - 1 || dim < int64_t(gather.getBatchDims()))
+      return std::nullopt;
+    uses[1] = {RowUse::Follows, dim};
+    return uses;
+  }
+  if (auto sums = dyn_cast<gate::CumSumOp>(op)) {
+    if (int64_t(sums.getAxis()) == dim)
+      return std::nullopt;
+    uses[0] = {RowUse::Follows, dim};
+    return uses;
+  }
   if (auto contract = dyn_cast<gate::ContractOp>(op))
     return followContract(contract, dim);
   return followPlanOps(op, dim);

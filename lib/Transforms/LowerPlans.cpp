@@ -297,11 +297,12 @@ LogicalResult PlanBuilder::lowerTopK(gate::TopKOp topk) {
       input.isDynamicDim(0)
           ? OpFoldResult(rows)
           : OpFoldResult(rewriter.getIndexAttr(input.getDimSize(0))),
-      rewriter.getIndexAttr(topk.getK())};
+      topk.getKAttr() ? OpFoldResult(rewriter.getIndexAttr(*topk.getK()))
+                      : OpFoldResult(topk.getCount())};
+  Value k = topk.getKAttr() ? index(*topk.getK()) : topk.getCount();
   auto call = createRuntimeCall(
       rewriter, loc, callee,
-      {topk.getInput(), rows, columns, index(topk.getK()),
-       int32(topk.getLargest())},
+      {topk.getInput(), rows, columns, k, int32(topk.getLargest())},
       {empty(shape, element), empty(shape, rewriter.getI64Type())});
   rewriter.replaceOp(topk, call.getTensors());
   return success();

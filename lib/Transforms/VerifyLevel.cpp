@@ -49,13 +49,15 @@ bool isLegalGateOp(Operation *op, StringRef level) {
     return isa<WeightValueOp>(op);
   if (level == "gate")
     return isa<TopKOp, RouteOp, PartitionOp, AssignOp, ApplyOp, YieldOp,
-               CombineOp, MergeOp, ContractOp, WeightValueOp, DequantizeOp>(op);
+               CombineOp, MergeOp, ContractOp, WeightValueOp, DequantizeOp,
+               BoundOp, NonZeroOp, GatherNDOp, ScatterNDOp, ScatterElementsOp,
+               CumSumOp, CheckOp>(op);
   if (level == "schedule")
-    return isa<PackedContractOp, YieldOp, RuntimeCallOp, BoundOp,
+    return isa<PackedContractOp, YieldOp, RuntimeCallOp, BoundOp, CheckOp,
                WeightValueOp>(op);
   if (level == "kernel")
-    return isa<RuntimeCallOp, BoundOp, LaunchOp, SymbolOp, PortOp,
-               WeightBufferOp, ArenaOp, DotBytesOp, DotPairsOp,
+    return isa<RuntimeCallOp, BoundOp, CheckOp, AllocateOp, LaunchOp, SymbolOp,
+               PortOp, WeightBufferOp, ArenaOp, DotBytesOp, DotPairsOp,
                MultiplyBytesOp>(op);
   return false;
 }

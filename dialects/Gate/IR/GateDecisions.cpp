@@ -16,9 +16,13 @@ LogicalResult TopKOp::verify() {
   auto indices = cast<RankedTensorType>(getIndices().getType());
   if (input.getRank() != 2) // C1
     return emitOpError("expects input of rank 2, got ") << input;
-  int64_t k = getK(), columns = input.getDimSize(1);
-  if (k < 1 || (!ShapedType::isDynamic(columns) && k > columns)) // C2
-    return emitOpError("expects 1 <= k <= ") << columns << ", got " << k;
+  if (getKAttr() ? bool(getCount()) : !getCount()) // C2
+    return emitOpError("expects either k or a count");
+  int64_t columns = input.getDimSize(1);
+  int64_t k = getKAttr() ? getKAttr().getInt() : ShapedType::kDynamic;
+  if (getKAttr() &&
+      (k < 0 || (!ShapedType::isDynamic(columns) && k > columns))) // C2
+    return emitOpError("expects 0 <= k <= ") << columns << ", got " << k;
   SmallVector<int64_t> shape{input.getDimSize(0), k};
   if (values.getShape() != ArrayRef(shape) ||
       indices.getShape() != ArrayRef(shape) ||

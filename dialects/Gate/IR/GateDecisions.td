@@ -16,10 +16,11 @@ def Gate_TopKOp : Gate_Op<"topk", [Pure]> {
 
     *Ties*: equal values keep the lower column first; -0 equals +0.
     *NaN*: ranks after every number, whether `largest` or not; NaNs among
-    themselves by column. *Empty*: T = 0 gives empty results.
+    themselves by column. *Empty*: T = 0 or k = 0 gives empty results. A k that
+    only the run knows is the operand `count`, which is in [0, N].
 
-    Constraints: (C1) `input` has rank 2. (C2) 1 <= k, and k <= N where N is
-    static. (C3) both results are [T, k]; `values` has the element type of
+    Constraints: (C1) `input` has rank 2. (C2) either `k` or `count` is given, 0 <= k, and
+    k <= N where N is static. (C3) both results are [T, k]; `values` has the element type of
     `input`, `indices` i64.
 
     Example:
@@ -28,9 +29,9 @@ def Gate_TopKOp : Gate_Op<"topk", [Pure]> {
     ```
     Source: ONNX TopK (opset 11 and later). Reference: `gatecc.reference.topk`.
   }];
-  let arguments = (ins AnyRankedTensor:$input, I64Attr:$k, BoolAttr:$largest);
+  let arguments = (ins AnyRankedTensor:$input, Optional<Index>:$count, OptionalAttr<I64Attr>:$k, BoolAttr:$largest);
   let results = (outs AnyRankedTensor:$values, AnyRankedTensor:$indices);
-  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($values) `,` type($indices)";
+  let assemblyFormat = "$input (`count` $count^)? attr-dict `:` type($input) `->` type($values) `,` type($indices)";
   let hasVerifier = 1;
 }
 

@@ -45,6 +45,10 @@ void GateDialect::initialize() {
       >();
   addOperations<
 #define GET_OP_LIST
+#include "dialects/Gate/IR/GateIndexing.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
 #include "dialects/Gate/IR/GateSchedule.cpp.inc"
       >();
 }

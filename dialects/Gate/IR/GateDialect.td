@@ -97,4 +97,18 @@ def Gate_ScoreKindAttr : EnumAttr<Gate_Dialect, Gate_ScoreKind, "score"> {
   let assemblyFormat = "`<` $value `>`";
 }
 
+// What becomes of an element that an update meets.
+def Gate_Reduction : I32EnumAttr<"Reduction", "how an update meets what is there", [
+    I32EnumAttrCase<"None", 0, "none">,
+    I32EnumAttrCase<"Add", 1, "add">,
+    I32EnumAttrCase<"Mul", 2, "mul">,
+    I32EnumAttrCase<"Max", 3, "max">,
+    I32EnumAttrCase<"Min", 4, "min">]> {
+  let cppNamespace = "::gatecc::gate";
+  let genSpecializedAttr = 0;
+}
+def Gate_ReductionAttr : EnumAttr<Gate_Dialect, Gate_Reduction, "reduction"> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
 #endif // GATECC_DIALECTS_GATE_IR_GATEDIALECT

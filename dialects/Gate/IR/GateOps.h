@@ -32,6 +32,8 @@
 #define GET_OP_CLASSES
 #include "dialects/Gate/IR/GateWeights.h.inc"
 #define GET_OP_CLASSES
+#include "dialects/Gate/IR/GateIndexing.h.inc"
+#define GET_OP_CLASSES
 #include "dialects/Gate/IR/GateSchedule.h.inc"
 
 namespace gatecc::gate {

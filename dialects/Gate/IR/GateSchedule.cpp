@@ -161,6 +161,10 @@ LogicalResult ArenaOp::verify() { // C1
   return verifyBuffer(*this, getResult().getType(), getSizes());
 }
 
+LogicalResult AllocateOp::verify() { // C1
+  return verifyBuffer(*this, getResult().getType(), getSizes());
+}
+
 LogicalResult WeightBufferOp::verifySymbolUses(SymbolTableCollection &tables) {
   Operation *symbol = tables.lookupNearestSymbolFrom(*this, getWeightAttr());
   Type type;

@@ -278,6 +278,23 @@ def Gate_ArenaOp : Gate_Op<"arena", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Gate_AllocateOp : Gate_Op<"allocate"> {
+  let summary = "Memory for a value whose size has no bound before the run";
+  let description = [{
+    A new buffer in the growable region of the run's context, 64-byte aligned,
+    until the run ends; `sizes` are the dynamic extents. The run ends with the
+    status GATECC_OUT_OF_MEMORY if there is none.
+
+    Constraints: (C1) one size for each dynamic extent, identity layout.
+
+    Example: `%b = gate.allocate %frame[%n] : !llvm.ptr -> memref<?x64xf32>`.
+  }];
+  let arguments = (ins AnyType:$frame, Variadic<Index>:$sizes);
+  let results = (outs Res<AnyMemRef, "", [MemAlloc]>:$result);
+  let assemblyFormat = "$frame `[` $sizes `]` attr-dict `:` type($frame) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Gate_LaunchOp : Gate_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Tasks whose body is a function";
   let description = [{

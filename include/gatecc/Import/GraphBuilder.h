@@ -7,6 +7,7 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Import/Extent.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StructuredOpsUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -15,6 +16,7 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include <map>
+#include <set>
 #include <string>
 
 namespace gatecc {
@@ -80,6 +82,38 @@ public:
   /// Rounded down; `divisor` > 0.
   Extent floorDivide(const Extent &a, int64_t divisor);
 
+  //===-- Sizes that only the run knows
+  //----------------------------------===//
+
+  /// The elements of a small integer tensor: those known now, else read from
+  /// it during the run; none if there are many, or no one knows how many.
+  std::optional<Extents> runTimeInts(mlir::Value value);
+  /// Whether something other than the dimensions of inputs decides the extent.
+  bool isDecidedInRun(const Extent &extent) const;
+  /// Ends the run with "node 'name' (Op): <reason>" unless `condition` holds;
+  /// {0} and {1} in the reason stand for two values.
+  void check(mlir::Value condition, const llvm::Twine &reason,
+             llvm::ArrayRef<Extent> values);
+  mlir::Value compare(mlir::arith::CmpIPredicate predicate, const Extent &a,
+                      const Extent &b);
+  /// Checks that a == b, a <= b, extent >= 0: now, or, where it is decided in
+  /// the run, then.
+  mlir::LogicalResult requireEqual(const Extent &a, const Extent &b,
+                                   const llvm::Twine &reason);
+  mlir::LogicalResult requireAtMost(const Extent &a, const Extent &b,
+                                    const llvm::Twine &reason);
+  mlir::LogicalResult requireSize(const Extent &extent,
+                                  const llvm::Twine &reason);
+  /// The extent, which is at most `upper`, for the planning of memory.
+  Extent bounded(const Extent &extent, const Extent &upper);
+  Extent choose(mlir::Value condition, const Extent &a, const Extent &b);
+  /// An index that counts from the end where it is negative.
+  Extent fromEither(const Extent &index, const Extent &size);
+  /// a / b rounded to zero for b > 0; a where b is 0.
+  Extent quotient(const Extent &a, const Extent &b);
+  /// Tells that the parts, added up in order, are `total`.
+  void knowSum(llvm::ArrayRef<Extent> parts, const Extent &total);
+
   //===-- Shapes and known values
   //---------------------------------------------===//
 
@@ -138,6 +172,9 @@ public:
   mlir::DenseElementsAttr constantValue(mlir::Value value);
   /// The constant as a weight_value of a gate.weight; null if it is none.
   mlir::Value asWeight(mlir::Value value);
+  /// One constant [parts, ...] of equal types, whose parts stay where they are;
+  /// null if a part is no constant or their layouts differ.
+  mlir::Value stackConstants(llvm::ArrayRef<mlir::Value> parts);
   /// Views of a constant without a copy (steps may be any, 0 and negative only
   /// for those that are not in a file); null where `value` is no constant.
   mlir::Value sliceConstant(mlir::Value value, llvm::ArrayRef<int64_t> offsets,
@@ -210,6 +247,7 @@ public:
   static void eraseUnusedSymbols(mlir::ModuleOp module);
 
 private:
+  static constexpr int64_t maxKnownElements = 64;
   struct Symbol {
     std::string name;
     mlir::Value value;
@@ -234,6 +272,9 @@ private:
                                                 mlir::Value)>
                      build);
   bool isSize(const Extent &extent) const;
+  bool isChecked(char kind, const Extent &a, const Extent &b);
+  mlir::FailureOr<mlir::Value> reshapeInRun(mlir::Value input,
+                                            llvm::ArrayRef<Extent> shape);
   void insertAfter(llvm::ArrayRef<mlir::Value> values);
   mlir::Block *entryBlock();
 
@@ -246,6 +287,7 @@ private:
   std::map<std::string, Extent> inputs;
   std::map<Extent, mlir::Value> materialized;
   std::map<std::tuple<char, Extent, Extent>, Extent> derivedSymbols;
+  std::set<std::tuple<mlir::Block *, char, Extent, Extent>> checked;
   llvm::DenseMap<mlir::Value, Extents> shapes;
   llvm::DenseMap<mlir::Value, Extents> known;
   llvm::DenseSet<mlir::Value> params;

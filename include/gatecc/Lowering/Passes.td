@@ -22,7 +22,7 @@ def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
     Each `memref.alloc` of `@gatecc_run` gets an upper bound of its size as a
     polynomial in the input dimensions; buffers whose lifetimes do not meet
     share a place. Emits `@gatecc_arena_bytes`, which evaluates the total.
-    A buffer without a bound is an error.
+    A buffer without a bound is taken from the growable region of the context.
   }];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::arith::ArithDialect",
     "::mlir::memref::MemRefDialect"];

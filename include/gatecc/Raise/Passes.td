@@ -20,6 +20,20 @@ def FormGroups : Pass<"form-groups", "::mlir::ModuleOp"> {
     "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
+def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
+  let summary = "Turns products with weights that ids choose into experts";
+  let description = [{
+    A product whose weights are gathered from a constant stack by an id for each
+    slot is work of the group that the id names. Such work up to the sum over
+    the choices of a row becomes `gate.assign`, `gate.apply` on the rows of
+    tokens, and `gate.combine`: the stack is read in place, once for each group
+    that has slots. The module attribute `gatecc.report` lists each decision,
+    taken or refused, with the reason.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+}
+
 def TestPrintDemand : Pass<"test-print-demand", "::mlir::func::FuncOp"> {
   let summary = "Prints under which conditions each op is needed (for tests)";
 }

@@ -57,6 +57,17 @@ def LowerPlans : Pass<"lower-plans", "::mlir::func::FuncOp"> {
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect"];
 }
 
+def LowerIndexing : Pass<"lower-indexing", "::mlir::func::FuncOp"> {
+  let summary = "Computes the places that gathers and scatters name";
+  let description = [{
+    `nonzero`, `gather_nd`, `scatter_nd`, `scatter_elements` and `cumsum` become
+    calls of the run-time library on tensors; places are row-major numbers of
+    slices, computed by `linalg.generic`, and -1 where an update is skipped.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect",
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect"];
+}
+
 def VerifyLevel : Pass<"verify-level", "::mlir::ModuleOp"> {
   let summary = "Rejects what may not live at a level of the IR";
   let description = [{

@@ -150,7 +150,7 @@ LogicalResult JsonImporter::importTopK(const Node &node, Scope &scope) {
   Type element = cast<RankedTensorType>(input->getType()).getElementType();
   auto op = gate::TopKOp::create(
       builder, node.loc, graph->typeOf(shape, element),
-      graph->typeOf(shape, builder.getI64Type()), *input,
+      graph->typeOf(shape, builder.getI64Type()), *input, /*count=*/Value(),
       builder.getI64IntegerAttr(*k), builder.getBoolAttr(*largest));
   graph->setShape(op.getValues(), shape);
   graph->setShape(op.getIndices(), shape);

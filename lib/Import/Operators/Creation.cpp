@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -76,13 +77,12 @@ OperatorResults gatecc::lowerSize(GraphBuilder &g, const OperatorCall &call) {
 
 OperatorResults gatecc::lowerConstantOfShape(GraphBuilder &g,
                                              const OperatorCall &call) {
-  std::optional<Extents> shape = g.knownInts(call.operand(0));
+  std::optional<Extents> shape = g.runTimeInts(call.operand(0));
   if (!shape)
-    return g.fail(
-        "expects a shape that is constant or computed from shapes of inputs");
+    return g.fail("expects a shape of a known number of integers");
   for (const Extent &extent : *shape)
-    if (extent.getCoefficient() < 0)
-      return g.fail("the shape holds a negative extent, " + g.text(extent));
+    if (failed(g.requireSize(extent, "an extent of the shape")))
+      return failure();
   TypedAttr value = g.getBuilder().getF32FloatAttr(0);
   if (auto given = dyn_cast_or_null<DenseElementsAttr>(
           call.attributes ? call.attributes.get("value") : Attribute())) {
@@ -104,19 +104,111 @@ OperatorResults gatecc::lowerConstantOfShape(GraphBuilder &g,
   return SmallVector<Value>{g.filled(*shape, g.constant(value))};
 }
 
+/// A range whose bounds are integers that only the run knows.
+static OperatorResults rangeInRun(GraphBuilder &g, const Extents &bounds,
+                                  Type element) {
+  OpBuilder &b = g.getBuilder();
+  Location loc = g.getLoc();
+  const Extent &start = bounds[0], &limit = bounds[1], &delta = bounds[2];
+  if (!delta.isConstant())
+    g.check(g.compare(arith::CmpIPredicate::ne, delta, Extent(0)),
+            "expects a delta that is not 0", {});
+  Value distance, step;
+  if (delta.isConstant() && delta.getConstant() > 0) {
+    distance = g.materialize(g.maximum(g.subtract(limit, start), Extent(0)));
+    step = g.materialize(delta);
+  } else {
+    // Downwards as upwards, with the signs changed.
+    Value from = g.materialize(start), to = g.materialize(limit),
+          by = g.materialize(delta), zero = g.materialize(Extent(0));
+    Value down =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, by, zero);
+    Value up = arith::SubIOp::create(b, loc, to, from);
+    distance = arith::SelectOp::create(
+        b, loc, down, arith::SubIOp::create(b, loc, from, to), up);
+    distance = arith::MaxSIOp::create(b, loc, distance, zero);
+    step = arith::SelectOp::create(b, loc, down,
+                                   arith::SubIOp::create(b, loc, zero, by), by);
+  }
+  Value size = arith::CeilDivSIOp::create(b, loc, distance, step);
+  Extent count = g.opaqueSymbol("range of " + g.getNodeName().str(), size);
+  Value first = g.materialize(start), by = g.materialize(delta);
+  AffineMap map = b.getMultiDimIdentityMap(1);
+  return g.generic(
+      {}, g.empty(count, element), map, utils::IteratorType::parallel,
+      [&](OpBuilder &at, Location where, ValueRange) {
+        Value i = linalg::IndexOp::create(at, where, 0);
+        i = arith::AddIOp::create(
+            at, where, arith::MulIOp::create(at, where, i, by), first);
+        return SmallVector<Value>{
+            arith::IndexCastOp::create(at, where, element, i)};
+      });
+}
+
+/// start + i * delta for 0 <= i < ceil((limit - start) / delta), of floats.
+static OperatorResults rangeOfFloats(GraphBuilder &g, ValueRange given) {
+  // More elements than memory holds, or NaN ones, are no size.
+  constexpr double most = double(int64_t(1) << 40);
+  Type element = elementOf(given[0]), i64 = g.getBuilder().getI64Type();
+  if (failed(checkNumbers(g, given)))
+    return failure();
+  SmallVector<Value> bounds;
+  for (Value bound : given) {
+    FailureOr<Value> scalar = g.reshape(bound, {});
+    FailureOr<Value> wide = succeeded(scalar) ? widened(g, *scalar) : scalar;
+    if (failed(wide))
+      return failure();
+    bounds.push_back(*wide);
+  }
+  FailureOr<Value> number = g.elementwise(
+      bounds, elementOf(bounds[0]),
+      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+        Scalars s(at, loc);
+        Value count =
+            math::CeilOp::create(at, loc, s.div(s.sub(x[1], x[0]), x[2]));
+        Value none = s.like(count, 0), limit = s.like(count, most);
+        Value fits = s.lessOrEqual(count, limit);
+        return s.select(fits, s.max(count, none), s.like(count, -1));
+      });
+  FailureOr<Value> whole = succeeded(number) ? g.cast(*number, i64) : number;
+  if (failed(whole))
+    return failure();
+  std::optional<Extents> count = g.runTimeInts(*whole);
+  if (!count || failed(g.requireSize(count->front(), "the number of elements")))
+    return failure();
+  AffineMap scalar = AffineMap::get(1, 0, g.getContext());
+  AffineMap maps[] = {scalar, scalar, g.getBuilder().getMultiDimIdentityMap(1)};
+  Type wide = elementOf(bounds[0]);
+  Value result =
+      g.generic({bounds[0], bounds[2]}, g.empty(*count, wide), maps,
+                utils::IteratorType::parallel,
+                [&](OpBuilder &at, Location loc, ValueRange x) {
+                  Scalars s(at, loc);
+                  Value i = linalg::IndexOp::create(at, loc, 0);
+                  i = arith::IndexCastOp::create(at, loc, i64, i);
+                  i = arith::SIToFPOp::create(at, loc, wide, i);
+                  return SmallVector<Value>{s.add(x[0], s.mul(i, x[1]))};
+                })
+          .front();
+  return one(g.cast(result, element));
+}
+
 OperatorResults gatecc::lowerRange(GraphBuilder &g, const OperatorCall &call) {
+  if (isFloatTensor(call.operand(0)))
+    return rangeOfFloats(g, call.operands);
   Extents bounds;
   for (Value operand : call.operands) {
-    std::optional<Extents> known = g.knownInts(operand);
+    std::optional<Extents> known = g.runTimeInts(operand);
     if (!known || known->size() != 1)
-      return g.fail("expects integers that are constant or computed from "
-                    "shapes of inputs");
+      return g.fail("expects integers");
     bounds.push_back(known->front());
   }
+  if (bounds[2].isConstant(0))
+    return g.fail("expects a delta that is not 0");
   if (!bounds[0].isConstant() || !bounds[2].isConstant() ||
-      bounds[2].isConstant(0))
-    return g.fail(
-        "expects a constant start and a constant delta that is not 0");
+      (bounds[2].getConstant() < 0 && !bounds[1].isConstant()) ||
+      (g.isDecidedInRun(bounds[1]) && !g.isKnownSize(bounds[1])))
+    return rangeInRun(g, bounds, elementOf(call.operand(0)));
   constexpr int64_t limit = int64_t(1) << 53;
   for (const Extent &bound : bounds)
     if (std::abs(bound.getCoefficient()) > limit)

@@ -127,7 +127,6 @@ GATECC_OPERATOR(lowerSplit);
 GATECC_OPERATOR(lowerSlice);
 GATECC_OPERATOR(lowerExpand);
 // Rearrange.cpp
-GATECC_OPERATOR(lowerTile);
 GATECC_OPERATOR(lowerPad);
 GATECC_OPERATOR(lowerDepthToSpace);
 GATECC_OPERATOR(lowerReverseSequence);
@@ -142,6 +141,15 @@ GATECC_OPERATOR(lowerRange);
 // Gather.cpp
 GATECC_OPERATOR(lowerGather);
 GATECC_OPERATOR(lowerGatherElements);
+// Indexing.cpp
+GATECC_OPERATOR(lowerNonZero);
+GATECC_OPERATOR(lowerCompress);
+GATECC_OPERATOR(lowerGatherND);
+GATECC_OPERATOR(lowerScatterND);
+GATECC_OPERATOR(lowerScatterElements);
+GATECC_OPERATOR(lowerOneHot);
+GATECC_OPERATOR(lowerCumSum);
+GATECC_OPERATOR(lowerTile);
 // Selection.cpp
 GATECC_OPERATOR(lowerArgExtremum);
 GATECC_OPERATOR(lowerTopK);

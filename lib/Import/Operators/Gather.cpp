@@ -86,6 +86,23 @@ OperatorResults gatecc::lowerGather(GraphBuilder &g, const OperatorCall &call) {
         g.slice(data, offsets, sizes, SmallVector<int64_t>(shape.size(), 1));
     return one(g.reshape(row, result));
   }
+  // Rows by data: what raising looks for.
+  if (!known && llvm::all_of(ArrayRef(shape).take_front(*axis),
+                             [](const Extent &e) { return e.isConstant(1); })) {
+    Extents vectors = places, rowShape = places;
+    vectors.push_back(Extent(1));
+    rowShape.append(shape.begin() + *axis + 1, shape.end());
+    FailureOr<Value> wide = g.reshape(indices, vectors);
+    FailureOr<Value> source =
+        g.reshape(data, Extents(shape.begin() + *axis, shape.end()));
+    if (failed(wide) || failed(source))
+      return failure();
+    Value rows = gate::GatherNDOp::create(g.getBuilder(), g.getLoc(),
+                                          g.typeOf(rowShape, elementOf(data)),
+                                          *source, *wide, 0);
+    g.setShape(rows, rowShape);
+    return one(g.reshape(rows, result));
+  }
   unsigned rank = result.size();
   SmallVector<AffineExpr> exprs;
   for (unsigned dim = 0; dim < places.size(); ++dim)

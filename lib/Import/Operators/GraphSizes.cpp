@@ -15,7 +15,6 @@ using namespace mlir;
 using namespace gatecc;
 
 /// Integer tensors of at most so many elements are tracked element by element.
-static constexpr int64_t maxKnownElements = 64;
 
 GraphBuilder::GraphBuilder(ModuleOp module, OpBuilder &builder)
     : module(module), builder(builder), symbolTable(module),
@@ -172,6 +171,8 @@ GraphBuilder::derived(char kind, const Extent &a, const Extent &b,
   std::string name =
       kind == 'm' || kind == 'M'
           ? (kind == 'm' ? "min(" : "max(") + text(a) + "," + text(b) + ")"
+      : kind == 'b'
+          ? text(a)
           : "(" + text(a) + (kind == 'c' ? '/' : kind) + text(b) + ")";
   Extent extent = opaqueSymbol(name, value, /*isInput=*/false, size);
   return derivedSymbols[key] = extent;

@@ -33,15 +33,18 @@ FailureOr<Extents> GraphBuilder::broadcast(ArrayRef<Extents> list) {
       const Extent &extent = shape[dim - (rank - shape.size())];
       if (extent.isOne() || extent == result[dim])
         continue;
-      if (!result[dim].isOne())
-        return fail(
-            "cannot broadcast the shapes " +
-            llvm::join(llvm::map_range(
-                           list, [&](const Extents &s) { return text(s); }),
-                       " and ") +
-            ": " + text(result[dim]) + " and " + text(extent) +
-            " are not known to be equal; give equal dimensions the same name");
-      result[dim] = extent;
+      if (!result[dim].isOne() &&
+          failed(requireEqual(
+              result[dim], extent,
+              "cannot broadcast the shapes " +
+                  llvm::join(
+                      llvm::map_range(
+                          list, [&](const Extents &s) { return text(s); }),
+                      " and "))))
+        return failure();
+      // The one that is known sooner.
+      if (result[dim].isOne() || !isDecidedInRun(extent))
+        result[dim] = extent;
     }
   return result;
 }
@@ -92,9 +95,9 @@ FailureOr<Value> GraphBuilder::elementwise(ValueRange inputs, Type element,
     SmallVector<AffineExpr> exprs;
     for (auto [dim, extent] : llvm::enumerate(extents)) {
       unsigned to = dim + rank - extents.size();
-      exprs.push_back(extent == (*shape)[to]
-                          ? builder.getAffineDimExpr(to)
-                          : builder.getAffineConstantExpr(0));
+      exprs.push_back(extent.isOne() && !(*shape)[to].isOne()
+                          ? builder.getAffineConstantExpr(0)
+                          : builder.getAffineDimExpr(to));
     }
     maps.push_back(AffineMap::get(rank, 0, exprs, getContext()));
   }
@@ -167,9 +170,12 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
   Extents from = shapeOf(input);
   if (ArrayRef<Extent>(from) == shape)
     return input;
-  if (productOf(from) != productOf(shape))
+  if (productOf(from) != productOf(shape)) {
+    if (isDecidedInRun(productOf(from)) || isDecidedInRun(productOf(shape)))
+      return reshapeInRun(input, shape);
     return fail("cannot reshape " + text(from) + " to " + text(shape) +
                 ": they are not known to hold equally many elements");
+  }
   Type element = elementOf(input);
   if (productOf(shape).isConstant(0))
     return empty(shape, element);
@@ -249,6 +255,34 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
   return value;
 }
 
+/// A reshape whose sizes fit together only if the run finds so. Equal extents
+/// at the end are left out of it.
+FailureOr<Value> GraphBuilder::reshapeInRun(Value input,
+                                            ArrayRef<Extent> shape) {
+  Extents from = shapeOf(input);
+  unsigned tail = 0;
+  while (tail < std::min(from.size(), shape.size()) &&
+         from[from.size() - 1 - tail] == shape[shape.size() - 1 - tail] &&
+         from[from.size() - 1 - tail].isConstant() &&
+         !shape[shape.size() - 1 - tail].isConstant(0))
+    ++tail;
+  Extent have = productOf(ArrayRef(from).drop_back(tail)),
+         want = productOf(shape.drop_back(tail));
+  if (failed(requireEqual(
+          have, want, "cannot reshape " + text(from) + " to " + text(shape))))
+    return failure();
+  Extents flat{have};
+  llvm::append_range(flat, shape.take_back(tail));
+  FailureOr<Value> rows = reshape(input, flat);
+  if (failed(rows))
+    return failure();
+  flat.front() = want;
+  Value value = tensor::CastOp::create(builder, loc,
+                                       typeOf(flat, elementOf(input)), *rows);
+  setShape(value, flat);
+  return reshape(value, shape);
+}
+
 Value GraphBuilder::transpose(Value input, ArrayRef<int64_t> permutation) {
   if (llvm::is_sorted(permutation))
     return input;
@@ -304,9 +338,17 @@ FailureOr<Value> GraphBuilder::concat(ValueRange inputs, int64_t axis) {
     for (unsigned dim = 0; dim < shape.size(); ++dim)
       if (int64_t(dim) == axis)
         shape[dim] = add(shape[dim], other[dim]);
-      else if (shape[dim] != other[dim])
-        return fail("cannot concatenate tensors of shapes " + text(shape) +
-                    " and " + text(other) + " along axis " + Twine(axis));
+      else if (shape[dim] != other[dim]) {
+        if (!isDecidedInRun(shape[dim]) && !isDecidedInRun(other[dim]))
+          return fail("cannot concatenate tensors of shapes " + text(shape) +
+                      " and " + text(other) + " along axis " + Twine(axis));
+        if (failed(
+                requireEqual(shape[dim], other[dim],
+                             "cannot concatenate along axis " + Twine(axis))))
+          return failure();
+        if (!isDecidedInRun(other[dim]))
+          shape[dim] = other[dim];
+      }
   }
   SmallVector<Value> parts; // An empty one would begin at the end.
   for (Value input : inputs)
@@ -426,6 +468,13 @@ FailureOr<Value> GraphBuilder::cast(Value input, Type element) {
 FailureOr<Value> GraphBuilder::contract(Value rows, Value weight) {
   Extents shape = shapeOf(rows), right = shapeOf(weight);
   Type element = elementOf(rows);
+  if (right.size() == 2 && !shape.empty() && isDecidedInRun(shape.back())) {
+    shape.back() = right[0];
+    FailureOr<Value> checkedRows = reshape(rows, shape);
+    if (failed(checkedRows))
+      return failure();
+    rows = *checkedRows;
+  }
   if (right.size() != 2 || shape.empty() || shape.back() != right[0])
     return fail("cannot multiply " + text(shape) + " with " + text(right) +
                 ": the inner sizes differ");
@@ -487,7 +536,12 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
   }
   if (right.size() == 2 && isa<FloatType>(element) && isConstant(b))
     return contract(a, b);
-  if (left.back() != right[right.size() - 2])
+  const Extent &inner = right[right.size() - 2];
+  if (left.back() != inner &&
+      (isDecidedInRun(left.back()) || isDecidedInRun(inner))) {
+    if (failed(requireEqual(left.back(), inner, "the inner sizes differ")))
+      return failure();
+  } else if (left.back() != inner)
     return fail("cannot multiply " + text(left) + " with " + text(right) +
                 ": the inner sizes " + text(left.back()) + " and " +
                 text(right[right.size() - 2]) + " are not known to be equal");
@@ -502,9 +556,9 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
     SmallVector<AffineExpr> result;
     for (auto [dim, extent] : llvm::enumerate(have)) {
       unsigned to = dim + count - have.size();
-      result.push_back(extent == (*batch)[to]
-                           ? builder.getAffineDimExpr(to)
-                           : builder.getAffineConstantExpr(0));
+      result.push_back(extent.isOne() && !(*batch)[to].isOne()
+                           ? builder.getAffineConstantExpr(0)
+                           : builder.getAffineDimExpr(to));
     }
     result.push_back(builder.getAffineDimExpr(row));
     result.push_back(builder.getAffineDimExpr(column));

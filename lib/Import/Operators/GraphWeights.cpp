@@ -239,3 +239,33 @@ Value GraphBuilder::reshapeConstant(Value value, ArrayRef<int64_t> shape) {
   }
   return makeView(result);
 }
+
+Value GraphBuilder::stackConstants(ArrayRef<Value> parts) {
+  SmallVector<View> views;
+  for (Value part : parts) {
+    Value weight = asWeight(part);
+    std::optional<View> view = weight ? viewOf(weight) : std::nullopt;
+    if (!view || part.getType() != parts.front().getType() ||
+        bool(view->weight) !=
+            bool(views.empty() ? view->weight : views.front().weight) ||
+        view->strides !=
+            (views.empty() ? view->strides : views.front().strides))
+      return {};
+    views.push_back(*view);
+  }
+  auto type = ::mlir::cast<RankedTensorType>(parts.front().getType());
+  SmallVector<int64_t> shape{int64_t(parts.size())};
+  shape.append(type.getShape().begin(), type.getShape().end());
+  auto stacked = RankedTensorType::get(shape, type.getElementType());
+  SmallVector<Attribute> symbols;
+  for (Value part : parts)
+    symbols.push_back(
+        asWeight(part).getDefiningOp<gate::WeightValueOp>().getWeightAttr());
+  auto list = builder.getArrayAttr(symbols);
+  gate::WeightOp &op = weights[list];
+  if (!op) {
+    op = createWeight(nodeName + ".stack", stacked);
+    op.setStackAttr(list);
+  }
+  return weightValue(op);
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Operators that put elements of the input at other places, or leave some out:
-// Tile, Pad, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, EyeLike.
+// Pad, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, EyeLike.
 #include "lib/Import/Operators/Families.h"
 #include "lib/Import/Operators/Places.h"
 
@@ -10,36 +10,6 @@
 
 using namespace mlir;
 using namespace gatecc;
-
-/// The input with a dimension before each of its own, repeated along these.
-OperatorResults gatecc::lowerTile(GraphBuilder &g, const OperatorCall &call) {
-  std::optional<Extents> repeats = g.knownInts(call.operand(1));
-  if (!repeats)
-    return g.fail(
-        "expects repeats that are constant or computed from shapes of inputs");
-  Value input = call.operand(0);
-  Extents shape = g.shapeOf(input), apart, repeated, result;
-  if (repeats->size() != shape.size())
-    return g.fail("expects a repeat for each of the " + Twine(shape.size()) +
-                  " dimensions, got " + Twine(repeats->size()));
-  for (auto [extent, repeat] : llvm::zip(shape, *repeats)) {
-    if (!g.isKnownSize(repeat))
-      return g.fail("expects repeats that are not negative, got " +
-                    g.text(repeat));
-    apart.append({Extent(1), extent});
-    repeated.append({repeat, extent});
-    result.push_back(repeat * extent);
-  }
-  FailureOr<Value> value = g.reshape(input, apart);
-  if (failed(value))
-    return failure();
-  value = g.elementwise(
-      *value, elementOf(input),
-      [](OpBuilder &, Location, ValueRange x) { return x.front(); }, repeated);
-  if (failed(value))
-    return failure();
-  return one(g.reshape(*value, result));
-}
 
 namespace {
 /// What Pad does along each dimension of its input.
@@ -57,11 +27,10 @@ static FailureOr<Padding> padding(GraphBuilder &g, const OperatorCall &call) {
     if (auto given = call.integers("pads"))
       pads.emplace(given->begin(), given->end());
   } else if (call.operand(1)) {
-    pads = g.knownInts(call.operand(1));
+    pads = g.runTimeInts(call.operand(1));
   }
   if (!pads)
-    return g.fail(
-        "expects pads that are constant or computed from shapes of inputs");
+    return g.fail("supports only a constant number of pads");
   SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(0, rank));
   if (Value given = call.operand(3)) {
     auto known = g.knownConstants(given);
@@ -92,8 +61,8 @@ static FailureOr<Padding> padding(GraphBuilder &g, const OperatorCall &call) {
       return g.fail("cannot pad an axis without elements with some of them");
     result.before[*axis] = before;
     size = g.add(g.add(size, before), after);
-    if (!g.isKnownSize(size))
-      size = g.maximum(size, Extent(0));
+    if (failed(g.requireSize(size, "the padded axis " + Twine(*axis))))
+      return failure();
   }
   return result;
 }

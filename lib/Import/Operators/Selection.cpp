@@ -129,12 +129,12 @@ OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
   Value given = call.operand(0);
   if (failed(checkNumbers(g, given)))
     return failure();
-  int64_t k = call.integer("k", 0);
+  Extent k(call.integer("k", 0));
   if (call.version >= 10) {
     auto known =
-        call.operand(1) ? g.knownConstants(call.operand(1)) : std::nullopt;
+        call.operand(1) ? g.runTimeInts(call.operand(1)) : std::nullopt;
     if (!known || known->size() != 1)
-      return g.fail("expects a constant k");
+      return g.fail("expects one integer k");
     k = known->front();
   }
   Extents shape = g.shapeOf(given);
@@ -142,9 +142,23 @@ OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
   FailureOr<int64_t> axis = axisOf(g, call.integer("axis", -1), rank);
   if (failed(axis))
     return failure();
-  if (!shape[*axis].isConstant() || k < 1 || k > shape[*axis].getConstant())
-    return g.fail("expects 1 <= k <= the size of the axis, got k = " +
-                  Twine(k) + " of " + g.text(shape[*axis]));
+  const Extent &size = shape[*axis];
+  if (k.isConstant() &&
+      (k.getConstant() < 0 ||
+       (size.isConstant() && k.getConstant() > size.getConstant())))
+    return g.fail("expects 0 <= k <= the size of the axis, got k = " +
+                  g.text(k) + " of " + g.text(size));
+  if (k != size) {
+    if (failed(g.requireSize(k, "k")))
+      return failure();
+    if (g.minimum(k, size) != k) {
+      // A matter of the inputs alone is a matter of the run, too.
+      g.check(g.compare(arith::CmpIPredicate::sle, k, size),
+              "expects k of at most the size of the axis, got {0} of {1}",
+              {k, size});
+      k = g.bounded(k, size);
+    }
+  }
   Type element = elementOf(given);
   FailureOr<Value> input = widened(g, given);
   if (succeeded(input) && isa<IntegerType>(element) &&
@@ -158,13 +172,15 @@ OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
   FailureOr<Value> flat = g.reshape(rows, {productOf(outer), moved.back()});
   if (failed(flat))
     return failure();
-  Extents flatShape{productOf(outer), Extent(k)};
+  Extents flatShape{productOf(outer), k};
   OpBuilder &b = g.getBuilder();
   auto top = gate::TopKOp::create(
       b, g.getLoc(), g.typeOf(flatShape, elementOf(*flat)),
-      g.typeOf(flatShape, b.getI64Type()), *flat, b.getI64IntegerAttr(k),
+      g.typeOf(flatShape, b.getI64Type()), *flat,
+      k.isConstant() ? Value() : g.materialize(k),
+      k.isConstant() ? b.getI64IntegerAttr(k.getConstant()) : IntegerAttr(),
       b.getBoolAttr(call.integer("largest", 1) != 0));
-  outer.push_back(Extent(k));
+  outer.push_back(k);
   SmallVector<Value> results;
   for (Value result : top->getResults()) {
     g.setShape(result, flatShape);

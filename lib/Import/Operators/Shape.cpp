@@ -14,10 +14,9 @@ using namespace gatecc;
 OperatorResults gatecc::lowerReshape(GraphBuilder &g,
                                      const OperatorCall &call) {
   Extents from = g.shapeOf(call.operand(0));
-  std::optional<Extents> wanted = g.knownInts(call.operand(1));
+  std::optional<Extents> wanted = g.runTimeInts(call.operand(1));
   if (!wanted)
-    return g.fail(
-        "expects a shape that is constant or computed from shapes of inputs");
+    return g.fail("expects a shape of a known number of integers");
   bool allowZero = call.integer("allowzero", 0) != 0;
   Extents shape;
   int64_t inferred = -1;
@@ -32,14 +31,22 @@ OperatorResults gatecc::lowerReshape(GraphBuilder &g,
         return g.fail("the shape's 0 at position " + Twine(dim) +
                       " has no dimension to copy in " + g.text(from));
       shape.push_back(from[dim]);
-    } else if (extent.getCoefficient() < 0) {
-      return g.fail("the shape holds a negative extent, " + g.text(extent));
     } else {
-      shape.push_back(extent);
+      Extent size = extent;
+      if (!allowZero && !extent.isConstant() && !g.isKnownSize(extent) &&
+          dim < from.size())
+        size = g.choose(g.compare(arith::CmpIPredicate::eq, extent, Extent(0)),
+                        from[dim], extent);
+      if (failed(g.requireSize(size, "the shape's extent " + Twine(dim))))
+        return failure();
+      shape.push_back(size);
     }
   }
   if (inferred >= 0) {
-    std::optional<Extent> rest = productOf(from).dividedBy(productOf(shape));
+    Extent all = productOf(from), others = productOf(shape);
+    std::optional<Extent> rest = all.dividedBy(others);
+    if (!rest && (g.isDecidedInRun(all) || g.isDecidedInRun(others)))
+      rest = g.quotient(all, others);
     if (!rest)
       return g.fail("cannot infer the -1 in a reshape of " + g.text(from) +
                     " to " + g.text(*wanted));
@@ -110,7 +117,7 @@ OperatorResults gatecc::lowerSqueeze(GraphBuilder &g,
   for (auto [dim, extent] : llvm::enumerate(from)) {
     bool dropped =
         *axes ? llvm::is_contained(**axes, int64_t(dim)) : extent.isOne();
-    if (dropped && !extent.isOne())
+    if (dropped && !extent.isOne() && !g.isDecidedInRun(extent))
       return g.fail("cannot squeeze axis " + Twine(dim) + " of " +
                     g.text(from));
     if (!dropped)
@@ -159,10 +166,9 @@ OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
     return failure();
   Extent total = shape[*axis];
   if (Value operand = call.operand(1)) {
-    std::optional<Extents> known = g.knownInts(operand);
+    std::optional<Extents> known = g.runTimeInts(operand);
     if (!known)
-      return g.fail(
-          "expects sizes that are constant or computed from shapes of inputs");
+      return g.fail("expects a known number of sizes");
     sizes = *known;
   } else if (auto given = call.integers("split")) {
     for (int64_t size : *given)
@@ -185,15 +191,31 @@ OperatorResults gatecc::lowerSplit(GraphBuilder &g, const OperatorCall &call) {
       sizes.assign(parts, *size);
     }
   }
+  if (sizes.empty())
+    return g.fail("expects at least one output");
   Extent sum(0);
-  for (const Extent &size : sizes) {
-    if (size.getCoefficient() < 0)
-      return g.fail("expects sizes that are not negative");
-    sum = g.add(sum, size);
+  bool inRun = g.isDecidedInRun(total);
+  for (auto [part, size] : llvm::enumerate(sizes)) {
+    if (failed(g.requireSize(size, "the size of part " + Twine(part))))
+      return failure();
+    inRun |= g.isDecidedInRun(size);
   }
-  if (sum != total)
+  // No part is larger than the axis; so their sum cannot overflow.
+  if (inRun)
+    for (Extent &size : sizes) {
+      if (failed(g.requireAtMost(size, total, "a part is too large")))
+        return failure();
+      size = g.bounded(size, total);
+    }
+  for (const Extent &size : sizes)
+    sum = g.add(sum, size);
+  if (sum != total && !inRun)
     return g.fail("the sizes add up to " + g.text(sum) + ", but the axis has " +
                   g.text(total));
+  if (failed(g.requireEqual(sum, total, "the sizes do not add up to the axis")))
+    return failure();
+  if (inRun && sum != total)
+    g.knowSum(sizes, total);
   SmallVector<Value> results;
   sum = Extent(0);
   for (const Extent &size : sizes) {
@@ -251,11 +273,10 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
   } else {
     if (!call.operand(1) || !call.operand(2))
       return g.fail("expects the inputs starts and ends");
-    auto begin = g.knownInts(call.operand(1)),
-         end = g.knownInts(call.operand(2));
+    auto begin = g.runTimeInts(call.operand(1)),
+         end = g.runTimeInts(call.operand(2));
     if (!begin || !end)
-      return g.fail(
-          "expects bounds that are constant or computed from shapes of inputs");
+      return g.fail("expects a known number of bounds");
     starts = *begin;
     ends = *end;
     for (auto [operand, list] :
@@ -317,13 +338,12 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
       if (value.isConstant() &&
           value.getConstant() >= std::numeric_limits<int32_t>::max())
         return size; // the exporters' "to the end"
-      bool negative = value.isConstant() && value.getConstant() < 0;
-      return g.minimum(
-          g.maximum(negative ? g.add(size, value) : value, Extent(0)), size);
+      return g.minimum(g.maximum(g.fromEither(value, size), Extent(0)), size);
     };
     Extent from = bound(start), to = bound(end);
     sizes[*axis] =
         g.ceilDivide(g.maximum(g.subtract(to, from), Extent(0)), step);
+    sizes[*axis] = g.bounded(sizes[*axis], size);
     offsets[*axis] = from;
   }
   if (backwards) {
@@ -340,15 +360,28 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
 }
 
 OperatorResults gatecc::lowerExpand(GraphBuilder &g, const OperatorCall &call) {
-  std::optional<Extents> shape = g.knownInts(call.operand(1));
+  std::optional<Extents> shape = g.runTimeInts(call.operand(1));
   if (!shape)
-    return g.fail(
-        "expects a shape that is constant or computed from shapes of inputs");
+    return g.fail("expects a shape of a known number of integers");
   for (const Extent &extent : *shape)
-    if (extent.getCoefficient() < 0)
-      return g.fail("the shape holds a negative extent, " + g.text(extent));
+    if (failed(g.requireSize(extent, "an extent of the shape")))
+      return failure();
   Value input = call.operand(0);
-  FailureOr<Extents> result = g.broadcast({g.shapeOf(input), *shape});
+  // An extent that the run finds to be 1 leaves the input's as it is.
+  Extents from = g.shapeOf(input);
+  for (unsigned i = 1; i <= std::min(from.size(), shape->size()); ++i) {
+    const Extent &have = from[from.size() - i];
+    Extent &want = (*shape)[shape->size() - i];
+    if (have.isOne() || want.isConstant() || have == want ||
+        (!g.isDecidedInRun(have) && !g.isDecidedInRun(want)))
+      continue;
+    Value fits = g.getBuilder().createOrFold<arith::OrIOp>(
+        g.getLoc(), g.compare(arith::CmpIPredicate::eq, want, Extent(1)),
+        g.compare(arith::CmpIPredicate::eq, want, have));
+    g.check(fits, "cannot expand {0} to {1}", {have, want});
+    want = have;
+  }
+  FailureOr<Extents> result = g.broadcast({from, *shape});
   if (failed(result))
     return failure();
   if (*result == g.shapeOf(input))

@@ -15,6 +15,8 @@ static std::optional<Extent> quotient(GraphBuilder &g, const Extent &a,
     return std::nullopt;
   if (a.isConstant())
     return Extent(a.getConstant() / b.getConstant());
+  if (!g.isKnownSize(a)) // ONNX rounds to zero.
+    return std::nullopt;
   return g.floorDivide(a, b.getConstant());
 }
 
@@ -98,13 +100,18 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
                          op);
   if (!elementwise &&
       !llvm::is_contained({"Gather", "Concat", "Slice", "Squeeze", "Unsqueeze",
-                           "Reshape", "Cast", "ReduceProd", "Expand"},
+                           "Reshape", "Cast", "ReduceProd", "Expand", "OneHot"},
                           op))
     return std::nullopt;
   // The first operand at least; the others are checked where they are read.
   SmallVector<std::optional<Extents>> known;
   for (Value operand : call.operands)
     known.push_back(operand ? g.knownInts(operand) : std::nullopt);
+  // Of a shape, some extents may be data: they are read from their tensors.
+  if (op == "Concat" && llvm::any_of(known, [](auto &k) { return bool(k); }))
+    for (auto [operand, values] : llvm::zip(call.operands, known))
+      if (operand && !values && g.rankOf(operand) == 1)
+        values = g.runTimeInts(operand);
   if (!known.front())
     return std::nullopt;
   Value first = call.operand(0);
@@ -150,6 +157,29 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
   }
 
   const Extents &values = *known.front();
+  // Exporters set one element of a short list so; a Reshape follows.
+  if (op == "OneHot") {
+    auto constant = [&](unsigned i) {
+      return call.operand(i) ? g.knownConstants(call.operand(i)) : std::nullopt;
+    };
+    auto index = constant(0), depth = constant(1), choices = constant(2);
+    if (!index || index->size() != 1 || rank != 1 || !depth ||
+        depth->size() != 1 || depth->front() < 1 || depth->front() > 64 ||
+        !choices || choices->size() != 2 || call.integer("axis", -1) != -1 ||
+        !usable(elementOf(call.operand(2))))
+      return std::nullopt;
+    Type to = elementOf(call.operand(2));
+    int64_t place =
+        index->front() < 0 ? index->front() + depth->front() : index->front();
+    SmallVector<Attribute> elements;
+    for (int64_t i = 0; i < depth->front(); ++i)
+      elements.push_back(
+          g.getBuilder().getIntegerAttr(to, (*choices)[i == place]));
+    return SmallVector<Value>{g.denseConstant(
+        call.nodeName,
+        DenseElementsAttr::get(RankedTensorType::get({1, depth->front()}, to),
+                               elements))};
+  }
   if (op == "Cast") {
     int64_t to = call.integer("to", 0);
     if (to == 7 || to == 6)

@@ -30,6 +30,7 @@
 #include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
 #include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/Support/xxhash.h"
 
 namespace gatecc {
 #define GEN_PASS_DEF_CONVERTGATETOLLVM
@@ -229,6 +230,92 @@ struct ArenaPattern : BufferPattern<gate::ArenaOp> {
   }
 };
 
+struct AllocatePattern : BufferPattern<gate::AllocateOp> {
+  using BufferPattern::BufferPattern;
+  LogicalResult
+  matchAndRewrite(gate::AllocateOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto type = cast<MemRefType>(op.getType());
+    Type pointer = LLVM::LLVMPointerType::get(getContext());
+    // Saturates: a size that does not fit is out of memory.
+    int64_t fixed = std::max<int64_t>(1, type.getElementTypeBitWidth() / 8);
+    for (int64_t extent : type.getShape())
+      if (!ShapedType::isDynamic(extent))
+        fixed *= extent;
+    Value bytes = LLVM::ConstantOp::create(rewriter, loc, getIndexType(),
+                                           rewriter.getIndexAttr(fixed));
+    Value scale = LLVM::ConstantOp::create(rewriter, loc, rewriter.getI32Type(),
+                                           rewriter.getI32IntegerAttr(0));
+    for (Value size : adaptor.getSizes())
+      bytes = LLVM::CallIntrinsicOp::create(
+                  rewriter, loc, getIndexType(),
+                  rewriter.getStringAttr("llvm.umul.fix.sat.i64"),
+                  ValueRange{bytes, size, scale})
+                  .getResult(0);
+    auto module = op->getParentOfType<ModuleOp>();
+    FailureOr<LLVM::LLVMFuncOp> callee =
+        LLVM::lookupOrCreateFn(rewriter, module, "gatecc_take",
+                               {pointer, rewriter.getI64Type()}, pointer);
+    if (failed(callee))
+      return failure();
+    Value address = LLVM::CallOp::create(rewriter, loc, *callee,
+                                         ValueRange{adaptor.getFrame(), bytes})
+                        .getResult();
+    rewriter.replaceOp(
+        op, describe(rewriter, loc, type, address, adaptor.getSizes()));
+    return success();
+  }
+};
+
+struct CheckPattern : ConvertOpToLLVMPattern<gate::CheckOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult
+  matchAndRewrite(gate::CheckOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto module = op->getParentOfType<ModuleOp>();
+    Type pointer = LLVM::LLVMPointerType::get(getContext()),
+         i64 = rewriter.getI64Type();
+    FailureOr<LLVM::LLVMFuncOp> callee = LLVM::lookupOrCreateFn(
+        rewriter, module, "gatecc_fail_check", {pointer, pointer, i64, i64},
+        LLVM::LLVMVoidType::get(getContext()));
+    if (failed(callee))
+      return failure();
+    // One global for each text.
+    std::string text = op.getMessage().str() + '\0';
+    std::string name =
+        "gatecc_message_" + std::to_string(llvm::xxh3_64bits(text));
+    auto global = module.lookupSymbol<LLVM::GlobalOp>(name);
+    if (!global) {
+      OpBuilder::InsertionGuard guard(rewriter);
+      rewriter.setInsertionPointToStart(module.getBody());
+      global = LLVM::GlobalOp::create(
+          rewriter, loc,
+          LLVM::LLVMArrayType::get(rewriter.getI8Type(), text.size()),
+          /*isConstant=*/true, LLVM::Linkage::Internal, name,
+          rewriter.getStringAttr(text));
+    }
+    Value frame = getFrame(op);
+    Block *before = op->getBlock();
+    Block *after = rewriter.splitBlock(before, std::next(op->getIterator()));
+    Block *failed = rewriter.createBlock(after);
+    SmallVector<Value> arguments{
+        frame, LLVM::AddressOfOp::create(rewriter, loc, pointer, name)};
+    llvm::append_range(arguments, adaptor.getValues());
+    while (arguments.size() < 4)
+      arguments.push_back(LLVM::ConstantOp::create(
+          rewriter, loc, i64, rewriter.getI64IntegerAttr(0)));
+    LLVM::CallOp::create(rewriter, loc, *callee, arguments);
+    LLVM::BrOp::create(rewriter, loc, ValueRange{}, after);
+    rewriter.setInsertionPointToEnd(before);
+    LLVM::CondBrOp::create(rewriter, loc, adaptor.getCondition(), after,
+                           failed);
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
 struct BoundPattern : ConvertOpToLLVMPattern<gate::BoundOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult
@@ -421,9 +508,10 @@ struct ConvertGateToLLVMPass
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
     patterns.add<DotBytesPattern>(converter, vnni);
-    patterns.add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern,
-                 PortPattern, WeightBufferPattern, ArenaPattern, BoundPattern,
-                 RuntimeCallPattern, LaunchPattern>(converter);
+    patterns
+        .add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern, PortPattern,
+             WeightBufferPattern, ArenaPattern, AllocatePattern, CheckPattern,
+             BoundPattern, RuntimeCallPattern, LaunchPattern>(converter);
     populateSCFToControlFlowConversionPatterns(patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);

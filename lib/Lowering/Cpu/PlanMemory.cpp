@@ -5,7 +5,9 @@
 // A buffer's size is bounded by a polynomial in the input dimensions
 // (`gate.bound` says what a run-time size cannot exceed). Places are reused by
 // buffers of later lifetimes whose bound is, coefficient by coefficient, no
-// larger. A size without a bound is an error.
+// larger. A buffer without a bound is taken from the growable region of the
+// context when the run gets there:
+//   after:  %b = gate.allocate %frame[%n] : memref<?x64xf32>
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 
@@ -167,11 +169,18 @@ struct PlanMemoryPass : public gatecc::impl::PlanMemoryBase<PlanMemoryPass> {
       getOperation().emitError("expects a function @gatecc_run");
       return signalPassFailure();
     }
+    unbounded.clear();
     SmallVector<Buffer> buffers;
     if (failed(collect(run, buffers)))
       return signalPassFailure();
     SmallVector<Polynomial> places = assign(buffers);
     rewrite(run, buffers, places);
+    IRRewriter rewriter(&getContext());
+    for (memref::AllocOp alloc : unbounded) {
+      rewriter.setInsertionPoint(alloc);
+      rewriter.replaceOpWithNewOp<gate::AllocateOp>(
+          alloc, alloc.getType(), run.getArgument(0), alloc.getDynamicSizes());
+    }
     emitArenaBytes(run, places);
   }
 
@@ -181,6 +190,8 @@ private:
   void rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
                ArrayRef<Polynomial> places);
   void emitArenaBytes(func::FuncOp run, ArrayRef<Polynomial> places);
+
+  SmallVector<memref::AllocOp> unbounded;
 };
 
 /// The value of `polynomial`, rounded up to the alignment.
@@ -224,9 +235,13 @@ LogicalResult PlanMemoryPass::collect(func::FuncOp run,
     for (Value size : alloc.getDynamicSizes()) {
       std::optional<Polynomial> bound = getBound(size);
       if (!bound) {
-        alloc.emitError("a buffer whose size has no bound in the sizes of the "
-                        "inputs is not supported yet");
-        return WalkResult::interrupt();
+        if (alloc->getParentOfType<gate::TasksOp>()) {
+          alloc.emitError("a task may not hold a buffer whose size has no "
+                          "bound in the sizes of the inputs");
+          return WalkResult::interrupt();
+        }
+        unbounded.push_back(alloc);
+        return WalkResult::advance();
       }
       bytes = bytes * *bound;
     }

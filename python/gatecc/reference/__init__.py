@@ -6,6 +6,7 @@ Slow and plain on purpose: tests compare compiled code with it, decisions exactl
 """
 
 from .decisions import assign, margin, partition, route, topk
+from .indexing import cumsum, gather_nd, nonzero, scatter_elements, scatter_nd
 from .json_graph import run_json
 from .onnx_graph import run_onnx
 from .plan import Plan
@@ -18,9 +19,12 @@ __all__ = [
     "combine",
     "contract",
     "contract_quantized",
+    "cumsum",
     "dequantize",
+    "gather_nd",
     "margin",
     "merge",
+    "nonzero",
     "assign",
     "partition",
     "quantize_rows",
@@ -28,5 +32,7 @@ __all__ = [
     "route",
     "run_json",
     "run_onnx",
+    "scatter_elements",
+    "scatter_nd",
     "topk",
 ]

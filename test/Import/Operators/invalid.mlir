@@ -38,7 +38,7 @@ func.func @main(%x: tensor<?x4xf32> {gate.name = "x", gate.dims = ["B", 4]}) -> 
 module {
 func.func @main(%x: tensor<?x4xf32> {gate.name = "x", gate.dims = ["B", 4]}) -> (!onnx.value {gate.name = "y"}) {
   %k = arith.constant dense<5> : tensor<1xi64>
-  // expected-error @+1 {{node 't' (TopK): expects 1 <= k <= the size of the axis, got k = 5 of 4}}
+  // expected-error @+1 {{node 't' (TopK): expects 0 <= k <= the size of the axis, got k = 5 of 4}}
   %0:2 = onnx.node "TopK"(%x, %k) {version = 21 : i64, node_name = "t"} : (tensor<?x4xf32>, tensor<1xi64>) -> (!onnx.value, !onnx.value)
   return %0#0 : !onnx.value
 }

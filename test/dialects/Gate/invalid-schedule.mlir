@@ -145,6 +145,14 @@ func.func @port_c1(%f: !llvm.ptr) {
 
 // -----
 
+func.func @allocate_c1(%f: !llvm.ptr, %n: index) {
+  // expected-error @+1 {{expects a ranked buffer without layout and one size for each dynamic extent}}
+  %b = gate.allocate %f[%n] : !llvm.ptr -> memref<4xf32>
+  return
+}
+
+// -----
+
 func.func @arena_c1(%f: !llvm.ptr, %n: index) {
   // expected-error @+1 {{expects a ranked buffer without layout and one size for each dynamic extent}}
   %b = gate.arena %f + %n[%n] : !llvm.ptr -> memref<4xf32>

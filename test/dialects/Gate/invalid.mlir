@@ -12,16 +12,24 @@ func.func @topk_c1(%x: tensor<8xf32>) {
 // -----
 
 func.func @topk_c2(%x: tensor<?x8xf32>) {
-  // expected-error @+1 {{expects 1 <= k <= 8, got 9}}
+  // expected-error @+1 {{expects 0 <= k <= 8, got 9}}
   %v, %i = gate.topk %x {k = 9 : i64, largest = true} : tensor<?x8xf32> -> tensor<?x9xf32>, tensor<?x9xi64>
   return
 }
 
 // -----
 
-func.func @topk_c2_zero(%x: tensor<?x?xf32>) {
-  // expected-error @+1 {{got 0}}
-  %v, %i = gate.topk %x {k = 0 : i64, largest = true} : tensor<?x?xf32> -> tensor<?x0xf32>, tensor<?x0xi64>
+func.func @topk_c2_negative(%x: tensor<?x?xf32>) {
+  // expected-error @+1 {{got -1}}
+  %v, %i = gate.topk %x {k = -1 : i64, largest = true} : tensor<?x?xf32> -> tensor<?x0xf32>, tensor<?x0xi64>
+  return
+}
+
+// -----
+
+func.func @topk_c2_both(%x: tensor<?x?xf32>, %n: index) {
+  // expected-error @+1 {{expects either k or a count}}
+  %v, %i = gate.topk %x count %n {k = 1 : i64, largest = true} : tensor<?x?xf32> -> tensor<?x1xf32>, tensor<?x1xi64>
   return
 }
 

@@ -149,6 +149,9 @@ func.func @kernel(%frame: !llvm.ptr, %n: index, %v: f32) {
   %x = gate.port %frame output false 0 [%b] : !llvm.ptr -> memref<?x4xf32>
   // CHECK: gate.weight_buffer %{{.*}} @w : !llvm.ptr -> memref<2x4x3xf32>
   %w = gate.weight_buffer %frame @w : !llvm.ptr -> memref<2x4x3xf32>
+  // CHECK: gate.allocate %{{.*}}[%{{.*}}] : !llvm.ptr -> memref<?xf32>
+  %g = gate.allocate %frame [%b] : !llvm.ptr -> memref<?xf32>
+  memref.store %v, %g[%n] : memref<?xf32>
   // CHECK: gate.arena %{{.*}} + %{{.*}}[%{{.*}}] : !llvm.ptr -> memref<?xf32>
   %m = gate.arena %frame + %n[%b] : !llvm.ptr -> memref<?xf32>
   // CHECK: gate.tasks %{{.*}} {
@@ -162,5 +165,25 @@ func.func @kernel(%frame: !llvm.ptr, %n: index, %v: f32) {
   return
 }
 func.func private @task_0(%m: memref<?xf32>, %v: f32, %i: index) {
+  return
+}
+
+// CHECK-LABEL: func.func @indexing
+func.func @indexing(%m: tensor<?x8xi1>, %w: tensor<8x48x32xf32>, %i: tensor<?x1xi64>, %x: tensor<?x32xf32>,
+                    %u: tensor<?x32xf32>, %h: tensor<8xi64>, %j: tensor<?xi64>, %n: index, %ok: i1) {
+  // CHECK: gate.nonzero %{{.*}} : tensor<?x8xi1> -> tensor<2x?xi64>
+  %p = gate.nonzero %m : tensor<?x8xi1> -> tensor<2x?xi64>
+  // CHECK: gate.gather_nd %{{.*}}, %{{.*}} {batch_dims = 0 : i64} : tensor<8x48x32xf32>, tensor<?x1xi64> -> tensor<?x48x32xf32>
+  %g = gate.gather_nd %w, %i {batch_dims = 0 : i64} : tensor<8x48x32xf32>, tensor<?x1xi64> -> tensor<?x48x32xf32>
+  // CHECK: gate.scatter_nd %{{.*}} at %{{.*}} into %{{.*}} {reduction = #gate.reduction<add>} : tensor<?x32xf32>, tensor<?x1xi64>, tensor<?x32xf32>
+  %s = gate.scatter_nd %u at %i into %x {reduction = #gate.reduction<add>} : tensor<?x32xf32>, tensor<?x1xi64>, tensor<?x32xf32>
+  // CHECK: gate.scatter_elements %{{.*}} at %{{.*}} into %{{.*}} {axis = 0 : i64, reduction = #gate.reduction<none>} : tensor<?xi64>, tensor<?xi64>, tensor<8xi64>
+  %e = gate.scatter_elements %j at %j into %h {axis = 0 : i64, reduction = #gate.reduction<none>} : tensor<?xi64>, tensor<?xi64>, tensor<8xi64>
+  // CHECK: gate.cumsum %{{.*}} {axis = 0 : i64, exclusive = true, reverse = false} : tensor<8xi64>
+  %c = gate.cumsum %h {axis = 0 : i64, exclusive = true, reverse = false} : tensor<8xi64>
+  // CHECK: gate.check %{{.*}}, "{0} is too much"(%{{.*}})
+  gate.check %ok, "{0} is too much" (%n)
+  // CHECK: gate.topk %{{.*}} count %{{.*}} {largest = false} : tensor<?x32xf32> -> tensor<?x?xf32>, tensor<?x?xi64>
+  %v, %t = gate.topk %x count %n {largest = false} : tensor<?x32xf32> -> tensor<?x?xf32>, tensor<?x?xi64>
   return
 }

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Operators that index by data: NonZero, Compress, GatherND, ScatterND,
+// ScatterElements, OneHot, CumSum; and Tile. Gathers clamp indices that are out
+// of range, scatters skip them; where updates without a reduction meet, the
+// last one counts.
+#include "lib/Import/Operators/Families.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+using namespace mlir;
+using namespace gatecc;
+
+static LogicalResult checkIndices(GraphBuilder &g, Value indices) {
+  Type type = elementOf(indices);
+  if (!type.isInteger(32) && !type.isInteger(64))
+    return g.fail("expects indices of type int32 or int64");
+  return success();
+}
+
+static LogicalResult checkSignless(GraphBuilder &g, Value data) {
+  auto type = dyn_cast<IntegerType>(elementOf(data));
+  if (type && !type.isSignless())
+    return g.fail("does not support unsigned data");
+  return success();
+}
+
+/// Elements as numbers of the types that sums are computed in.
+static FailureOr<Value> widenedNumber(GraphBuilder &g, Value value) {
+  auto type = dyn_cast<IntegerType>(elementOf(value));
+  if (type && type.getWidth() < 32)
+    return g.cast(value, g.getBuilder().getI32Type());
+  return widened(g, value);
+}
+
+//===-- Positions
+//----------------------------------------------------------------===//
+
+/// [rank, n] positions of what is not zero.
+static FailureOr<Value> positions(GraphBuilder &g, Value input) {
+  Type element = elementOf(input);
+  OpBuilder &b = g.getBuilder();
+  FailureOr<Value> mask = input;
+  if (!element.isInteger(1))
+    mask = g.cast(input, b.getI1Type()); // NaN is not zero.
+  if (succeeded(mask) && g.rankOf(*mask) == 0)
+    mask = g.reshape(*mask, Extent(1));
+  if (failed(mask))
+    return failure();
+  auto type = RankedTensorType::get(
+      {int64_t(g.rankOf(*mask)), ShapedType::kDynamic}, b.getI64Type());
+  return Value(gate::NonZeroOp::create(b, g.getLoc(), type, *mask));
+}
+
+OperatorResults gatecc::lowerNonZero(GraphBuilder &g,
+                                     const OperatorCall &call) {
+  if (failed(checkSignless(g, call.operand(0))))
+    return failure();
+  FailureOr<Value> result = positions(g, call.operand(0));
+  if (failed(result))
+    return failure();
+  if (g.rankOf(call.operand(0)) > 0)
+    return SmallVector<Value>{*result};
+  // A scalar has one position without coordinates.
+  Extents shape{Extent(0), g.shapeOf(*result)[1]};
+  return one(g.slice(*result, {Extent(0), Extent(0)}, shape, {1, 1}));
+}
+
+/// data[indices] with one index for each slice along the first dimension.
+static Value gatherRows(GraphBuilder &g, Value data, Value indices) {
+  Extents shape = g.shapeOf(indices), tail = g.shapeOf(data);
+  shape.pop_back();
+  shape.append(tail.begin() + 1, tail.end());
+  Value result = gate::GatherNDOp::create(
+      g.getBuilder(), g.getLoc(), g.typeOf(shape, elementOf(data)), data,
+      indices, g.getBuilder().getI64IntegerAttr(0));
+  g.setShape(result, shape);
+  return result;
+}
+
+OperatorResults gatecc::lowerCompress(GraphBuilder &g,
+                                      const OperatorCall &call) {
+  Value data = call.operand(0), condition = call.operand(1);
+  if (failed(checkBool(g, condition)) || failed(checkSignless(g, data)))
+    return failure();
+  if (g.rankOf(condition) != 1)
+    return g.fail("expects a condition of rank 1");
+  int64_t axis = 0;
+  bool flat = !call.attributes || !call.attributes.get("axis");
+  if (flat) {
+    FailureOr<Value> row = g.reshape(data, productOf(g.shapeOf(data)));
+    if (failed(row))
+      return failure();
+    data = *row;
+  } else {
+    FailureOr<int64_t> given =
+        axisOf(g, call.integer("axis", 0), g.rankOf(data));
+    if (failed(given))
+      return failure();
+    axis = *given;
+  }
+  int64_t rank = g.rankOf(data);
+  // The condition may be shorter than the axis: the rest is left out.
+  if (failed(g.requireAtMost(g.shapeOf(condition)[0], g.shapeOf(data)[axis],
+                             "the condition is longer than the axis")))
+    return failure();
+  FailureOr<Value> kept = positions(g, condition);
+  if (failed(kept))
+    return failure();
+  FailureOr<Value> vectors = g.reshape(*kept, {g.shapeOf(*kept)[1], Extent(1)});
+  if (failed(vectors))
+    return failure();
+  SmallVector<int64_t> first{axis}, back;
+  for (int64_t dim = 0; dim < rank; ++dim)
+    if (dim != axis)
+      first.push_back(dim);
+  for (int64_t dim = 0; dim < rank; ++dim)
+    back.push_back(dim < axis ? dim + 1 : dim == axis ? 0 : dim);
+  return SmallVector<Value>{
+      g.transpose(gatherRows(g, g.transpose(data, first), *vectors), back)};
+}
+
+//===-- Gathers and scatters
+//-----------------------------------------------------===//
+
+OperatorResults gatecc::lowerGatherND(GraphBuilder &g,
+                                      const OperatorCall &call) {
+  Value data = call.operand(0), indices = call.operand(1);
+  if (failed(checkIndices(g, indices)) || failed(checkSignless(g, data)))
+    return failure();
+  Extents from = g.shapeOf(data), places = g.shapeOf(indices);
+  int64_t batch = call.integer("batch_dims", 0);
+  if (places.empty() || !places.back().isConstant())
+    return g.fail("expects index vectors of a constant length");
+  int64_t length = places.back().getConstant();
+  if (batch < 0 || batch >= int64_t(places.size()) ||
+      batch + length > int64_t(from.size()) || length < 1)
+    return g.fail("expects vectors of 1 to " + Twine(from.size()) +
+                  " indices with batch_dims, got " + Twine(length) + " and " +
+                  Twine(batch));
+  for (int64_t dim = 0; dim < batch; ++dim)
+    if (failed(g.requireEqual(from[dim], places[dim],
+                              "batch dimension " + Twine(dim) + " differs")))
+      return failure();
+  Extents shape(places.begin(), places.end() - 1);
+  shape.append(from.begin() + batch + length, from.end());
+  bool empty =
+      llvm::any_of(shape, [](const Extent &e) { return e.isConstant(0); });
+  for (int64_t dim = batch; dim < batch + length; ++dim)
+    if (from[dim].isConstant(0) && !empty)
+      return g.fail("gathers from an axis without elements");
+  Value result = gate::GatherNDOp::create(
+      g.getBuilder(), g.getLoc(), g.typeOf(shape, elementOf(data)), data,
+      indices, g.getBuilder().getI64IntegerAttr(batch));
+  g.setShape(result, shape);
+  return SmallVector<Value>{result};
+}
+
+/// The reduction that the operator names, and operands that it can be computed
+/// on.
+static FailureOr<gate::Reduction> reductionOf(GraphBuilder &g,
+                                              const OperatorCall &call) {
+  StringRef name = call.string("reduction", "none");
+  std::optional<gate::Reduction> reduction = gate::symbolizeReduction(name);
+  if (!reduction)
+    return g.fail("does not know the reduction '" + name + "'");
+  if (failed(checkIndices(g, call.operand(1))) ||
+      failed(checkSignless(g, call.operand(0))))
+    return failure();
+  if (elementOf(call.operand(0)) != elementOf(call.operand(2)))
+    return g.fail("expects data and updates of one element type");
+  if (*reduction != gate::Reduction::None &&
+      failed(checkNumbers(g, call.operand(0))))
+    return failure();
+  return *reduction;
+}
+
+/// Scatters through `create`, in a wider type where elements are reduced.
+static OperatorResults
+scattered(GraphBuilder &g, const OperatorCall &call, gate::Reduction reduction,
+          ArrayRef<Extent> updateShape,
+          function_ref<Value(Value updates, Value data)> create) {
+  FailureOr<Value> data = call.operand(0), updates = call.operand(2);
+  Type element = elementOf(*data);
+  if (reduction != gate::Reduction::None) {
+    data = widenedNumber(g, *data);
+    updates = widenedNumber(g, *updates);
+    if (failed(data) || failed(updates))
+      return failure();
+  }
+  Extents have = g.shapeOf(*updates);
+  if (have.size() != updateShape.size())
+    return g.fail("expects updates of shape " + g.text(updateShape) + ", got " +
+                  g.text(have));
+  for (auto [a, b] : llvm::zip(have, updateShape)) {
+    if (a != b && !g.isDecidedInRun(a) && !g.isDecidedInRun(b))
+      return g.fail("expects updates of shape " + g.text(updateShape) +
+                    ", got " + g.text(have));
+    if (failed(g.requireEqual(a, b, "the shape of the updates does not fit")))
+      return failure();
+  }
+  Extents shape = g.shapeOf(*data);
+  Value result = create(*updates, *data);
+  g.setShape(result, shape);
+  return one(g.cast(result, element));
+}
+
+OperatorResults gatecc::lowerScatterND(GraphBuilder &g,
+                                       const OperatorCall &call) {
+  FailureOr<gate::Reduction> reduction = reductionOf(g, call);
+  if (failed(reduction))
+    return failure();
+  Extents from = g.shapeOf(call.operand(0)),
+          places = g.shapeOf(call.operand(1));
+  if (places.empty() || !places.back().isConstant() ||
+      places.back().getConstant() < 1 ||
+      places.back().getConstant() > int64_t(from.size()))
+    return g.fail("expects index vectors of 1 to " + Twine(from.size()) +
+                  " indices");
+  int64_t length = places.back().getConstant();
+  Extents shape(places.begin(), places.end() - 1);
+  shape.append(from.begin() + length, from.end());
+  return scattered(
+      g, call, *reduction, shape, [&](Value updates, Value data) -> Value {
+        return gate::ScatterNDOp::create(g.getBuilder(), g.getLoc(),
+                                         data.getType(), updates,
+                                         call.operand(1), data, *reduction);
+      });
+}
+
+OperatorResults gatecc::lowerScatterElements(GraphBuilder &g,
+                                             const OperatorCall &call) {
+  FailureOr<gate::Reduction> reduction = reductionOf(g, call);
+  if (failed(reduction))
+    return failure();
+  Extents from = g.shapeOf(call.operand(0)),
+          places = g.shapeOf(call.operand(1));
+  FailureOr<int64_t> axis = axisOf(g, call.integer("axis", 0), from.size());
+  if (failed(axis))
+    return failure();
+  if (from.size() != places.size())
+    return g.fail("expects data and indices of one rank");
+  return scattered(
+      g, call, *reduction, places, [&](Value updates, Value data) -> Value {
+        return gate::ScatterElementsOp::create(
+            g.getBuilder(), g.getLoc(), data.getType(), updates,
+            call.operand(1), data, g.getBuilder().getI64IntegerAttr(*axis),
+            gate::ReductionAttr::get(g.getContext(), *reduction));
+      });
+}
+
+//===-- OneHot, CumSum, Tile
+//-----------------------------------------------------===//
+
+OperatorResults gatecc::lowerOneHot(GraphBuilder &g, const OperatorCall &call) {
+  FailureOr<Value> indices = call.operand(0);
+  Value values = call.operand(2);
+  Type i64 = g.getBuilder().getI64Type();
+  if (failed(checkNumbers(g, *indices)) || failed(checkSignless(g, values)))
+    return failure();
+  FailureOr<Value> given = call.operand(1); // It may be a float.
+  if (isFloatTensor(*given))
+    given = g.cast(*given, i64);
+  if (failed(given))
+    return failure();
+  auto depth = g.runTimeInts(*given);
+  if (!depth || depth->size() != 1)
+    return g.fail("expects one integer as depth");
+  if (failed(g.requireSize(depth->front(), "the depth")))
+    return failure();
+  Extents valueShape = g.shapeOf(values), shape = g.shapeOf(*indices);
+  if (valueShape.size() != 1 || !valueShape[0].isConstant(2))
+    return g.fail("expects two values, for off and on");
+  FailureOr<int64_t> axis =
+      axisOf(g, call.integer("axis", -1), shape.size() + 1);
+  indices = g.cast(*indices, i64);
+  if (failed(axis) || failed(indices))
+    return failure();
+  unsigned rank = shape.size() + 1;
+  SmallVector<AffineExpr> exprs;
+  for (unsigned dim = 0; dim < rank; ++dim)
+    if (int64_t(dim) != *axis)
+      exprs.push_back(g.getBuilder().getAffineDimExpr(dim));
+  shape.insert(shape.begin() + *axis, depth->front());
+  SmallVector<Value> choices;
+  SmallVector<AffineMap> maps{AffineMap::get(rank, 0, exprs, g.getContext())};
+  SmallVector<Value> inputs{*indices};
+  for (int64_t i = 0; i < 2; ++i) {
+    inputs.push_back(g.slice(values, Extent(i), Extent(1), {1}));
+    maps.push_back(AffineMap::get(
+        rank, 0, g.getBuilder().getAffineConstantExpr(0), g.getContext()));
+  }
+  maps.push_back(g.getBuilder().getMultiDimIdentityMap(rank));
+  Value size = g.materialize(depth->front());
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
+  return g.generic(inputs, g.empty(shape, elementOf(values)), maps, iterators,
+                   [&](OpBuilder &at, Location loc, ValueRange x) {
+                     Scalars s(at, loc);
+                     Value n = arith::IndexCastOp::create(at, loc, i64, size);
+                     Value here = linalg::IndexOp::create(at, loc, *axis);
+                     here = arith::IndexCastOp::create(at, loc, i64, here);
+                     auto equal = [&](Value a, Value b) -> Value {
+                       return arith::CmpIOp::create(
+                           at, loc, arith::CmpIPredicate::eq, a, b);
+                     };
+                     // A negative index counts from the end.
+                     Value on = arith::OrIOp::create(
+                         at, loc, equal(x[0], here),
+                         equal(arith::AddIOp::create(at, loc, x[0], n), here));
+                     return SmallVector<Value>{s.select(on, x[2], x[1])};
+                   });
+}
+
+OperatorResults gatecc::lowerCumSum(GraphBuilder &g, const OperatorCall &call) {
+  Value given = call.operand(0);
+  if (failed(checkNumbers(g, given)))
+    return failure();
+  auto known = g.knownConstants(call.operand(1));
+  if (!known || known->size() != 1)
+    return g.fail("expects a constant axis");
+  Extents shape = g.shapeOf(given);
+  FailureOr<int64_t> axis = axisOf(g, known->front(), shape.size());
+  FailureOr<Value> input = widenedNumber(g, given);
+  if (failed(axis) || failed(input))
+    return failure();
+  OpBuilder &b = g.getBuilder();
+  Value sums = gate::CumSumOp::create(
+      b, g.getLoc(), input->getType(), *input, b.getI64IntegerAttr(*axis),
+      b.getBoolAttr(call.integer("exclusive", 0) != 0),
+      b.getBoolAttr(call.integer("reverse", 0) != 0));
+  g.setShape(sums, shape);
+  return one(g.cast(sums, elementOf(given)));
+}
+
+OperatorResults gatecc::lowerTile(GraphBuilder &g, const OperatorCall &call) {
+  Value input = call.operand(0);
+  auto repeats = g.runTimeInts(call.operand(1));
+  Extents shape = g.shapeOf(input);
+  if (!repeats || repeats->size() != shape.size())
+    return g.fail("expects one repeat for each of the " + Twine(shape.size()) +
+                  " dimensions");
+  // [a, b] -> [1, a, 1, b] -> [r, a, s, b] -> [r * a, s * b]
+  Extents apart, repeated, result;
+  for (auto [extent, repeat] : llvm::zip(shape, *repeats)) {
+    if (failed(g.requireSize(repeat, "a repeat")))
+      return failure();
+    result.push_back(extent * repeat);
+    if (!repeat.isOne() && !extent.isOne()) {
+      apart.push_back(Extent(1));
+      repeated.push_back(repeat);
+    }
+    apart.push_back(extent);
+    repeated.push_back(extent.isOne() ? repeat : extent);
+  }
+  if (result == shape)
+    return SmallVector<Value>{input};
+  FailureOr<Value> value = g.reshape(input, apart);
+  if (failed(value))
+    return failure();
+  value = g.elementwise(
+      *value, elementOf(input),
+      [](OpBuilder &, Location, ValueRange x) { return x.front(); }, repeated);
+  if (failed(value))
+    return failure();
+  return one(g.reshape(*value, result));
+}

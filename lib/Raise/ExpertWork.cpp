@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Emits the experts that a pass has found.
+#include "ExpertWork.h"
+
+#include "GroupSites.h"
+#include "RowCost.h"
+#include "SlotFunction.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace gatecc;
+using namespace gatecc::raise;
+
+static RankedTensorType typeOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+linalg::GenericOp raise::matchMultiply(Value value) {
+  auto op = value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 2 ||
+      op.getNumLoops() != op.getNumParallelLoops() ||
+      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
+    return {};
+  Block &body = *op.getBody();
+  auto multiply =
+      body.getTerminator()->getOperand(0).getDefiningOp<arith::MulFOp>();
+  if (!multiply || !llvm::hasNItems(body.begin(), body.end(), 2) ||
+      llvm::any_of(multiply->getOperands(), [](Value operand) {
+        return operand.getDefiningOp() != nullptr;
+      }))
+    return {};
+  return op;
+}
+
+Value raise::asChoices(GraphBuilder &graph, Value value, int64_t choices) {
+  OpBuilder &b = graph.getBuilder();
+  RankedTensorType type = typeOf(value);
+  if (type.getRank() == 2 && type.getDimSize(1) == choices)
+    return value;
+  if (type.getRank() == 0)
+    return {};
+  if (type.getRank() > 1) {
+    ReassociationIndices all(
+        llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank())));
+    value = tensor::CollapseShapeOp::create(b, graph.getLoc(), value,
+                                            ArrayRef{all});
+  }
+  Value slots = tensor::DimOp::create(b, graph.getLoc(), value, 0);
+  Value rows = slots;
+  if (choices > 1)
+    rows = arith::DivUIOp::create(
+        b, graph.getLoc(), slots,
+        arith::ConstantIndexOp::create(b, graph.getLoc(), choices));
+  auto wide = RankedTensorType::get({ShapedType::kDynamic, choices},
+                                    type.getElementType());
+  return tensor::ExpandShapeOp::create(
+      b, graph.getLoc(), wide, value, ArrayRef{ReassociationIndices{0, 1}},
+      SmallVector<OpFoldResult>{rows, b.getIndexAttr(choices)});
+}
+
+/// The ids as gathers read them: negative ones count from the end, others are
+/// clamped. Those of a top-k over the groups are in range.
+static Value idsInRange(GraphBuilder &graph, const Decision &decision,
+                        Value ids) {
+  int64_t count = SlotFunctions::idCount(decision.ids);
+  if (count > 0 && count <= decision.groups)
+    return ids;
+  OpBuilder &b = graph.getBuilder();
+  RankedTensorType type = typeOf(ids);
+  Value init = tensor::EmptyOp::create(
+      b, graph.getLoc(), tensor::getMixedSizes(b, graph.getLoc(), ids),
+      type.getElementType());
+  AffineMap identity = b.getMultiDimIdentityMap(2);
+  auto generic = linalg::GenericOp::create(
+      b, graph.getLoc(), init.getType(), ids, init,
+      ArrayRef<AffineMap>{identity, identity},
+      SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+      [&](OpBuilder &at, Location loc, ValueRange x) {
+        auto constant = [&](int64_t value) {
+          return arith::ConstantOp::create(
+                     at, loc, at.getIntegerAttr(type.getElementType(), value))
+              .getResult();
+        };
+        Value zero = constant(0);
+        Value negative = arith::CmpIOp::create(
+            at, loc, arith::CmpIPredicate::slt, x[0], zero);
+        Value fromEnd =
+            arith::AddIOp::create(at, loc, x[0], constant(decision.groups));
+        Value id = arith::SelectOp::create(at, loc, negative, fromEnd, x[0]);
+        id = arith::MinSIOp::create(at, loc, id, constant(decision.groups - 1));
+        id = arith::MaxSIOp::create(at, loc, id, zero);
+        linalg::YieldOp::create(at, loc, id);
+      });
+  return generic.getResult(0);
+}
+
+Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
+                         ExpertBody &body, Value slots, Value weights,
+                         SmallVectorImpl<Attribute> &report) {
+  OpBuilder &b = graph.getBuilder();
+  int64_t groups = work.decision.groups, choices = work.decision.choices;
+  Value ids = idsInRange(graph, work.decision,
+                         asChoices(graph, work.decision.ids, choices));
+  FlatSymbolRefAttr symbol =
+      graph.site("experts", SmallVector<double>(groups, 1.0), double(groups));
+  auto plan = gate::AssignOp::create(
+      b, graph.getLoc(),
+      gate::PlanType::get(graph.getContext(), groups, choices), ids, weights,
+      symbol);
+  gate::ApplyOp apply = body.finish(plan, slots);
+  Value tokens = tensor::DimOp::create(b, graph.getLoc(), ids, 0);
+  work.isRaised = true;
+
+  SmallVector<StringRef> nodes;
+  for (Operation *op : body.products())
+    if (StringRef name = nodeName(op->getLoc());
+        !name.empty() && !llvm::is_contained(nodes, name))
+      nodes.push_back(name);
+  auto site = graph.getModule().lookupSymbol<gate::SiteOp>(symbol.getAttr());
+  site.setNodesAttr(b.getStrArrayAttr(nodes));
+  report.push_back(
+      reportEntry(graph.getContext(), site.getName(), "experts",
+                  site.getNodesAttr(), "taken",
+                  "by proof: the products are those of the experts that " +
+                      describe(work.decision.ids.getDefiningOp()) + " chose, " +
+                      std::to_string(choices) + " for each row"));
+
+  auto type =
+      RankedTensorType::get({ShapedType::kDynamic, typeOf(slots).getDimSize(1)},
+                            typeOf(slots).getElementType());
+  return gate::CombineOp::create(b, graph.getLoc(), type, apply.getResult(0),
+                                 plan, tokens);
+}
+
+void raise::reportRefusal(GraphBuilder &graph, const ExpertWork &work,
+                          SmallVectorImpl<Attribute> &report) {
+  SmallVector<StringRef> nodes;
+  for (Operation *op : work.inside)
+    if (StringRef name = nodeName(op->getLoc());
+        isProduct(op) && !name.empty() && !llvm::is_contained(nodes, name))
+      nodes.push_back(name);
+  llvm::sort(nodes);
+  std::string reason = work.refusal.empty()
+                           ? "no sum over the choices of a row ends the work"
+                           : work.refusal;
+  Builder builder(graph.getContext());
+  report.push_back(reportEntry(graph.getContext(), "", "experts",
+                               builder.getStrArrayAttr(nodes), "refused",
+                               "experts that " +
+                                   describe(work.decision.ids.getDefiningOp()) +
+                                   " chose: " + reason));
+}
+
+void raise::eraseCertainChecks(const ExpertWork &work, SlotFunctions &functions,
+                               Operation *end) {
+  Operation *op = work.decision.ids.getDefiningOp();
+  if (!op || op->getBlock() != end->getBlock())
+    return;
+  GroupCounts counts(work.decision, functions);
+  while (op && op != end) {
+    Operation *next = op->getNextNode();
+    if (auto check = dyn_cast<gate::CheckOp>(op);
+        check && counts.isCertain(check.getCondition()))
+      check.erase();
+    op = next;
+  }
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Finds experts in graphs that compute them slot by slot.
+//   before: %w = gather_nd %stack, %ids; %y = sum over k of %w * x * weight
+//   after:  %p = assign %ids weights(%weight); apply %p { contract }; combine
+// One walk over each block: every value knows which decision it is the work
+// of, and a sum over the choices of a decision ends that work. Linear in the
+// number of ops.
+#include "ExpertWork.h"
+#include "GroupSites.h"
+#include "RowCost.h"
+#include "gatecc/Raise/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+namespace gatecc {
+#define GEN_PASS_DEF_FORMEXPERTS
+#include "gatecc/Raise/Passes.h.inc"
+} // namespace gatecc
+
+using namespace mlir;
+using namespace gatecc;
+using namespace gatecc::raise;
+
+namespace {
+
+using Work = ExpertWork;
+
+class ExpertFinder {
+public:
+  ExpertFinder(GraphBuilder &graph, SmallVectorImpl<Attribute> &report)
+      : graph(graph), report(report) {}
+
+  void run(Block &block);
+
+private:
+  /// The work that `op` belongs to because of what it reads, or null.
+  Work *workOf(Operation *op);
+  /// Starts or continues the work of a decision that weights are gathered by.
+  Work *startWork(RowGather gather);
+  Work *startRows(RowGather gather);
+  bool raiseSum(Operation *op, Work &work);
+  FailureOr<Value> takeWeights(Value &value, unsigned &rows, Work &work);
+
+  GraphBuilder &graph;
+  SmallVectorImpl<Attribute> &report;
+  SlotFunctions functions;
+  SmallVector<std::unique_ptr<Work>> works;
+  DenseMap<Value, Work *> workOfIds;
+  DenseMap<Operation *, Work *> workOfOp;
+};
+
+RankedTensorType typeOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+Work *ExpertFinder::startWork(RowGather gather) {
+  RankedTensorType stack = typeOf(gather.data);
+  if (!stack.hasStaticShape() || stack.getRank() < 2 ||
+      !isa<FloatType>(stack.getElementType()) || !graph.isConstant(gather.data))
+    return nullptr;
+  Value ids = withoutViews(gather.indices);
+  Work *&work = workOfIds[ids];
+  if (!work) {
+    // A table of single rows is an embedding, unless its rows are biases.
+    if (stack.getRank() < 3)
+      return nullptr;
+    work = works.emplace_back(std::make_unique<Work>()).get();
+    work->number = works.size();
+    work->decision = {ids, SlotFunctions::choicesOf(ids), stack.getDimSize(0)};
+  }
+  return work->decision.groups == stack.getDimSize(0) && !work->isRaised
+             ? work
+             : nullptr;
+}
+
+/// Starts or continues the work of a decision whose slots' tokens are gathered.
+Work *ExpertFinder::startRows(RowGather gather) {
+  if (!isa<FloatType>(typeOf(gather.data).getElementType()) ||
+      typeOf(gather.data).getRank() < 2)
+    return nullptr;
+  SlotOrder order = functions.orderOf(gather.indices);
+  if (!order || SlotFunctions::idCount(order.ids) == 0 ||
+      functions.partOf(gather.indices, 0, order,
+                       SlotFunctions::choicesOf(order.ids)) != SlotPart::Token)
+    return nullptr;
+  Work *&work = workOfIds[order.ids];
+  if (!work) {
+    work = works.emplace_back(std::make_unique<Work>()).get();
+    work->number = works.size();
+    work->decision = {order.ids, SlotFunctions::choicesOf(order.ids),
+                      SlotFunctions::idCount(order.ids)};
+  }
+  return work->isRaised ? nullptr : work;
+}
+
+Work *ExpertFinder::workOf(Operation *op) {
+  if (op->getNumResults() == 1)
+    if (std::optional<RowGather> gather = matchRowGather(op->getResult(0)))
+      for (Work *work : {startWork(*gather), startRows(*gather)})
+        if (work)
+          return work;
+  // Of several works the last one that was started: it may read the others.
+  Work *found = nullptr;
+  for (Value operand : op->getOperands())
+    if (Operation *source = operand.getDefiningOp())
+      if (Work *work = workOfOp.lookup(source);
+          work && !work->isRaised && (!found || found->number < work->number))
+        found = work;
+  return found;
+}
+
+void ExpertFinder::run(Block &block) {
+  for (Operation &op : llvm::make_early_inc_range(block.without_terminator())) {
+    Work *work = workOf(&op);
+    if (!work)
+      continue;
+    if (raiseSum(&op, *work))
+      continue;
+    workOfOp[&op] = work;
+    if (std::optional<SlotLink> link = matchSlotLink(functions, &op);
+        link && link->order.ids == work->decision.ids)
+      work->links.push_back(*link);
+    else
+      work->inside.insert(&op);
+  }
+  for (std::unique_ptr<Work> &work : works) {
+    if (work->isRaised)
+      continue;
+    if (work->links.empty() || !raiseLinks(graph, functions, *work, report))
+      reportRefusal(graph, *work, report);
+  }
+}
+
+/// Takes a factor that is one number for each slot off `value`: the weights
+/// [T, k] of the decision. Null if there is none.
+FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
+                                           Work &work) {
+  Value inner = value;
+  unsigned innerRows = rows;
+  SlotOrder order; // of `inner`, where that is not by token and choice
+  while (Operation *op = inner.getDefiningOp()) {
+    if (std::optional<RowGather> gather = matchRowGather(inner);
+        gather && innerRows == 1 && !order) {
+      order = functions.inverseOf(gather->indices);
+      if (!order || order.ids != work.decision.ids)
+        return Value();
+      inner = gather->data;
+      continue;
+    }
+    if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op))
+      break;
+    std::optional<unsigned> source = rowsOfSource(op, innerRows);
+    if (!source)
+      return Value();
+    inner = op->getOperand(0);
+    innerRows = *source;
+  }
+  linalg::GenericOp op = matchMultiply(inner);
+  if (!op)
+    return Value();
+  for (unsigned side : {0u, 1u}) {
+    OpOperand *weight = op.getDpsInputOperand(side),
+              *work_ = op.getDpsInputOperand(1 - side);
+    Operation *source = work_->get().getDefiningOp();
+    Operation *factor = weight->get().getDefiningOp();
+    if (!source || !work.inside.contains(source) ||
+        (factor && work.inside.contains(factor)))
+      continue;
+    if (order) {
+      Value found =
+          slotWeights(functions, weight->get(), order, work.decision.choices);
+      if (!found || !op.getMatchingIndexingMap(work_).isIdentity())
+        continue;
+      value = work_->get();
+      rows = innerRows;
+      return asChoices(graph, found, work.decision.choices);
+    }
+    AffineMap map = op.getMatchingIndexingMap(weight);
+    unsigned loops = 0;
+    bool isScalar = true;
+    for (AffineExpr expr : map.getResults())
+      if (auto loop = dyn_cast<AffineDimExpr>(expr)) {
+        if (loop.getPosition() < innerRows)
+          isScalar &= loop.getPosition() == loops++;
+        else
+          isScalar &= typeOf(inner).getDimSize(loop.getPosition()) == 1;
+      }
+    if (!isScalar || loops != innerRows ||
+        !typeOf(weight->get()).getElementType().isF32() ||
+        !op.getMatchingIndexingMap(work_).isIdentity())
+      continue;
+    value = work_->get();
+    rows = innerRows;
+    return asChoices(graph, weight->get(), work.decision.choices);
+  }
+  return Value();
+}
+
+/// [T, N] in the shape of the sum's result.
+static Value restoreShape(GraphBuilder &graph, Value combined, Value result,
+                          linalg::GenericOp sum, unsigned rowDims) {
+  OpBuilder &b = graph.getBuilder();
+  RankedTensorType type = typeOf(result);
+  if (rowDims == 1 && type.getRank() == 2)
+    return type == combined.getType()
+               ? combined
+               : tensor::CastOp::create(b, graph.getLoc(), type, combined)
+                     .getResult();
+  ReassociationIndices first, second;
+  for (unsigned dim = 0; dim < type.getRank(); ++dim)
+    (dim < rowDims ? first : second).push_back(dim);
+  if (second.empty()) {
+    combined = tensor::CollapseShapeOp::create(
+        b, graph.getLoc(), combined, ArrayRef{ReassociationIndices{0, 1}});
+    if (type.getRank() == 1)
+      return combined;
+    return tensor::ExpandShapeOp::create(
+        b, graph.getLoc(), type, combined, ArrayRef{first},
+        tensor::getMixedSizes(b, graph.getLoc(),
+                              sum.getDpsInitOperand(0)->get()));
+  }
+  return tensor::ExpandShapeOp::create(
+      b, graph.getLoc(), type, combined, ArrayRef{first, second},
+      tensor::getMixedSizes(b, graph.getLoc(),
+                            sum.getDpsInitOperand(0)->get()));
+}
+
+bool ExpertFinder::raiseSum(Operation *op, Work &work) {
+  std::optional<SumMatch> sum = matchSum(op);
+  int64_t choices = work.decision.choices;
+  if (!sum || sum->axis == 0 ||
+      typeOf(sum->input).getDimSize(sum->axis) != choices)
+    return false;
+  Value result = op->getResult(0), value = sum->input;
+  unsigned rows = sum->axis + 1;
+  if (!typeOf(result).getElementType().isF32())
+    return false;
+  OpBuilder &b = graph.getBuilder();
+  b.setInsertionPoint(op);
+  graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
+  FailureOr<Value> weights = takeWeights(value, rows, work);
+  ExpertBody body(graph, work.decision, work.inside, functions);
+  FailureOr<Value> slots = body.build(value, rows);
+  if (failed(slots)) {
+    if (work.refusal.empty())
+      work.refusal = body.reason();
+    return false;
+  }
+  Value combined = emitExperts(graph, work, body, *slots, *weights, report);
+  result.replaceAllUsesWith(restoreShape(
+      graph, combined, result, cast<linalg::GenericOp>(op), sum->axis));
+  eraseCertainChecks(work, functions, op);
+  return true;
+}
+
+struct FormExperts : gatecc::impl::FormExpertsBase<FormExperts> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SmallVector<Attribute> report;
+    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
+      report.append(earlier.begin(), earlier.end());
+    OpBuilder builder(&getContext());
+    for (auto function : module.getOps<func::FuncOp>()) {
+      if (!llvm::hasSingleElement(function.getBody()))
+        continue;
+      builder.setInsertionPointToStart(&function.front());
+      GraphBuilder graph(module, builder);
+      ExpertFinder(graph, report).run(function.front());
+      GraphBuilder::eraseUnused(function.front());
+    }
+    GraphBuilder::eraseUnusedSymbols(module);
+    if (!report.empty())
+      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+  }
+};
+
+} // namespace

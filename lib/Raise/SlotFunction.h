@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Integer tensors as functions of the slots of a decision. Exporters compute
+// where a slot's token is, or which choice it was, by any arithmetic; here it
+// is evaluated, scalar by scalar, and compared with what it could mean.
+#ifndef GATECC_LIB_RAISE_SLOTFUNCTION_H
+#define GATECC_LIB_RAISE_SLOTFUNCTION_H
+
+#include "SlotIndex.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace gatecc::raise {
+
+/// An enumeration of slots that indices come from: the positions of one group
+/// (`gate.nonzero` on a mask), or all slots ordered by their groups (a
+/// `gate.topk` that sorts ids). Null if none.
+struct SlotOrder {
+  mlir::Operation *op = nullptr;
+  mlir::Value ids;
+  int64_t group = -1; // of a mask
+
+  explicit operator bool() const { return op; }
+  bool operator==(const SlotOrder &other) const { return op == other.op; }
+  bool operator!=(const SlotOrder &other) const { return op != other.op; }
+};
+
+/// What an index says about its slot.
+enum class SlotPart { Token, Choice, Slot, Group };
+
+class SlotFunctions {
+public:
+  /// The one enumeration that an index tensor [n, ...] is computed from.
+  SlotOrder orderOf(mlir::Value indices);
+  /// What column `column` of `indices` [n] or [n, m] holds for each slot of
+  /// `order`; nothing if it is none of the parts.
+  std::optional<SlotPart> partOf(mlir::Value indices, int64_t column,
+                                 const SlotOrder &order, int64_t choices);
+  /// How many different ids there are: the columns of the top-k that made
+  /// them; 0 if not known.
+  static int64_t idCount(mlir::Value ids);
+  /// k: how many ids a token has.
+  static int64_t choicesOf(mlir::Value ids);
+  /// The order whose slots' positions `indices` hold, by token and choice: the
+  /// inverse of a sort.
+  SlotOrder inverseOf(mlir::Value indices);
+
+  /// The scalar that an elementwise op on one input makes of `given`.
+  static mlir::Attribute apply(mlir::linalg::GenericOp op,
+                               mlir::Attribute given);
+  /// Whether `indices` hold the group of each slot of an order of all slots.
+  bool isGroupOf(mlir::Value indices, const SlotOrder &order,
+                 const Decision &decision);
+  /// Whether element `group` of a sum over tokens, or over tokens and choices,
+  /// counts the slots of that group.
+  bool countsGroup(mlir::linalg::GenericOp sum, int64_t group,
+                   const Decision &decision);
+
+private:
+  /// A place along a dimension: a number, or the same part of every slot.
+  struct Place {
+    enum Kind { Number, Token, Choice, Flat, Slot } kind = Number;
+    int64_t number = 0;
+  };
+  /// A slot, for evaluation.
+  struct Point {
+    int64_t token, choice, choices, group;
+  };
+  struct Mask {
+    mlir::Value ids;
+    int64_t group = -1;
+    llvm::SmallVector<Place::Kind> dims;
+  };
+
+  const Mask &maskOf(gate::NonZeroOp op);
+  bool tryMask(gate::NonZeroOp op, llvm::ArrayRef<Place::Kind> dims,
+               Mask &mask);
+  /// The scalar of `value` at `places` for one slot; null if it cannot be
+  /// told.
+  mlir::Attribute evaluate(mlir::Value value, llvm::ArrayRef<Place> places,
+                           const Point &point, mlir::Value ids);
+  mlir::Attribute evaluateGeneric(mlir::linalg::GenericOp op,
+                                  llvm::ArrayRef<Place> places,
+                                  const Point &point, mlir::Value ids);
+
+  llvm::DenseMap<mlir::Operation *, Mask> masks;
+  llvm::DenseMap<mlir::Value, SlotOrder> orders;
+};
+
+} // namespace gatecc::raise
+
+#endif // GATECC_LIB_RAISE_SLOTFUNCTION_H

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Recognises how graphs index: views, gathers of rows, broadcasts, products.
+#include "SlotIndex.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+using namespace gatecc;
+using namespace gatecc::raise;
+
+/// The only operation of an elementwise body on one input, or null; `copies`
+/// if it yields what it reads.
+static Operation *singleUnary(linalg::GenericOp op, bool &copies) {
+  copies = false;
+  if (op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
+      op.getNumLoops() != op.getNumParallelLoops() ||
+      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
+    return nullptr;
+  Block &body = *op.getBody();
+  Value yielded = body.getTerminator()->getOperand(0);
+  if (yielded == body.getArgument(0)) {
+    copies = true;
+    return nullptr;
+  }
+  Operation *only = yielded.getDefiningOp();
+  if (!only || only->getNumOperands() != 1 ||
+      only->getOperand(0) != body.getArgument(0) ||
+      !llvm::hasNItems(body.begin(), body.end(), 2))
+    return nullptr;
+  return only;
+}
+
+Value raise::withoutViews(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(
+            op)) {
+      value = op->getOperand(0);
+      continue;
+    }
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    bool copies;
+    Operation *only = generic ? singleUnary(generic, copies) : nullptr;
+    if (!isa_and_nonnull<arith::ExtSIOp, arith::TruncIOp, arith::IndexCastOp>(
+            only) ||
+        !generic.getMatchingIndexingMap(generic.getDpsInputOperand(0))
+             .isIdentity())
+      return value;
+    value = generic.getDpsInputOperand(0)->get();
+  }
+  return value;
+}
+
+std::optional<RowGather> raise::matchRowGather(Value value) {
+  auto gather = value.getDefiningOp<gate::GatherNDOp>();
+  if (!gather || gather.getBatchDims() != 0)
+    return std::nullopt;
+  auto indices = cast<RankedTensorType>(gather.getIndices().getType());
+  if (indices.getShape().back() != 1)
+    return std::nullopt;
+  return RowGather{gather.getData(), gather.getIndices()};
+}
+
+Value raise::matchBroadcast(Value value) {
+  auto generic = value.getDefiningOp<linalg::GenericOp>();
+  bool copies = false;
+  if (!generic || singleUnary(generic, copies) || !copies)
+    return {};
+  return generic.getDpsInputOperand(0)->get();
+}
+
+bool raise::startsAtZero(linalg::GenericOp op) {
+  auto fill = op.getDpsInitOperand(0)->get().getDefiningOp<linalg::FillOp>();
+  return fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
+}
+
+std::optional<ProductMatch> raise::matchProduct(Value value) {
+  auto op = value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 2 || op->getNumResults() != 1 ||
+      op.getNumReductionLoops() != 1 || !startsAtZero(op))
+    return std::nullopt;
+  Block &body = *op.getBody();
+  auto sum = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  if (!sum)
+    return std::nullopt;
+  Value product = sum.getLhs() == body.getArgument(2)   ? sum.getRhs()
+                  : sum.getRhs() == body.getArgument(2) ? sum.getLhs()
+                                                        : Value();
+  auto multiply =
+      product ? product.getDefiningOp<arith::MulFOp>() : arith::MulFOp();
+  if (!multiply || !((multiply.getLhs() == body.getArgument(0) &&
+                      multiply.getRhs() == body.getArgument(1)) ||
+                     (multiply.getLhs() == body.getArgument(1) &&
+                      multiply.getRhs() == body.getArgument(0))))
+    return std::nullopt;
+  SmallVector<unsigned> reduced;
+  op.getReductionDims(reduced);
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  return ProductMatch{op.getDpsInputOperand(0)->get(),
+                      op.getDpsInputOperand(1)->get(),
+                      maps[0],
+                      maps[1],
+                      maps[2],
+                      reduced.front()};
+}
+
+std::optional<SumMatch> raise::matchSum(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic || generic.getNumDpsInputs() != 1 ||
+      generic->getNumResults() != 1 || generic.getNumReductionLoops() != 1 ||
+      !generic.getMatchingIndexingMap(generic.getDpsInputOperand(0))
+           .isIdentity() ||
+      !startsAtZero(generic))
+    return std::nullopt;
+  Block &body = *generic.getBody();
+  auto sum = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  if (!sum || !llvm::hasNItems(body.begin(), body.end(), 2) ||
+      llvm::any_of(sum->getOperands(), [&](Value operand) {
+        return operand.getDefiningOp() != nullptr;
+      }))
+    return std::nullopt;
+  SmallVector<unsigned> reduced;
+  generic.getReductionDims(reduced);
+  return SumMatch{generic.getDpsInputOperand(0)->get(), reduced.front()};
+}
+
+//===-- Sizes -------------------------------------------------------------===//
+
+namespace {
+/// A size as a coefficient and factors that are not looked into any further.
+struct SizeTerms {
+  int64_t coefficient = 1;
+  SmallVector<void *> factors;
+
+  void multiply(OpFoldResult size);
+  void multiplyDim(Value tensor, int64_t dim);
+  bool operator==(const SizeTerms &other) const {
+    return coefficient == other.coefficient && factors == other.factors;
+  }
+};
+} // namespace
+
+void SizeTerms::multiply(OpFoldResult size) {
+  if (std::optional<int64_t> constant = getConstantIntValue(size)) {
+    coefficient *= *constant;
+    return;
+  }
+  Value value = cast<Value>(size);
+  if (auto product = value.getDefiningOp<arith::MulIOp>()) {
+    multiply(product.getLhs());
+    multiply(product.getRhs());
+    return;
+  }
+  if (auto dim = value.getDefiningOp<tensor::DimOp>())
+    if (std::optional<int64_t> index = dim.getConstantIndex())
+      return multiplyDim(dim.getSource(), *index);
+  factors.push_back(value.getAsOpaquePointer());
+}
+
+void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  if (!type.isDynamicDim(dim)) {
+    coefficient *= type.getDimSize(dim);
+    return;
+  }
+  if (auto empty = tensor.getDefiningOp<tensor::EmptyOp>())
+    return multiply(empty.getMixedSizes()[dim]);
+  if (auto expand = tensor.getDefiningOp<tensor::ExpandShapeOp>())
+    return multiply(expand.getMixedOutputShape()[dim]);
+  if (auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>();
+      slice && slice.getSourceType().getRank() == type.getRank())
+    return multiply(slice.getMixedSizes()[dim]);
+  if (auto collapse = tensor.getDefiningOp<tensor::CollapseShapeOp>()) {
+    for (int64_t source : collapse.getReassociationIndices()[dim])
+      multiplyDim(collapse.getSrc(), source);
+    return;
+  }
+  if (auto gather = tensor.getDefiningOp<gate::GatherNDOp>()) {
+    auto indices = cast<RankedTensorType>(gather.getIndices().getType());
+    if (dim < indices.getRank() - 1)
+      return multiplyDim(gather.getIndices(), dim);
+  }
+  if (auto contract = tensor.getDefiningOp<gate::ContractOp>();
+      contract && !contract.getPlan() && dim == 0)
+    return multiplyDim(contract.getRows(), 0);
+  if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && dim == 0)
+    return multiplyDim(topk.getInput(), 0);
+  if (auto linalgOp = tensor.getDefiningOp<linalg::LinalgOp>())
+    return multiplyDim(
+        linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
+            ->get(),
+        dim);
+  // Dimensions of one tensor have no values of their own: number them.
+  factors.push_back(static_cast<char *>(tensor.getAsOpaquePointer()) + dim + 1);
+}
+
+std::optional<Positions> raise::matchPositions(Value indices) {
+  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+      indices.getDefiningOp()))
+    indices = indices.getDefiningOp()->getOperand(0);
+  auto generic = indices.getDefiningOp<linalg::GenericOp>();
+  auto type = cast<RankedTensorType>(indices.getType());
+  if (!generic || generic.getNumDpsInputs() != 0 || type.getRank() != 1)
+    return std::nullopt;
+  Builder builder(indices.getContext());
+  Positions found{builder.getIndexAttr(0), OpFoldResult()};
+  Value value = generic.getBody()->getTerminator()->getOperand(0);
+  while (true) {
+    if (auto cast = value.getDefiningOp<arith::IndexCastOp>()) {
+      value = cast.getIn();
+    } else if (auto add = value.getDefiningOp<arith::AddIOp>()) {
+      bool isLeft = add.getLhs().getDefiningOp<linalg::IndexOp>();
+      Value offset = isLeft ? add.getRhs() : add.getLhs();
+      if (offset.getParentBlock() == generic.getBody())
+        return std::nullopt;
+      found.offset = offset;
+      value = isLeft ? add.getLhs() : add.getRhs();
+    } else {
+      break;
+    }
+  }
+  if (!value.getDefiningOp<linalg::IndexOp>())
+    return std::nullopt;
+  auto empty =
+      generic.getDpsInitOperand(0)->get().getDefiningOp<tensor::EmptyOp>();
+  if (!empty)
+    return std::nullopt;
+  found.size = empty.getMixedSizes()[0];
+  return found;
+}
+
+/// The scalar that a tensor is filled with, in any way, or null.
+static Attribute filledWith(Value value) {
+  Attribute scalar;
+  DenseElementsAttr constant;
+  if (auto fill = value.getDefiningOp<linalg::FillOp>())
+    matchPattern(fill.getInputs()[0], m_Constant(&scalar));
+  else if (matchPattern(value, m_Constant(&constant)) && constant.isSplat())
+    scalar = constant.getSplatValue<Attribute>();
+  else if (auto generic = value.getDefiningOp<linalg::GenericOp>();
+           generic && generic.getNumDpsInputs() == 0)
+    matchPattern(generic.getBody()->getTerminator()->getOperand(0),
+                 m_Constant(&scalar));
+  return scalar;
+}
+
+bool raise::isZero(Value value) {
+  Attribute scalar = filledWith(value);
+  if (auto integer = dyn_cast_or_null<IntegerAttr>(scalar))
+    return integer.getValue().isZero();
+  auto real = dyn_cast_or_null<FloatAttr>(scalar);
+  return real && real.getValue().isZero();
+}
+
+bool raise::isFilledWithOne(Value value) {
+  Attribute scalar = filledWith(value);
+  if (auto integer = dyn_cast_or_null<IntegerAttr>(scalar))
+    return integer.getValue().isOne();
+  auto real = dyn_cast_or_null<FloatAttr>(scalar);
+  return real && real.getValueAsDouble() == 1.0;
+}
+
+bool raise::isWholeSize(OpFoldResult size, Value tensor, int64_t dim) {
+  return isProductOfDims(size, tensor, dim);
+}
+
+bool raise::isProductOfDims(OpFoldResult size, Value tensor,
+                            ArrayRef<int64_t> dims) {
+  SizeTerms a, b;
+  a.multiply(size);
+  for (int64_t dim : dims)
+    b.multiplyDim(tensor, dim);
+  llvm::sort(a.factors);
+  llvm::sort(b.factors);
+  return a == b;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What integer tensors say about the slots of a decision: whose group a slot
+// is of, which token it belongs to, where it lies.
+#ifndef GATECC_LIB_RAISE_SLOTINDEX_H
+#define GATECC_LIB_RAISE_SLOTINDEX_H
+
+#include "dialects/Gate/IR/GateOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace gatecc::raise {
+
+/// A choice of groups: ids [.., k], whose other dimensions are the tokens.
+struct Decision {
+  mlir::Value ids;
+  int64_t choices = 1, groups = 0;
+};
+
+/// The value without changes of its shape and of its integers' width.
+mlir::Value withoutViews(mlir::Value value);
+
+/// A value that reads rows of another one: element [s, ...] of the result is
+/// [indices[s], ...] of `data`.
+struct RowGather {
+  mlir::Value data, indices;
+};
+std::optional<RowGather> matchRowGather(mlir::Value value);
+
+/// An elementwise copy that repeats along some of its loops.
+mlir::Value matchBroadcast(mlir::Value value);
+
+/// sum over one loop of a * b, the other loops parallel.
+struct ProductMatch {
+  mlir::Value a, b;
+  mlir::AffineMap aMap, bMap, resultMap;
+  unsigned reduced;
+};
+std::optional<ProductMatch> matchProduct(mlir::Value value);
+
+/// The sum of `input` along one loop.
+struct SumMatch {
+  mlir::Value input;
+  unsigned axis;
+};
+std::optional<SumMatch> matchSum(mlir::Operation *op);
+
+/// Whether a reduction starts with zeros.
+bool startsAtZero(mlir::linalg::GenericOp op);
+
+/// The positions 0, 1, 2, ... plus an offset (null: 0) as a tensor.
+struct Positions {
+  mlir::OpFoldResult offset, size;
+};
+std::optional<Positions> matchPositions(mlir::Value indices);
+
+/// Filled with zeros, in any way.
+bool isZero(mlir::Value value);
+bool isFilledWithOne(mlir::Value value);
+
+/// Whether `size` is certain to be the product of some dimensions.
+bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
+                     llvm::ArrayRef<int64_t> dims);
+
+/// Whether `size` is certain to be all of a dimension of the tensor.
+bool isWholeSize(mlir::OpFoldResult size, mlir::Value tensor, int64_t dim);
+
+} // namespace gatecc::raise
+
+#endif // GATECC_LIB_RAISE_SLOTINDEX_H

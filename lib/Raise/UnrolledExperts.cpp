@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Experts one after another: for each, the positions where its number was
+// chosen (nonzero of a mask), rows gathered from there, its own ops, and the
+// results added to a sum at the rows' places.
+#include "ExpertWork.h"
+#include "RowCost.h"
+#include "SlotFunction.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+using namespace gatecc;
+using namespace gatecc::raise;
+
+static RankedTensorType typeOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+static bool isTokenOf(SlotFunctions &functions, Value indices,
+                      const SlotOrder &order) {
+  return order && functions.orderOf(indices) == order &&
+         functions.partOf(indices, 0, order,
+                          SlotFunctions::choicesOf(order.ids)) ==
+             SlotPart::Token;
+}
+
+static std::optional<SlotLink> matchScatter(SlotFunctions &functions,
+                                            Operation *op, Value updates,
+                                            Value indices, Value sum) {
+  SlotOrder order = functions.orderOf(indices);
+  if (!isTokenOf(functions, indices, order))
+    return std::nullopt;
+  return SlotLink{sum, updates, op->getResult(0), order};
+}
+
+/// add(a, b) of two tensors, elementwise.
+static linalg::GenericOp matchAdd(Operation *op) {
+  auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
+  if (!generic || generic.getNumDpsInputs() != 2 ||
+      generic.getNumLoops() != generic.getNumParallelLoops() ||
+      !llvm::all_of(generic.getIndexingMapsArray(),
+                    [](AffineMap map) { return map.isIdentity(); }))
+    return {};
+  Block &body = *generic.getBody();
+  auto add = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  if (!add || !llvm::hasNItems(body.begin(), body.end(), 2) ||
+      llvm::any_of(add->getOperands(), [](Value operand) {
+        return operand.getDefiningOp() != nullptr;
+      }))
+    return {};
+  return generic;
+}
+
+/// The three ways to add rows at their places.
+std::optional<SlotLink> raise::matchSlotLink(SlotFunctions &functions,
+                                             Operation *op) {
+  if (auto scatter = dyn_cast<gate::ScatterNDOp>(op)) {
+    if (typeOf(scatter.getIndices()).getShape().back() != 1)
+      return std::nullopt;
+    if (scatter.getReduction() == gate::Reduction::Add)
+      return matchScatter(functions, op, scatter.getUpdates(),
+                          scatter.getIndices(), scatter.getData());
+    // Each token is in a group once: read, add, write back.
+    if (scatter.getReduction() != gate::Reduction::None)
+      return std::nullopt;
+    linalg::GenericOp add = matchAdd(scatter.getUpdates().getDefiningOp());
+    for (unsigned side : {0u, 1u})
+      if (add)
+        if (auto read = matchRowGather(add.getDpsInputOperand(side)->get());
+            read && read->data == scatter.getData())
+          if (auto link = matchScatter(functions, op,
+                                       add.getDpsInputOperand(1 - side)->get(),
+                                       scatter.getIndices(), scatter.getData()))
+            if (link->order.group >= 0 &&
+                isTokenOf(functions, read->indices, link->order))
+              return link;
+    return std::nullopt;
+  }
+  // A sum of zeros into which the rows are scattered.
+  linalg::GenericOp add = matchAdd(op);
+  for (unsigned side : {0u, 1u})
+    if (add)
+      if (auto scatter = add.getDpsInputOperand(side)
+                             ->get()
+                             .getDefiningOp<gate::ScatterElementsOp>();
+          scatter && scatter.getAxis() == 0 && isZero(scatter.getData()) &&
+          typeOf(scatter.getIndices()).getRank() == 2) {
+        Value indices = scatter.getIndices();
+        if (Value narrow = matchBroadcast(indices))
+          if (auto link =
+                  matchScatter(functions, op, scatter.getUpdates(), narrow,
+                               add.getDpsInputOperand(1 - side)->get()))
+            return link;
+      }
+  return std::nullopt;
+}
+
+Value raise::slotWeights(SlotFunctions &functions, Value value,
+                         const SlotOrder &order, int64_t choices) {
+  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+      value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  auto gather = value.getDefiningOp<gate::GatherNDOp>();
+  if (!gather || gather.getBatchDims() != 0 ||
+      functions.orderOf(gather.getIndices()) != order)
+    return {};
+  Value data = gather.getData();
+  RankedTensorType type = typeOf(data);
+  auto part = [&](int64_t column) {
+    return functions.partOf(gather.getIndices(), column, order, choices);
+  };
+  int64_t count = typeOf(gather.getIndices()).getShape().back();
+  bool isRead = false;
+  if (count == 1)
+    isRead = part(0) == (choices == 1 ? SlotPart::Token : SlotPart::Slot);
+  if (count == 2)
+    isRead = part(0) == SlotPart::Token && part(1) == SlotPart::Choice &&
+             type.getDimSize(1) == choices;
+  // Nothing is left of a row but its one element.
+  for (int64_t size : type.getShape().drop_front(count))
+    isRead &= size == 1;
+  return isRead && type.getElementType().isF32() ? data : Value();
+}
+
+/// Takes the factor that each slot has off the updates: the weights [T, k].
+static Value takeWeights(GraphBuilder &graph, SlotFunctions &functions,
+                         SmallVectorImpl<Value> &updates, int64_t choices,
+                         ArrayRef<SlotOrder> orders) {
+  SmallVector<Value> inner;
+  Value weights;
+  for (auto [update, order] : llvm::zip_equal(updates, orders)) {
+    linalg::GenericOp multiply = matchMultiply(update);
+    Value found;
+    for (unsigned side : {0u, 1u}) {
+      if (!multiply || found)
+        break;
+      OpOperand *factor = multiply.getDpsInputOperand(side),
+                *work = multiply.getDpsInputOperand(1 - side);
+      if (!multiply.getMatchingIndexingMap(work).isIdentity() ||
+          typeOf(factor->get()).getNumDynamicDims() != 1)
+        continue;
+      found = slotWeights(functions, factor->get(), order, choices);
+      if (found)
+        inner.push_back(work->get());
+    }
+    if (!found || (weights && weights != found))
+      return Value();
+    weights = found;
+  }
+  updates = inner;
+  return asChoices(graph, weights, choices);
+}
+
+bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
+                       ExpertWork &chain, SmallVectorImpl<Attribute> &report) {
+  auto refuse = [&](const Twine &reason) {
+    chain.refusal = reason.str();
+    return false;
+  };
+  // From the first sum to the last.
+  DenseMap<Value, SlotLink *> next;
+  for (SlotLink &link : chain.links)
+    next[link.sum] = &link;
+  Value start;
+  for (SlotLink &link : chain.links) {
+    bool isFirst = llvm::none_of(
+        chain.links, [&](SlotLink &other) { return other.result == link.sum; });
+    if (isFirst && start)
+      return refuse("their results are added up in more than one place");
+    if (isFirst)
+      start = link.sum;
+  }
+  int64_t groups = chain.decision.groups;
+  // One link of all slots, or one for each group.
+  bool isWhole = chain.links.size() == 1 && chain.links[0].order.group < 0;
+  SmallVector<Value> updates(isWhole ? 1 : groups);
+  SmallVector<SlotOrder> orders(updates.size());
+  Value last = start;
+  for (unsigned i = 0; i < chain.links.size(); ++i) {
+    SlotLink *link = next.lookup(last);
+    if (!link)
+      return refuse("their results are not added up one after another");
+    int64_t group = isWhole ? 0 : link->order.group;
+    if (group < 0 || group >= groups || updates[group])
+      return refuse("expert " + Twine(group) + " is there twice");
+    updates[group] = link->updates;
+    orders[group] = link->order;
+    for (Operation *user : link->result.getUsers())
+      if (SlotLink *after = next.lookup(link->result);
+          after && user != after->result.getDefiningOp() &&
+          !matchRowGather(user->getResult(0)))
+        return refuse("a sum of some of them is used by " + describe(user));
+    last = link->result;
+  }
+  std::string missing;
+  for (auto [expert, update] : llvm::enumerate(updates))
+    if (!update)
+      missing += (missing.empty() ? "" : ", ") + std::to_string(expert);
+  if (!missing.empty()) {
+    mlir::emitWarning(last.getLoc())
+        << "the model has no work for expert " << missing << " of " << groups
+        << ": rows that choose it get nothing; an exporter that traced the "
+           "network has dropped experts that its example did not choose";
+    return refuse("there is no expert " + missing);
+  }
+  if (!typeOf(last).getElementType().isF32() || typeOf(last).getRank() != 2)
+    return refuse("their sum is no f32 tensor of rank 2");
+
+  Operation *place = last.getDefiningOp();
+  OpBuilder &b = graph.getBuilder();
+  b.setInsertionPoint(place);
+  graph.setNode(nodeName(chain.decision.ids), "experts", place->getLoc());
+  Value weights =
+      takeWeights(graph, functions, updates, chain.decision.choices, orders);
+  ExpertBody body(graph, chain.decision, chain.inside, functions, orders);
+  FailureOr<Value> slots = body.build(updates, 1);
+  if (failed(slots))
+    return refuse(body.reason());
+  Value combined = emitExperts(graph, chain, body, *slots, weights, report);
+  RankedTensorType type = typeOf(last);
+  if (combined.getType() != type)
+    combined = tensor::CastOp::create(b, graph.getLoc(), type, combined);
+  if (!isZero(start)) {
+    AffineMap identity = b.getMultiDimIdentityMap(2);
+    Value init = tensor::EmptyOp::create(
+        b, graph.getLoc(), tensor::getMixedSizes(b, graph.getLoc(), start),
+        type.getElementType());
+    combined =
+        linalg::GenericOp::create(
+            b, graph.getLoc(), type, ValueRange{start, combined}, init,
+            SmallVector<AffineMap>(3, identity),
+            SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+            [](OpBuilder &at, Location loc, ValueRange x) {
+              linalg::YieldOp::create(
+                  at, loc,
+                  arith::AddFOp::create(at, loc, x[0], x[1]).getResult());
+            })
+            .getResult(0);
+  }
+  last.replaceAllUsesWith(combined);
+  eraseCertainChecks(chain, functions, place);
+  return true;
+}

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Routed layers in the forms in which exporters write them, compiled as they are: weights
+# gathered for each slot; slots sorted and cut by ranges or by Split; NonZero for each
+# expert. Small models of each form against ONNX Runtime; and the files of the folder that
+# $GATECC_EXPORTS names, each with an .npz of inputs and outputs, if it is set.
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import gatecc
+from gatecc.models.graph import Graph
+
+D, H, E, K = 6, 5, 4, 2
+EXPORTS = os.environ.get("GATECC_EXPORTS")
+RELATIVE = 1e-4  # of the largest output
+
+
+def assert_near(actual, expected):
+    assert actual.shape == expected.shape
+    largest = np.abs(expected).max(initial=0)
+    assert np.abs(actual - expected).max(initial=0) <= RELATIVE * (largest + 1e-6)
+
+
+class Layer:
+    """A graph with a router: ids [T*k] and weights [T*k,1] of the slots of x [T,D]."""
+
+    def __init__(self):
+        self.graph = Graph("layer")
+        rng = np.random.default_rng(11)
+        self.w1, self.w2 = rng.standard_normal((2, E, H, D)).astype(np.float32)
+        self.w2 = self.w2.transpose(0, 2, 1).copy()  # [E,D,H]
+        self.weight("router", rng.standard_normal((D, E)).astype(np.float32))
+        self.weight("k", np.array([K]))
+        self.weight("flat", np.array([-1]))
+        self.weight("column", np.array([-1, 1]))
+        self.weight("zero", np.array(0))
+        self.weight("axis0", np.array([0]))
+        self.weight("axis1", np.array([1]))
+        self.graph.input("x", ["T", D])
+        p = self("Softmax", "p", self("MatMul", "logits", "x", "router"), axis=-1)
+        self.graph.node("TopK", [p, "k"], "top", ["best", "chosen"])
+        self.slot_ids = self("Reshape", "ids", "chosen", "flat")
+        self.slot_weights = self("Reshape", "weights", "best", "column")
+
+    def __call__(self, op, name, *inputs, **attributes):
+        return self.graph.node(op, list(inputs), name, **attributes)
+
+    def weight(self, name, array):
+        return self.graph.weight(name, array)
+
+    def finish(self, result):
+        self.graph.node("Identity", [result], "end", ["y"])
+        self.graph.output("y", ["T", D])
+        return self.graph
+
+    def row_of_slot(self, slots):
+        """slots / k, as an exporter computes it."""
+        remainder = self("Mod", "mod", slots, self.weight("kk", np.array(K)))
+        return self("Div", "row", self("Sub", "even", slots, remainder), "kk")
+
+    def sum_of_slots(self, rows):
+        """[T*k,D] in slot order -> [T,D]."""
+        shape = self.weight("slots", np.array([-1, K, D]))
+        apart = self("Reshape", "apart", rows, shape)
+        return self("ReduceSum", "sum", apart, "axis1", keepdims=0)
+
+    def sorted_slots(self):
+        """(order, rows of x in that order, counts of the experts [E])."""
+        size = self("Shape", "size", self.slot_ids)
+        self.graph.node(
+            "TopK", [self.slot_ids, size], "sort", ["s", "order"], axis=0, largest=0
+        )
+        row = self("Unsqueeze", "rowv", self.row_of_slot("order"), "axis1")
+        ones = self(
+            "ConstantOfShape",
+            "ones",
+            size,
+            value=onnx.helper.make_tensor("v", onnx.TensorProto.INT64, [1], [1]),
+        )
+        zeros = self.weight("zeros", np.zeros(E, np.int64))
+        counts = self(
+            "ScatterElements", "counts", zeros, self.slot_ids, ones, reduction="add"
+        )
+        return "order", self("GatherND", "sorted", "x", row), counts
+
+    def expert(self, e, rows):
+        """Both products of expert e on rows."""
+        h = self("MatMul", f"h{e}", rows, self.weight(f"w1.{e}", self.w1[e].T.copy()))
+        a = self("Relu", f"a{e}", h)
+        return self("MatMul", f"o{e}", a, self.weight(f"w2.{e}", self.w2[e].T.copy()))
+
+    def combine_sorted(self, order, rows):
+        """Weighs rows in sorted order, and adds them to a tensor of zeros."""
+        where = self("Unsqueeze", "orderv", order, "axis1")
+        by = self("GatherND", "by", self.slot_weights, where)
+        weighed = self("Mul", "weighed", rows, by)
+        like = self("Mul", "nothing", "x", self.weight("f0", np.float32(0)))
+        return self("ScatterND", "out", like, "rowv/out", weighed, reduction="add")
+
+
+def gathered_weights(op):
+    net = Layer()
+    net.weight("w1", net.w1)
+    net.weight("w2", net.w2)
+    ids = net.slot_ids
+    if op == "GatherND":
+        ids = net("Unsqueeze", "idv", ids, "axis1")
+    x = net("Unsqueeze", "x1", "x", "axis1")
+    size = net("Shape", "xs", "x", end=1)
+    shape = net("Concat", "shape", size, "k", net.weight("d", np.array([D])), axis=0)
+    rows = net("Reshape", "rows", net("Expand", "xk", x, shape), net.weight("r", np.array([-1, D, 1])))
+    h = net("Relu", "a", net("MatMul", "h", net(op, "g1", "w1", ids), rows))
+    o = net("MatMul", "o", net(op, "g2", "w2", ids), h)
+    o = net("Squeeze", "oo", o, net.weight("last", np.array([2])))
+    return net.finish(net.sum_of_slots(net("Mul", "weighed", o, net.slot_weights)))
+
+
+def sorted_and_ranged():
+    """Rows of each expert by Range(previous end, end), inverse permutation by ScatterND."""
+    net = Layer()
+    order, rows, counts = net.sorted_slots()
+    ends = net("CumSum", "ends", counts, "zero")
+    parts, before = [], "zero"
+    net.graph.node("Split", [ends], "cut", [f"e{i}" for i in range(E)], num_outputs=E)
+    one = net.weight("one", np.array(1))
+    for e in range(E):
+        end = net("Squeeze", f"end{e}", f"e{e}", "axis0")
+        places = net("Range", f"range{e}", before, end, one)
+        parts.append(net.expert(e, net("Gather", f"part{e}", rows, places, axis=0)))
+        before = end
+    joined = net("Concat", "joined", *parts, axis=0)
+    size = net("Size", "n", net.slot_ids)
+    numbers = net("Range", "numbers", "zero", size, one)
+    empty = net("Mul", "none", order, "zero")
+    where = net("Unsqueeze", "orderv", order, "axis1")
+    inverse = net("ScatterND", "inverse", empty, where, numbers)
+    back = net("GatherND", "back", joined, net("Unsqueeze", "invv", inverse, "axis1"))
+    return net.finish(net.sum_of_slots(net("Mul", "weighed", back, net.slot_weights)))
+
+
+def sorted_and_split():
+    net = Layer()
+    order, rows, counts = net.sorted_slots()
+    parts = [f"part{e}" for e in range(E)]
+    net.graph.node("Split", [rows, counts], "split", parts, axis=0)
+    done = [net.expert(e, parts[e]) for e in range(E)]
+    return net.finish(net.combine_sorted(order, net("Concat", "joined", *done, axis=0)))
+
+
+def sorted_and_sliced():
+    net = Layer()
+    order, rows, counts = net.sorted_slots()
+    ends = net("CumSum", "ends", counts, "zero")
+    starts = net("Sub", "starts", ends, counts)
+    done = []
+    for e in range(E):
+        at = net.weight(f"e{e}", np.array([e]))
+        bounds = [net("Gather", f"{b}{e}", t, at) for b, t in (("s", starts), ("t", ends))]
+        done.append(net.expert(e, net("Slice", f"part{e}", rows, *bounds, "axis0")))
+    return net.finish(net.combine_sorted(order, net("Concat", "joined", *done, axis=0)))
+
+
+def nonzero_of_each_expert():
+    net = Layer()
+    result = net("Mul", "nothing", "x", net.weight("f0", np.float32(0)))
+    values = net.weight("values", np.array([0, 1]))
+    hot = net("OneHot", "hot", "chosen", net.weight("E", np.array(E)), values)
+    mask = net("Transpose", "mask", hot, perm=[2, 1, 0])  # [E,k,T]
+    flat = net("Reshape", "flat1", "best", "flat")
+    for e in range(E):
+        mine = net("Gather", f"m{e}", mask, net.weight(f"e{e}", np.array(e)), axis=0)
+        places = net("NonZero", f"nz{e}", mine)  # [2,n]: choice, token
+        net.graph.node("Split", [places], f"sp{e}", [f"c{e}", f"t{e}"], num_outputs=2, axis=0)
+        choice = net("Squeeze", f"choice{e}", f"c{e}", "axis0")
+        token = net("Squeeze", f"token{e}", f"t{e}", "axis0")
+        out = net.expert(e, net("Gather", f"rows{e}", "x", token, axis=0))
+        kk = net.weight(f"kk{e}", np.array(K))
+        slot = net("Add", f"slot{e}", net("Mul", f"tk{e}", token, kk), choice)
+        by = net("Unsqueeze", f"by{e}", net("Gather", f"w{e}", flat, slot), "axis1")
+        weighed = net("Mul", f"weighed{e}", out, by)
+        where = net("Unsqueeze", f"where{e}", token, "axis1")
+        result = net("ScatterND", f"sum{e}", result, where, weighed, reduction="add")
+    return net.finish(result)
+
+
+FORMS = {
+    "gathered-weights": lambda: gathered_weights("GatherND"),
+    "gathered-weights-axis0": lambda: gathered_weights("Gather"),
+    "sorted-and-ranged": sorted_and_ranged,
+    "sorted-and-split": sorted_and_split,
+    "sorted-and-sliced": sorted_and_sliced,
+    "nonzero-of-each-expert": nonzero_of_each_expert,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form(build, form):
+    model = build.graph(FORMS[form]())
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(3)
+    with build.load(model) as lib:
+        for rows in (1, 2, 7, 64):
+            x = rng.standard_normal((rows, D)).astype(np.float32)
+            assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+        assert lib(x=x[:0])["y"].shape == (0, D)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_on_one_expert(build, form):
+    """All rows choose the same experts: the others have none."""
+    model = build.graph(FORMS[form]())
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    x = np.repeat(np.random.default_rng(4).standard_normal((1, D)), 9, 0).astype(np.float32)
+    with build.load(model) as lib:
+        assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+
+
+def exported():
+    return sorted(Path(EXPORTS).glob("*.npz")) if EXPORTS else []
+
+
+@pytest.mark.skipif(not EXPORTS, reason="GATECC_EXPORTS names no folder")
+@pytest.mark.parametrize("data", exported(), ids=lambda path: path.stem)
+def test_exported_file(build, data):
+    try:
+        library = build.load(data.with_suffix(".onnx"))
+    except gatecc.CompileError as error:
+        if "operators that gatecc does not support" in str(error):
+            pytest.skip("operators that gatecc does not support")
+        raise
+    cases = {}
+    with np.load(data) as arrays:
+        for key in arrays.files:
+            kind, name = key.split(".", 1)
+            side = "in" if kind.startswith("in") else "out"
+            case = cases.setdefault(kind.removeprefix(side), {"in": {}, "out": {}})
+            case[side][name] = arrays[key]
+    with library as lib:
+        for case in cases.values():
+            actual = lib(**case["in"])
+            for name, expected in case["out"].items():
+                assert_near(actual[name], expected)
