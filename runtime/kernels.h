@@ -196,6 +196,11 @@ void gatecc_record_plan(const gatecc_frame *f, int64_t site, int64_t first,
 void gatecc_record_exit(const gatecc_frame *f, int64_t site, int64_t first,
                         int64_t level, const int32_t *offsets, int64_t rows);
 
+// Records that a loop, in iteration `step` (from 0), runs the rows of group 0
+// of a partition in two. Steps from GATECC_DYNAMIC_GROUPS on count as the last.
+void gatecc_record_halt(const gatecc_frame *f, int64_t site, int64_t first,
+                        int64_t step, const int32_t *offsets, int64_t rows);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

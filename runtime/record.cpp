@@ -27,3 +27,17 @@ extern "C" void gatecc_record_exit(const gatecc_frame *f, int64_t site,
   f->site_groups[first + level] += leaving;
   f->site_groups[first + level + 1] += live;
 }
+
+extern "C" void gatecc_record_halt(const gatecc_frame *f, int64_t site,
+                                   int64_t first, int64_t step,
+                                   const int32_t *offsets, int64_t rows) {
+  if (!f->site_rows)
+    return;
+  constexpr int64_t last = GATECC_DYNAMIC_GROUPS - 1;
+  int64_t running = offsets[1];
+  if (step == 0)
+    f->site_rows[site] += rows;
+  else // they did not stop after the step before
+    f->site_groups[first + (step - 1 < last ? step - 1 : last)] -= running;
+  f->site_groups[first + (step < last ? step : last)] += running;
+}

@@ -18,7 +18,6 @@
 #include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -28,8 +27,9 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-experts", "form-groups",
-                                        "fuse-elementwise", "fuse-epilogue"};
+static const StringRef kDisablable[] = {"form-experts", "form-while-rows",
+                                        "form-groups", "fuse-elementwise",
+                                        "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -109,6 +109,8 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   if (!options.isDisabled("form-experts"))
     pm.addPass(createFormExperts());
   addCleanup(pm);
+  if (!options.isDisabled("form-while-rows"))
+    pm.addPass(createFormWhileRows());
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
   addCleanup(pm);
@@ -119,7 +121,7 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
                                  const StageOptions &options) {
   addCleanup(pm);
   if (!options.isDisabled("fuse-elementwise"))
-    pm.addNestedPass<func::FuncOp>(createLinalgElementwiseOpFusionPass());
+    pm.addNestedPass<func::FuncOp>(createFuseElementwise());
   addCleanup(pm);
   if (!options.isDisabled("fuse-epilogue"))
     pm.addNestedPass<func::FuncOp>(createFuseEpilogue());
@@ -137,9 +139,14 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
                                    const StageOptions &options) {
   pm.addPass(createBuildEntry());
   addCleanup(pm);
+  pm.addNestedPass<func::FuncOp>(createCheckCancellation());
   pm.addNestedPass<func::FuncOp>(createUnshareInits());
+  pm.addNestedPass<func::FuncOp>(createCarryInPlace());
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;
+  // Branches whose buffers differ in layout yield contiguous ones.
+  bufferize.unknownTypeConversion =
+      bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   addCleanup(pm);
   pm.addPass(createLowerContract({options.isa}));

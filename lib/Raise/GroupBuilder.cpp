@@ -421,8 +421,8 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand,
                           : rowExtent(builder, demand.atom(basis[0].atom));
   Value predicate = buildPredicate(builder, demand, basis, rows);
   auto plan = gate::PlanType::get(builder.getContext(), 2, 1);
-  auto partition = gate::PartitionOp::create(builder, loc, plan, predicate,
-                                             FlatSymbolRefAttr());
+  auto partition = gate::PartitionOp::create(
+      builder, loc, plan, predicate, /*step=*/Value(), FlatSymbolRefAttr());
 
   BodyBuilder body(builder, demand, slice, loc);
   for (Operation *op : slice.ops)

@@ -7,8 +7,6 @@
 #include "gatecc/Raise/RowIndependence.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/IR/SymbolTable.h"
-#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -96,30 +94,21 @@ static double costBefore(const ExitLevel &level) {
   return cost;
 }
 
-namespace {
-class SiteNamer {
-public:
-  explicit SiteNamer(ModuleOp module) : symbols(module) {
-    for (auto site : module.getOps<gate::SiteOp>())
-      taken.insert(site.getName());
-  }
+SiteNamer::SiteNamer(ModuleOp module) : symbols(module) {
+  for (auto site : module.getOps<gate::SiteOp>())
+    taken.insert(site.getName());
+}
 
-  std::string uniqueName(StringRef wanted) {
-    std::string name = wanted.str();
-    for (unsigned n = 2; !taken.insert(name).second; ++n)
-      name = (wanted + "#" + Twine(n)).str();
-    return name;
-  }
+std::string SiteNamer::uniqueName(StringRef wanted) {
+  std::string name = wanted.str();
+  for (unsigned n = 2; !taken.insert(name).second; ++n)
+    name = (wanted + "#" + Twine(n)).str();
+  return name;
+}
 
-  void insert(gate::SiteOp site, Block::iterator place) {
-    symbols.insert(site, place);
-  }
-
-private:
-  SymbolTable symbols;
-  llvm::StringSet<> taken;
-};
-} // namespace
+void SiteNamer::insert(gate::SiteOp site, Block::iterator place) {
+  symbols.insert(site, place);
+}
 
 static void createSite(SmallVectorImpl<ExitLevel> &chain, SiteNamer &namer,
                        SmallVectorImpl<Attribute> &report) {

@@ -4,7 +4,10 @@
 #ifndef GATECC_LIB_RAISE_GROUPSITES_H
 #define GATECC_LIB_RAISE_GROUPSITES_H
 
+#include "dialects/Gate/IR/GateOps.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace gatecc::raise {
 
@@ -14,6 +17,18 @@ inline constexpr llvm::StringLiteral kReportAttr = "gatecc.report";
 mlir::Attribute reportEntry(mlir::MLIRContext *context, llvm::StringRef site,
                             llvm::StringRef kind, mlir::ArrayAttr nodes,
                             llvm::StringRef decision, llvm::StringRef reason);
+
+/// Keeps the names of sites different (`#n` where one repeats).
+class SiteNamer {
+public:
+  explicit SiteNamer(mlir::ModuleOp module);
+  std::string uniqueName(llvm::StringRef wanted);
+  void insert(gate::SiteOp site, mlir::Block::iterator place);
+
+private:
+  mlir::SymbolTable symbols;
+  llvm::StringSet<> taken;
+};
 
 /// Gives every formed partition its site: one for each chain of nested exits,
 /// one for each skipped layer.

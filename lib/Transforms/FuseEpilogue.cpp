@@ -6,6 +6,7 @@
 // that leaves the registers. The order over k is not touched.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Transforms/Passes.h"
+#include "lib/Transforms/EnclosingLoop.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -75,6 +76,7 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
       auto contract = input.getDefiningOp<ContractOp>();
       if (!contract || !llvm::all_equal(contract->getUsers()) ||
           *contract->getUsers().begin() != generic ||
+          !inSameLoop(contract, generic) ||
           !generic.getIndexingMapsArray()[index].isIdentity())
         continue;
       if (!lead)

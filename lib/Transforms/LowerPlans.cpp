@@ -56,7 +56,7 @@ private:
   /// Sorts slots by group and gives the plan's readers its tensors.
   void replacePlan(Value plan, Value ids, Value weights, Value rows);
   void recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
-                  int64_t groups, int64_t exit);
+                  int64_t groups, int64_t exit, Value step);
 
   RewriterBase &rewriter;
   Operation *op;
@@ -93,6 +93,7 @@ void PlanBuilder::replacePlan(Value plan, Value ids, Value weights,
   }
   FlatSymbolRefAttr site;
   int64_t exit = -1;
+  Value step;
   if (auto route = dyn_cast<gate::RouteOp>(op)) {
     site = route.getSiteAttr();
   } else if (auto assign = dyn_cast<gate::AssignOp>(op)) {
@@ -101,13 +102,14 @@ void PlanBuilder::replacePlan(Value plan, Value ids, Value weights,
     auto partition = cast<gate::PartitionOp>(op);
     site = partition.getSiteAttr();
     exit = partition.getExit();
+    step = partition.getStep();
   }
   if (site)
-    recordSite(site, sort.getTensors()[0], rows, groups, exit);
+    recordSite(site, sort.getTensors()[0], rows, groups, exit, step);
 }
 
 void PlanBuilder::recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
-                             int64_t groups, int64_t exit) {
+                             int64_t groups, int64_t exit, Value step) {
   // Sites are numbered, and their groups laid out, in the order of the module.
   int64_t number = 0, first = 0;
   StringRef kind;
@@ -117,9 +119,13 @@ void PlanBuilder::recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
       break;
     }
     ++number;
-    first += other.getCost().size();
+    first += other.getNumCounts();
   }
-  if (kind == "exit")
+  if (step)
+    createRuntimeCall(rewriter, loc, "gatecc_record_halt",
+                      {index(number), index(first), step, offsets, rows}, {})
+        .setFrame(true);
+  else if (kind == "exit")
     createRuntimeCall(rewriter, loc, "gatecc_record_exit",
                       {index(number), index(first), index(exit), offsets, rows},
                       {})

@@ -34,7 +34,7 @@ OUTCOMES_FROM_BEST = (PASSED, UNSUPPORTED, FAILED)
 SECONDS_PER_TEST = 60
 # What gatecc says of an operator, attribute, type or run-time size that it lacks. Any
 # other refusal of a test is a failure: the tests are valid models.
-REFUSAL = re.compile(r"support|constant")
+REFUSAL = re.compile(r"support|constant|gatecc needs")
 
 
 @dataclass(frozen=True)

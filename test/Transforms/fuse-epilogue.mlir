@@ -142,3 +142,28 @@ func.func @other_consumers(%x: tensor<?x4xf32>, %w: tensor<4x3xf32>, %v: tensor<
   } -> tensor<?x3xi1>
   return %1, %3 : tensor<?x1xf32>, tensor<?x3xi1>
 }
+
+// A product before a loop is not done in each iteration.
+// CHECK-LABEL: func.func @before_a_loop
+// CHECK: gate.contract
+// CHECK: scf.for
+// CHECK-NOT: gate.contract
+// CHECK: linalg.generic
+func.func @before_a_loop(%x: tensor<?x4xf32>, %w: tensor<4x3xf32>, %h: tensor<?x3xf32>, %n: index) -> tensor<?x3xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %0 = gate.contract rows(%x : tensor<?x4xf32>) weights(%w : tensor<4x3xf32>) extras() [] -> tensor<?x3xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  %y = scf.for %i = %c0 to %n step %c1 iter_args(%s = %h) -> tensor<?x3xf32> {
+    %1 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%0, %s : tensor<?x3xf32>, tensor<?x3xf32>) outs(%h : tensor<?x3xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %m = arith.addf %a, %b : f32
+      linalg.yield %m : f32
+    } -> tensor<?x3xf32>
+    scf.yield %1 : tensor<?x3xf32>
+  }
+  return %y : tensor<?x3xf32>
+}

@@ -66,6 +66,8 @@ LogicalResult PartitionOp::verify() {
   if (plan.getChoices() != 1 || (predicate && plan.getGroups() != 2)) // C3
     return emitOpError("expects a plan with one choice")
            << (predicate ? " and two groups" : "") << ", got " << plan;
+  if (getStep() && (!predicate || !getSite())) // C4
+    return emitOpError("expects a predicate and a site beside a step");
   return success();
 }
 

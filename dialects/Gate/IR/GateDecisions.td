@@ -90,12 +90,16 @@ def Gate_PartitionOp : Gate_Op<"partition", [Pure]> {
 
       group(t) = i1: selector[t] ? 0 : 1;   i32: selector[t]
 
+    In a loop whose rows stop one by one, group 0 holds those that still run, and
+    `step` is the number of the iteration, which the statistics of a site of
+    kind halt count by.
+
     *Ties, NaN*: none; the comparison that made the predicate has decided.
     *Empty*: T = 0 makes a plan without slots.
 
     Constraints: (C1) `selector` has rank 1, or rank 2 with a second extent of
     1. (C2) its element type is i1 or i32. (C3) the plan's `choices` is 1, and
-    its `groups` 2 for a predicate.
+    its `groups` 2 for a predicate. (C4) `step` is for a predicate of a site.
 
     Example:
     ```mlir
@@ -104,10 +108,11 @@ def Gate_PartitionOp : Gate_Op<"partition", [Pure]> {
     Paper: Teerapittayanon et al. 2016, "BranchyNet", arXiv:1709.01686 (exits).
     Reference: `gatecc.reference.partition`.
   }];
-  let arguments = (ins AnyRankedTensor:$selector, OptionalAttr<FlatSymbolRefAttr>:$site,
+  let arguments = (ins AnyRankedTensor:$selector, Optional<Index>:$step,
+      OptionalAttr<FlatSymbolRefAttr>:$site,
       DefaultValuedAttr<I64Attr, "0">:$exit);
   let results = (outs Gate_Plan:$plan);
-  let assemblyFormat = "$selector attr-dict `:` type($selector) `->` type($plan)";
+  let assemblyFormat = "$selector (`step` `(` $step^ `)`)? attr-dict `:` type($selector) `->` type($plan)";
   let hasVerifier = 1;
 }
 

@@ -186,6 +186,12 @@ def Gate_SiteOp : Gate_Op<"site", [Symbol]> {
       OptionalAttr<StrAttr>:$note);
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// What statistics have room for where the run decides how many groups there
+    /// are: GATECC_DYNAMIC_GROUPS of the run-time library.
+    static constexpr int64_t kDynamicGroups = 256;
+    int64_t getNumCounts() { return getCost().empty() ? kDynamicGroups : getCost().size(); }
+  }];
 }
 
 #endif // GATECC_DIALECTS_GATE_IR_GATEWEIGHTS

@@ -9,6 +9,20 @@
 
 namespace gatecc {
 
+/// The graphs that a node has as attributes: what If, Loop and Scan run.
+class OperatorBodies {
+public:
+  virtual ~OperatorBodies() = default;
+  /// The body of that name; null if the node has none.
+  virtual mlir::Region *find(llvm::StringRef name) = 0;
+  /// Builds the body's nodes where the graph's builder stands, with `arguments`
+  /// as the body's inputs, and returns its outputs.
+  virtual mlir::FailureOr<llvm::SmallVector<mlir::Value>>
+  build(mlir::Region &body, mlir::ValueRange arguments) = 0;
+  /// Whether anything reads an output of the node.
+  virtual bool isUsed(unsigned result) = 0;
+};
+
 /// One node of an ONNX graph. Attribute values: i64 IntegerAttr, f32 FloatAttr,
 /// StringAttr, ArrayAttr or DenseArrayAttr of them, DenseElementsAttr.
 struct OperatorCall {
@@ -19,6 +33,7 @@ struct OperatorCall {
   mlir::Location loc;
   unsigned numResults;
   llvm::StringRef nodeName;
+  OperatorBodies *bodies = nullptr;
 
   mlir::Value operand(unsigned index) const {
     return index < operands.size() ? operands[index] : mlir::Value();

@@ -28,11 +28,28 @@ def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
     "::mlir::memref::MemRefDialect"];
 }
 
+def CarryInPlace : Pass<"carry-in-place", "::mlir::func::FuncOp"> {
+  let summary = "Has loops keep each carried tensor in one buffer";
+  let description = [{
+    Each tensor that a loop's body yields is put into the buffer of the tensor
+    that the body was given, so that a loop needs as much memory as one of its
+    iterations. A value that may lie in the buffer of a carried tensor is
+    copied before the first such buffer is overwritten.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
+}
+
+def CheckCancellation : Pass<"check-cancellation", "::mlir::func::FuncOp"> {
+  let summary = "Has every iteration look whether the run was cancelled";
+  let dependentDialects = ["::gatecc::gate::GateDialect"];
+}
+
 def UnshareInits : Pass<"unshare-inits", "::mlir::func::FuncOp"> {
   let summary = "Gives every op in destination style a destination of its own";
   let description = [{
     Where several ops have the same destination, all but one get a copy: of an
     empty tensor or a fill another one, of any other tensor an `alloc_tensor`.
+    The tensors that a loop begins with are destinations, too.
   }];
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];

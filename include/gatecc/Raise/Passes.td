@@ -34,6 +34,21 @@ def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
     "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
+def FormWhileRows : Pass<"form-while-rows", "::mlir::ModuleOp"> {
+  let summary = "Takes rows that a loop does not change any more out of it";
+  let description = [{
+    A loop is a candidate if it carries tensors with a row for each row of the
+    batch, of which one is kept by a selection in rows that do not run. If each
+    row of what it carries depends on the same row and on nothing that changes
+    from iteration to iteration, a row that one iteration leaves as it was, bit
+    for bit, is left so by all others. Such rows are taken out: the work of
+    an iteration becomes a `gate.apply` on the rows that changed in the last
+    one. The module attribute `gatecc.report` lists every candidate.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
 def TestPrintDemand : Pass<"test-print-demand", "::mlir::func::FuncOp"> {
   let summary = "Prints under which conditions each op is needed (for tests)";
 }

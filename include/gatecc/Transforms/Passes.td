@@ -5,6 +5,16 @@
 
 include "mlir/Pass/PassBase.td"
 
+def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "Merges elementwise ops with those that feed them";
+  let description = [{
+    MLIR's fusion of elementwise ops and reshapes, within one loop: work that
+    stands before a loop stays there.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect"];
+}
+
 def FuseEpilogue : Pass<"fuse-epilogue", "::mlir::func::FuncOp"> {
   let summary = "Moves elementwise work into the contraction that feeds it";
   let description = [{

@@ -237,6 +237,7 @@ LogicalResult JsonImporter::importPartition(const Node &node, Scope &scope) {
                             : "groups should lie between 1 and a million");
   auto op = gate::PartitionOp::create(
       builder, node.loc, gate::PlanType::get(context, *groups, 1), *selector,
+      /*step=*/Value(),
       importSite(node, isPredicate ? "skip" : "experts", *groups),
       builder.getI64IntegerAttr(0));
   return definePlan(node, op.getPlan(), shape[0], scope);

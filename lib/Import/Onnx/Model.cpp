@@ -15,7 +15,7 @@ using gatecc::wire::Kind;
 namespace {
 
 /// Nested graphs and types; each level of a graph is three messages.
-constexpr unsigned maxDepth = 64;
+constexpr unsigned maxDepth = 160; // three for each body in a body
 /// Messages, names and dimensions of one model, together.
 constexpr uint64_t maxParts = 1 << 22;
 
@@ -81,7 +81,7 @@ private:
 
 bool Parser::fields(StringRef bytes, const char *message, Visit visit) {
   if (depth >= maxDepth)
-    return fail("messages are nested more than 64 deep");
+    return fail("messages are nested more than 160 deep");
   ++depth;
   const char *outer = current;
   current = message;

@@ -207,7 +207,8 @@ LogicalResult OnnxImporter::importBody(const proto::Node &node,
     if (failed(type))
       return failure();
     Value argument = block->addArgument(
-        *type ? *type : onnx::ValueType::get(context), fileLoc);
+        *type ? *type : onnx::ValueType::get(context),
+        NameLoc::get(builder.getStringAttr(info.name), fileLoc));
     if (info.name.empty() ||
         !scope.values.try_emplace(info.name, argument).second)
       return fail(node, "an input '" + info.name + "' of attribute '" +

@@ -21,6 +21,22 @@ static constexpr unsigned maxListed = 100;
 
 namespace {
 class Conversion {
+  /// The bodies of one node.
+  struct Bodies : OperatorBodies {
+    Bodies(Conversion &conversion, onnx::NodeOp node)
+        : conversion(conversion), node(node) {}
+    Region *find(StringRef name) override { return node.getBody(name); }
+    FailureOr<SmallVector<Value>> build(Region &body,
+                                        ValueRange arguments) override {
+      return conversion.convertBody(node, body, arguments);
+    }
+    bool isUsed(unsigned result) override {
+      return !node.getResult(result).use_empty();
+    }
+    Conversion &conversion;
+    onnx::NodeOp node;
+  };
+
 public:
   Conversion(func::FuncOp source)
       : source(source), module(source->getParentOfType<ModuleOp>()),
@@ -32,7 +48,10 @@ private:
   void findNeeded();
   LogicalResult checkOperators();
   LogicalResult convertArguments();
+  LogicalResult convertNodes(Block &block);
   LogicalResult convertNode(onnx::NodeOp node);
+  FailureOr<SmallVector<Value>> convertBody(onnx::NodeOp node, Region &body,
+                                            ValueRange arguments);
   LogicalResult checkDeclared(Type declared, Value value, const Twine &what);
   LogicalResult convertReturn(Operation *terminator);
 
@@ -45,27 +64,29 @@ private:
 };
 } // namespace
 
-/// The operations that the function's results depend on.
+/// The operations that the function's results depend on, and those of the
+/// bodies of such operations.
 void Conversion::findNeeded() {
   SmallVector<Operation *> work{source.front().getTerminator()};
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
-    op->walk([&](Operation *inner) {
-      for (Value operand : inner->getOperands())
-        if (Operation *producer = operand.getDefiningOp())
-          if (producer->getBlock() == &source.front() &&
-              needed.insert(producer).second)
-            work.push_back(producer);
-    });
+    for (Value operand : op->getOperands())
+      if (Operation *producer = operand.getDefiningOp())
+        if (needed.insert(producer).second)
+          work.push_back(producer);
+    if (auto node = dyn_cast<onnx::NodeOp>(op))
+      for (Region &body : node.getBodies())
+        work.push_back(body.front().getTerminator());
   }
 }
 
 LogicalResult Conversion::checkOperators() {
   SmallVector<onnx::NodeOp> unsupported;
-  for (auto node : source.front().getOps<onnx::NodeOp>())
+  source.walk<WalkOrder::PreOrder>([&](onnx::NodeOp node) {
     if (needed.contains(node) &&
         !findOperator(node.getOpType(), node.getDomain(), node.getVersion()))
       unsupported.push_back(node);
+  });
   if (unsupported.empty())
     return success();
   std::string list;
@@ -134,6 +155,7 @@ LogicalResult Conversion::convertNode(onnx::NodeOp node) {
              << node.getNodeName() << "' (" << node.getOpType() << "): input "
              << position << " is an output that gatecc does not make";
   }
+  Bodies bodies(*this, node);
   // Outputs that nothing reads need not be made.
   unsigned used = node.getNumResults();
   while (used > 0 && node.getResult(used - 1).use_empty())
@@ -145,9 +167,10 @@ LogicalResult Conversion::convertNode(onnx::NodeOp node) {
                     node.getAttrs(),
                     node.getLoc(),
                     used,
-                    node.getNodeName()};
-  // Split makes as many outputs as the node lists.
-  if (node.getOpType() == "Split")
+                    node.getNodeName(),
+                    &bodies};
+  // Split, and what has bodies, makes as many outputs as the node lists.
+  if (node.getOpType() == "Split" || !node.getBodies().empty())
     call.numResults = node.getNumResults();
   OperatorResults results = lowerOperator(graph, call);
   if (failed(results))
@@ -161,6 +184,47 @@ LogicalResult Conversion::convertNode(onnx::NodeOp node) {
       return failure();
   }
   return success();
+}
+
+LogicalResult Conversion::convertNodes(Block &block) {
+  for (Operation &op : block.without_terminator()) {
+    if (!needed.contains(&op))
+      continue;
+    if (auto node = dyn_cast<onnx::NodeOp>(op)) {
+      if (failed(convertNode(node)))
+        return failure();
+      continue;
+    }
+    if (!isa<arith::ConstantOp, gate::WeightValueOp>(op))
+      return op.emitError("is not part of the import level");
+    values[op.getResult(0)] = builder.clone(op)->getResult(0);
+  }
+  return success();
+}
+
+FailureOr<SmallVector<Value>>
+Conversion::convertBody(onnx::NodeOp node, Region &body, ValueRange arguments) {
+  for (auto [index, formal, value] :
+       llvm::enumerate(body.getArguments(), arguments)) {
+    values[formal] = value;
+    if (failed(checkDeclared(formal.getType(), value,
+                             "input " + Twine(index) + " of a body of node '" +
+                                 node.getNodeName() + "' (" + node.getOpType() +
+                                 ")")))
+      return failure();
+  }
+  if (failed(convertNodes(body.front())))
+    return failure();
+  graph.setNode(node.getNodeName(), node.getOpType(), node.getLoc());
+  SmallVector<Value> results;
+  for (auto [index, operand] :
+       llvm::enumerate(body.front().getTerminator()->getOperands())) {
+    results.push_back(values.lookup(operand));
+    if (!results.back() || !isa<RankedTensorType>(results.back().getType()))
+      return graph.fail("output " + Twine(index) +
+                        " of its body is a value that gatecc does not make");
+  }
+  return results;
 }
 
 LogicalResult Conversion::convertReturn(Operation *terminator) {
@@ -250,23 +314,9 @@ LogicalResult Conversion::run() {
   target.setAllArgAttrs(attributes);
   if (failed(convertArguments()))
     return failure();
-  for (Operation &op : source.front()) {
-    if (op.hasTrait<OpTrait::IsTerminator>()) {
-      if (failed(convertReturn(&op)))
-        return failure();
-      break;
-    }
-    if (!needed.contains(&op))
-      continue;
-    if (auto node = dyn_cast<onnx::NodeOp>(op)) {
-      if (failed(convertNode(node)))
-        return failure();
-      continue;
-    }
-    if (!isa<arith::ConstantOp, gate::WeightValueOp>(op))
-      return op.emitError("is not part of the import level");
-    values[op.getResult(0)] = builder.clone(op)->getResult(0);
-  }
+  if (failed(convertNodes(source.front())) ||
+      failed(convertReturn(source.front().getTerminator())))
+    return failure();
   abandon.release();
   source.erase();
   GraphBuilder::eraseUnused(target.front());

@@ -31,6 +31,14 @@ llvm::SmallVector<int64_t> axisBack(int64_t axis, int64_t rank);
 /// The smallest and the largest value of an element type.
 mlir::TypedAttr lowest(mlir::Type type);
 mlir::TypedAttr highest(mlir::Type type);
+/// The one element of a tensor as a scalar; `what` names the tensor in errors.
+mlir::FailureOr<mlir::Value>
+onlyElement(GraphBuilder &builder, mlir::Value tensor, const llvm::Twine &what);
+/// The body of that name; reports that the node has none.
+mlir::FailureOr<mlir::Region *>
+bodyOf(GraphBuilder &builder, const OperatorCall &call, llvm::StringRef name);
+/// `value` with the static extents of its shape in its type, and no others.
+mlir::Value withType(GraphBuilder &builder, mlir::Value value, mlir::Type type);
 /// Sizes times sizes at compile time: the operators on tensors whose elements
 /// are known. No value if `call` is none of those.
 std::optional<llvm::SmallVector<mlir::Value>>
@@ -154,6 +162,11 @@ GATECC_OPERATOR(lowerTile);
 GATECC_OPERATOR(lowerArgExtremum);
 GATECC_OPERATOR(lowerTopK);
 GATECC_OPERATOR(lowerHardmax);
+// Conditions.cpp
+GATECC_OPERATOR(lowerIf);
+// Loops.cpp
+GATECC_OPERATOR(lowerLoop);
+GATECC_OPERATOR(lowerScan);
 // Routed.cpp
 GATECC_OPERATOR(lowerMoE);
 // Quantized.cpp

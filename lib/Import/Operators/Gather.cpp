@@ -139,8 +139,10 @@ OperatorResults gatecc::lowerGatherElements(GraphBuilder &g,
     if (int64_t(dim) != *axis && shape[dim] != result[dim] &&
         !(shape[dim].isConstant() && result[dim].isConstant() &&
           result[dim].getConstant() <= shape[dim].getConstant()))
-      return g.fail("the indices' shape " + g.text(result) +
-                    " does not fit into " + g.text(shape));
+      return g.fail(
+          "the indices' shape " + g.text(result) +
+          " is not known to fit into " + g.text(shape) +
+          "; gatecc supports only extents that are equal or constant");
   if (failed(checkGather(g, call, shape[*axis], result)))
     return failure();
   unsigned rank = result.size();

@@ -9,6 +9,9 @@ using namespace gatecc;
 
 static constexpr llvm::StringLiteral ms = "com.microsoft";
 
+/// Loop has optional operands and any number of others.
+static constexpr unsigned maxLoopOperands = 1 << 20;
+
 // Operator, domain, first and last opset, function, fewest and most operands,
 // limits.
 static constexpr Operator operators[] = {
@@ -90,6 +93,8 @@ static constexpr Operator operators[] = {
     {"Hardmax", "", 1, anyVersion, lowerHardmax, 1, 1,
      "NaN ranks after every number"},
     {"Identity", "", 1, anyVersion, lowerIdentity, 1, 1, "tensors only"},
+    {"If", "", 1, anyVersion, lowerIf, 1, 1,
+     "tensors only; branches agree in element types and ranks"},
     {"InstanceNormalization", "", 6, anyVersion, lowerGroupNorm, 3, 3, ""},
     {"IsInf", "", 10, anyVersion, lowerIsInf, 1, 1, ""},
     {"IsNaN", "", 9, anyVersion, lowerIsNaN, 1, 1, ""},
@@ -102,6 +107,9 @@ static constexpr Operator operators[] = {
     {"LessOrEqual", "", 12, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
     {"Log", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"LogSoftmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
+    {"Loop", "", 1, anyVersion, lowerLoop, 0, maxLoopOperands,
+     "tensors only; carried values keep their shapes; a trip count where there "
+     "are scan outputs"},
     {"LpNormalization", "", 1, anyVersion, lowerLpNorm, 1, 1, ""},
     {"LpPool", "", 2, anyVersion, lowerAveragePool, 1, 1, ""},
     {"MatMul", "", 1, anyVersion, orUnsigned<lowerMatMul>, 2, 2, ""},
@@ -160,6 +168,8 @@ static constexpr Operator operators[] = {
     {"RotaryEmbedding", "", 23, anyVersion, lowerRotaryEmbedding, 3, 4,
      "a position out of range is clamped into the range"},
     {"Round", "", 11, anyVersion, lowerUnary, 1, 1, ""},
+    {"Scan", "", 9, anyVersion, lowerScan, 1, ~0u,
+     "state variables keep their shapes"},
     {"Scatter", "", 9, 10, lowerScatterElements, 3, 3, "as ScatterElements"},
     {"ScatterElements", "", 11, anyVersion, lowerScatterElements, 3, 3,
      "an update out of range is skipped; of updates that meet without a "

@@ -11,6 +11,7 @@
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -59,6 +60,13 @@ struct Polynomial {
       }
     return product;
   }
+  /// At least as large as either.
+  Polynomial max(const Polynomial &other) const {
+    Polynomial result = *this;
+    for (auto &[factors, coefficient] : other.terms)
+      result.terms[factors] = std::max(result.terms[factors], coefficient);
+    return result;
+  }
   /// No larger for all non-negative values of the symbols.
   bool fitsIn(const Polynomial &other) const {
     for (auto &[factors, coefficient] : terms) {
@@ -70,13 +78,86 @@ struct Polynomial {
   }
 };
 
+std::optional<Polynomial> getBound(Value value);
 std::optional<Polynomial> getExtentBound(Value buffer, int64_t index);
+
+/// An upper bound of an expression of sizes, which are not negative.
+std::optional<Polynomial> getBound(AffineExpr expression, ValueRange dims,
+                                   ValueRange symbols) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return constant.getValue() >= 0
+               ? std::optional(Polynomial::constant(constant.getValue()))
+               : std::nullopt;
+  if (auto dim = dyn_cast<AffineDimExpr>(expression))
+    return getBound(dims[dim.getPosition()]);
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expression))
+    return getBound(symbols[symbol.getPosition()]);
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  std::optional<Polynomial> a = getBound(binary.getLHS(), dims, symbols);
+  // A quotient or a remainder is no larger than what is divided.
+  if (!a || (expression.getKind() != AffineExprKind::Add &&
+             expression.getKind() != AffineExprKind::Mul))
+    return a;
+  std::optional<Polynomial> b = getBound(binary.getRHS(), dims, symbols);
+  if (!b)
+    return std::nullopt;
+  return expression.getKind() == AffineExprKind::Add ? *a + *b : *a * *b;
+}
+
+/// What both branches give as a result of an scf.if; null if it is of no
+/// scf.if.
+std::pair<Value, Value> getBranchValues(Value value) {
+  auto branch = value.getDefiningOp<scf::IfOp>();
+  if (!branch)
+    return {};
+  unsigned number = cast<OpResult>(value).getResultNumber();
+  return {branch.thenYield().getOperand(number),
+          branch.elseYield().getOperand(number)};
+}
+
+/// What a loop is given for a result or an argument of its body that is a
+/// buffer: loops keep carried tensors in one buffer (carry-in-place).
+Value getLoopInit(Value value) {
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    Operation *parent = argument.getOwner()->getParentOp();
+    if (auto loop = dyn_cast<scf::ForOp>(parent)) {
+      OpOperand *init = loop.getTiedLoopInit(argument);
+      return init ? init->get() : Value();
+    }
+    if (auto loop = dyn_cast<scf::WhileOp>(parent))
+      return argument.getOwner() == loop.getBeforeBody()
+                 ? loop.getInits()[argument.getArgNumber()]
+                 : loop.getConditionOp().getArgs()[argument.getArgNumber()];
+    return {};
+  }
+  auto result = cast<OpResult>(value);
+  if (auto loop = dyn_cast<scf::ForOp>(result.getOwner()))
+    return loop.getInitArgs()[result.getResultNumber()];
+  if (auto loop = dyn_cast<scf::WhileOp>(result.getOwner()))
+    return loop.getConditionOp().getArgs()[result.getResultNumber()];
+  return {};
+}
 
 /// An upper bound of the index `value`; none if it is not known.
 std::optional<Polynomial> getBound(Value value) {
   Operation *op = value.getDefiningOp();
-  if (!op)
-    return std::nullopt;
+  if (!op) {
+    // The number of an iteration is below the end of its loop.
+    auto loop = dyn_cast<scf::ForOp>(value.getParentBlock()->getParentOp());
+    return loop && value == loop.getInductionVar()
+               ? getBound(loop.getUpperBound())
+               : std::nullopt;
+  }
+  if (auto apply = dyn_cast<affine::AffineApplyOp>(op)) {
+    ValueRange operands = apply.getMapOperands();
+    unsigned numDims = apply.getMap().getNumDims();
+    return getBound(apply.getMap().getResult(0), operands.take_front(numDims),
+                    operands.drop_front(numDims));
+  }
+  if (auto [a, b] = getBranchValues(value); a) {
+    std::optional<Polynomial> left = getBound(a), right = getBound(b);
+    return left && right ? std::optional(left->max(*right)) : std::nullopt;
+  }
   if (auto constant = dyn_cast<arith::ConstantIndexOp>(op))
     return constant.value() >= 0
                ? std::optional(Polynomial::constant(constant.value()))
@@ -116,7 +197,7 @@ std::optional<Polynomial> getBound(Value value) {
                               b = getBound(op->getOperand(1));
     if (!a || !b)
       return std::nullopt;
-    return *a + *b;
+    return a->max(*b);
   }
   return std::nullopt;
 }
@@ -126,7 +207,14 @@ std::optional<Polynomial> getExtentBound(Value buffer, int64_t index) {
   auto type = cast<MemRefType>(buffer.getType());
   if (!type.isDynamicDim(index))
     return Polynomial::constant(type.getDimSize(index));
+  if (Value init = getLoopInit(buffer))
+    return getExtentBound(init, index);
   Operation *op = buffer.getDefiningOp();
+  if (auto [a, b] = getBranchValues(buffer); a) {
+    std::optional<Polynomial> left = getExtentBound(a, index),
+                              right = getExtentBound(b, index);
+    return left && right ? std::optional(left->max(*right)) : std::nullopt;
+  }
   unsigned position = type.getDynamicDimIndex(index);
   if (auto alloc = dyn_cast_or_null<memref::AllocOp>(op))
     return getBound(alloc.getDynamicSizes()[position]);
@@ -247,7 +335,15 @@ LogicalResult PlanMemoryPass::collect(func::FuncOp run,
     }
     Buffer buffer{alloc, bytes, positions[alloc].first, positions[alloc].second,
                   0};
-    for (Value view : views.resolve(alloc.getResult()))
+    for (Value view : views.resolve(alloc.getResult())) {
+      // Its place would be given to the next iteration's buffer.
+      Operation *around = view.getParentBlock()->getParentOp();
+      if (isa<BlockArgument>(view) && isa<LoopLikeOpInterface>(around) &&
+          around->isProperAncestor(alloc)) {
+        alloc.emitError("a buffer that a loop carries from one iteration to "
+                        "the next is not supported");
+        return WalkResult::interrupt();
+      }
       for (Operation *user : view.getUsers()) {
         // Inside a loop that does not hold the buffer, it lives to the loop's
         // end.
@@ -259,6 +355,7 @@ LogicalResult PlanMemoryPass::collect(func::FuncOp run,
             last = parent;
         buffer.end = std::max(buffer.end, positions[last].second);
       }
+    }
     buffers.push_back(buffer);
     return WalkResult::advance();
   });

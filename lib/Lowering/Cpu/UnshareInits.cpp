@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 
@@ -26,20 +27,34 @@ namespace {
 struct UnshareInitsPass
     : public gatecc::impl::UnshareInitsBase<UnshareInitsPass> {
   void runOnOperation() override {
-    SmallVector<DestinationStyleOpInterface> ops;
-    getOperation()->walk(
-        [&](DestinationStyleOpInterface op) { ops.push_back(op); });
+    SmallVector<Operation *> ops;
+    getOperation()->walk([&](Operation *op) {
+      if (!isa<bufferization::MaterializeInDestinationOp>(op) &&
+          isa<DestinationStyleOpInterface, scf::ForOp, scf::WhileOp>(op))
+        ops.push_back(op);
+    });
     // Consumers first: the fill that is copied for one of them then gets an
     // empty tensor of its own.
     DenseSet<Value> taken;
-    for (DestinationStyleOpInterface op : llvm::reverse(ops))
-      for (OpOperand &init : op.getDpsInitsMutable())
+    // What becomes an output has the output's buffer.
+    getOperation()->walk([&](bufferization::MaterializeInDestinationOp op) {
+      taken.insert(op.getSource());
+    });
+    for (Operation *op : llvm::reverse(ops))
+      for (OpOperand &init : destinationsOf(op))
         if (isa<TensorType>(init.get().getType()) &&
             !taken.insert(init.get()).second)
           init.set(copy(op, init.get()));
   }
 
 private:
+  static MutableOperandRange destinationsOf(Operation *op) {
+    if (auto loop = dyn_cast<scf::ForOp>(op))
+      return loop.getInitArgsMutable();
+    if (auto loop = dyn_cast<scf::WhileOp>(op))
+      return loop.getInitsMutable();
+    return cast<DestinationStyleOpInterface>(op).getDpsInitsMutable();
+  }
   static Value copy(Operation *user, Value value) {
     OpBuilder b(user);
     Location loc = user->getLoc();

@@ -3,6 +3,7 @@
 // for field.
 #include "gatecc/Target/Program.h"
 
+#include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Target/Version.h"
 #include "runtime/program.h"
 #include "llvm/ADT/StringExtras.h"
@@ -12,6 +13,8 @@
 
 using namespace llvm;
 using namespace gatecc;
+
+static_assert(gate::SiteOp::kDynamicGroups == GATECC_DYNAMIC_GROUPS);
 
 namespace {
 class ProgramEmitter {

@@ -99,6 +99,14 @@ func.func @partition_c3(%x: tensor<?xi1>) {
 
 // -----
 
+func.func @partition_c4(%x: tensor<?xi1>, %i: index) {
+  // expected-error @+1 {{expects a predicate and a site beside a step}}
+  %p = gate.partition %x step(%i) : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
+  return
+}
+
+// -----
+
 func.func @assign_c1(%x: tensor<?x3xi32>) {
   // expected-error @+1 {{expects ids [T, 2] of type i32 or i64, got 'tensor<?x3xi32>'}}
   %p = gate.assign %x : tensor<?x3xi32> -> !gate.plan<groups = 4, choices = 2>

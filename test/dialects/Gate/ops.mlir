@@ -41,6 +41,9 @@ func.func @decisions(%x: tensor<?x8xf32>, %i: tensor<?xi1>, %g: tensor<?x1xi32>)
   %p4 = gate.partition %i {site = @s, exit = 1 : i64} : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
   // CHECK: gate.assign %{{.*}} : tensor<?x1xi32> -> <groups = 3, choices = 1>
   %pa = gate.assign %g : tensor<?x1xi32> -> !gate.plan<groups = 3, choices = 1>
+  // CHECK: gate.partition %{{.*}} step(%{{.*}}) {site = @s} : tensor<?xi1> -> <groups = 2, choices = 1>
+  %c7 = arith.constant 7 : index
+  %p7 = gate.partition %i step(%c7) {site = @s} : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
   // CHECK: gate.partition %{{.*}} : tensor<?x1xi32> -> <groups = 3, choices = 1>
   %p5 = gate.partition %g : tensor<?x1xi32> -> !gate.plan<groups = 3, choices = 1>
   return

@@ -51,7 +51,7 @@ TEST_F(OnnxBadInput, NestedTooDeep) {
     body = outer.write();
   }
   expectError(Message().number(1, 10).message(7, body).text,
-              "nested more than 64 deep");
+              "nested more than 160 deep");
 }
 
 TEST_F(OnnxBadInput, Names) {

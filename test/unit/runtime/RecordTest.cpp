@@ -86,6 +86,34 @@ TEST_F(RecordTest, ExitsWithoutRows) {
   expect(0, {0, 0, 0, 0});
 }
 
+TEST_F(RecordTest, HaltCountsTheLastStepOfEachRow) {
+  groups.resize(4 + GATECC_DYNAMIC_GROUPS);
+  frame.site_groups = groups.data();
+  auto step = [&](int64_t number, int32_t running) {
+    const int32_t offsets[] = {0, running, 9};
+    gatecc_record_halt(&frame, 1, 4, number, offsets, 9);
+  };
+  step(0, 9);
+  step(1, 6); // three have stopped
+  step(2, 6);
+  step(3, 1);
+  Counts expected(GATECC_DYNAMIC_GROUPS);
+  expected[0] = 3;
+  expected[2] = 5;
+  expected[3] = 1;
+  expect(9, expected);
+  // There is room for so many steps; those that follow count as the last one.
+  for (int64_t number = 4; number < 2 * GATECC_DYNAMIC_GROUPS; ++number)
+    step(number, 1);
+  expected[3] = 0;
+  expected.back() = 1;
+  expect(9, expected);
+  // The loop is run again.
+  step(0, 9);
+  expected[0] += 9;
+  expect(18, expected);
+}
+
 TEST_F(RecordTest, NothingWithoutStatistics) {
   frame.site_rows = nullptr;
   plan({0, 2, 2, 5, 6}, 3);
