@@ -96,6 +96,12 @@ static Value idsInRange(GraphBuilder &graph, const Decision &decision,
   return generic.getResult(0);
 }
 
+/// What computed the ids; they may be an input of the network.
+static std::string describeDecider(const ExpertWork &work) {
+  Operation *op = work.decision.ids.getDefiningOp();
+  return op ? describe(op) : "an input";
+}
+
 Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
                          ExpertBody &body, Value slots, Value weights,
                          SmallVectorImpl<Attribute> &report) {
@@ -124,7 +130,7 @@ Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
       reportEntry(graph.getContext(), site.getName(), "experts",
                   site.getNodesAttr(), "taken",
                   "by proof: the products are those of the experts that " +
-                      describe(work.decision.ids.getDefiningOp()) + " chose, " +
+                      describeDecider(work) + " chose, " +
                       std::to_string(choices) + " for each row"));
 
   auto type =
@@ -149,7 +155,7 @@ void raise::reportRefusal(GraphBuilder &graph, const ExpertWork &work,
   report.push_back(reportEntry(graph.getContext(), "", "experts",
                                builder.getStrArrayAttr(nodes), "refused",
                                "experts that " +
-                                   describe(work.decision.ids.getDefiningOp()) +
+                                   describeDecider(work) +
                                    " chose: " + reason));
 }
 

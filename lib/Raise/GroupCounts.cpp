@@ -80,6 +80,18 @@ GroupCounts::Sum GroupCounts::compute(Value scalar) {
     }
     return std::nullopt;
   }
+  if (auto select = dyn_cast<arith::SelectOp>(op)) {
+    // An index that counts from the end if it is negative; a count is not.
+    auto compare = select.getCondition().getDefiningOp<arith::CmpIOp>();
+    if (!compare || compare.getPredicate() != arith::CmpIPredicate::slt ||
+        compare.getLhs() != select.getFalseValue() ||
+        !matchPattern(compare.getRhs(), m_Zero()))
+      return std::nullopt;
+    const Coefficients *sum = sumOf(select.getFalseValue());
+    if (!sum || llvm::any_of(*sum, [](int64_t c) { return c < 0; }))
+      return std::nullopt;
+    return *sum;
+  }
   if (auto dim = dyn_cast<tensor::DimOp>(op)) {
     // As many positions as a mask has.
     auto nonzero = dim.getSource().getDefiningOp<gate::NonZeroOp>();
@@ -218,6 +230,25 @@ GroupCounts::Sum GroupCounts::computeElement(Value tensor,
       return std::nullopt;
     if (isIdentity(generic))
       return element(generic.getDpsInputOperand(0)->get(), at);
+    // Sums and differences, element by element.
+    if (generic.getNumDpsInputs() == 2 &&
+        generic.getNumLoops() == generic.getNumParallelLoops() &&
+        llvm::all_of(generic.getIndexingMapsArray(),
+                     [](AffineMap map) { return map.isIdentity(); })) {
+      Block &body = *generic.getBody();
+      Operation *last = body.getTerminator()->getOperand(0).getDefiningOp();
+      if (!isa_and_nonnull<arith::AddIOp, arith::SubIOp>(last) ||
+          last->getOperand(0) != body.getArgument(0) ||
+          last->getOperand(1) != body.getArgument(1))
+        return std::nullopt;
+      Sum left = element(generic.getDpsInputOperand(0)->get(), at),
+          right = element(generic.getDpsInputOperand(1)->get(), at);
+      if (!left || !right)
+        return std::nullopt;
+      for (auto [to, from] : llvm::zip_equal(*left, *right))
+        to += isa<arith::AddIOp>(last) ? from : -from;
+      return left;
+    }
     // A sum over tokens (and choices) of what is 1 for one group.
     if (generic.getNumDpsInputs() == 1 && generic.getNumReductionLoops() > 0 &&
         functions.countsGroup(generic, at, decision))

@@ -4,6 +4,7 @@
 # gathered for each slot; slots sorted and cut by ranges or by Split; NonZero for each
 # expert. Small models of each form against ONNX Runtime; and the files of the folder that
 # $GATECC_EXPORTS names, each with an .npz of inputs and outputs, if it is set.
+import json
 import os
 from pathlib import Path
 
@@ -218,6 +219,29 @@ def test_form_on_one_expert(build, form):
     x = np.repeat(np.random.default_rng(4).standard_normal((1, D)), 9, 0).astype(np.float32)
     with build.load(model) as lib:
         assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_is_experts(build, tmp_path, form):
+    """What is found, what is counted, and that it changes nothing but time."""
+    model = build.graph(FORMS[form]())
+    report = tmp_path / "report.json"
+    text = gatecc.compile(model, compile_to="gate", report=report)
+    (site,) = json.loads(report.read_text())["sites"]
+    assert (site["name"], site["kind"], site["groups"]) == ("top", "experts", E)
+    assert "by proof" in site["note"] and len(site["nodes"]) >= 2
+    assert "gate.assign" in text and "gate.combine" in text
+    assert not any(op in text for op in ("gate.gather_nd", "gate.scatter", "gate.check"))
+    x = np.random.default_rng(5).standard_normal((33, D)).astype(np.float32)
+    logits = x.astype(np.float64) @ Layer().graph.weights["router"]
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :K]
+    with build.load(model) as lib, build.load(model, disable="form-experts") as plain:
+        assert_near(lib(x=x)["y"], plain(x=x)["y"])
+        assert lib.stats()["sites"][0]["groups"] == np.bincount(best.ravel(), minlength=E).tolist()
+        assert plain.stats()["sites"] == []
+        x[7] = np.nan
+        y = lib(x=x)["y"]
+        assert np.isnan(y[7]).all() and np.isfinite(np.delete(y, 7, 0)).all()
 
 
 def exported():

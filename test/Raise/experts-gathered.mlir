@@ -1,3 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Products with weights that ids gather from a stack become experts: the halves of
+// the first product are products of their own, all that lies between two products is
+// one op, and the weight of a slot is the plan's.
+// RUN: gate-opt %s --form-experts --canonicalize --cse | FileCheck %s
+
+// CHECK: gatecc.report = [{decision = "taken", kind = "experts"
+// CHECK-DAG: gate.weight @[[UP:.*]] : tensor<8x32x24xf32> {file = "w.bin", offset = 3072 : i64, strides = array<i64: 6144, 4, 128>}
+// CHECK-DAG: gate.weight @[[GATE:.*]] : tensor<8x32x24xf32> {file = "w.bin", strides = array<i64: 6144, 4, 128>}
+// CHECK-DAG: gate.weight @[[DOWN:.*]] : tensor<8x24x32xf32> {file = "w.bin", strides = array<i64: 3072, 4, 96>}
+// CHECK-LABEL: func.func @main
+// CHECK-SAME: (%[[X:.*]]: tensor<?x32xf32>, %[[S:.*]]: tensor<?x8xf32>)
+// CHECK: %[[V:.*]], %[[IDS:.*]] = gate.topk %[[S]]
+// CHECK-NOT: gate.gather_nd
+// CHECK: %[[P:.*]] = gate.assign %[[IDS]] weights(%[[V]] : tensor<?x2xf32>) {site = @{{.*}}} : tensor<?x2xi64> -> <groups = 8, choices = 2>
+// CHECK: %[[Y:.*]] = gate.apply %[[P]] ranges [0, 8] ins(%[[X]] : tensor<?x32xf32>) params(
+// CHECK: gate.contract
+// CHECK: gate.contract
+// CHECK-COUNT-1: linalg.generic
+// CHECK: gate.contract
+// CHECK: gate.yield
+// CHECK: %[[R:.*]] = gate.combine %[[Y]], %[[P]]
+// CHECK: return %[[R]]
+
 #id3 = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
 #b3 = affine_map<(d0, d1, d2) -> (d0, 0, d2)>
 #id2 = affine_map<(d0, d1) -> (d0, d1)>
