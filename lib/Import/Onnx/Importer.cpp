@@ -17,9 +17,6 @@ using llvm::enumerate;
 using llvm::Expected;
 using llvm::StringMap;
 
-/// Older operator sets differ in many operators; nobody exports them any more.
-static constexpr int64_t minOpset = 13;
-
 OnnxImporter::OnnxImporter(MLIRContext *context, StringRef path,
                            StringRef bytes, const proto::Model &model)
     : context(context), path(path), bytes(bytes), model(model),
@@ -59,12 +56,6 @@ LogicalResult OnnxImporter::readOpsets(ArrayRef<proto::OpsetImport> imports,
   if (outer)
     for (const auto &entry : outer->opsets)
       opsets.try_emplace(entry.getKey(), entry.getValue());
-  auto standard = opsets.find("");
-  if (standard != opsets.end() && standard->second < minOpset)
-    return fail(owner + " uses opset " + Twine(standard->second) + "; opset " +
-                Twine(minOpset) +
-                " or later is needed (convert the model, for example "
-                "with onnx.version_converter)");
   return success();
 }
 

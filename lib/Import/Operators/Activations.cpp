@@ -62,6 +62,12 @@ static Value activation(OpBuilder &at, Location loc, Value x,
     return s.mul(x, math::TanhOp::create(at, loc, s.softplus(x)));
   if (op == "Softsign")
     return s.div(x, s.add(s.like(x, 1), s.abs(x)));
+  if (op == "Shrink") {
+    Value limit = s.like(x, call.number("lambd", 0.5));
+    Value bias = s.like(x, call.number("bias", 0.0));
+    Value low = s.select(s.less(x, s.neg(limit)), s.add(x, bias), zero);
+    return s.select(s.less(limit, x), s.sub(x, bias), low);
+  }
   // ThresholdedRelu: a comparison with NaN is false, so NaN gives 0.
   return s.select(s.less(alpha(1.0), x), x, zero);
 }
@@ -90,6 +96,21 @@ OperatorResults gatecc::lowerActivation(GraphBuilder &g,
   return one(g.elementwiseWide(input, elementOf(input),
                                [&](OpBuilder &at, Location loc, ValueRange x) {
                                  return activation(at, loc, x.front(), call);
+                               }));
+}
+
+OperatorResults gatecc::lowerSwiGLU(GraphBuilder &g, const OperatorCall &call) {
+  Value gate = call.operand(0), value = call.operand(1);
+  if (failed(checkFloat(g, gate)) || failed(checkNumbers(g, call.operands)))
+    return failure();
+  if (g.shapeOf(gate) != g.shapeOf(value))
+    return g.fail("expects inputs of one shape, got " +
+                  g.text(g.shapeOf(gate)) + " and " + g.text(g.shapeOf(value)));
+  double alpha = call.number("alpha", 1.0);
+  return one(g.elementwiseWide(call.operands, elementOf(gate),
+                               [&](OpBuilder &at, Location loc, ValueRange x) {
+                                 Scalars s(at, loc);
+                                 return s.mul(s.silu(x[0], alpha), x[1]);
                                }));
 }
 

@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -144,7 +145,57 @@ static OperatorResults rangeInRun(GraphBuilder &g, const Extents &bounds,
       });
 }
 
+/// start + i * delta for 0 <= i < ceil((limit - start) / delta), of floats.
+static OperatorResults rangeOfFloats(GraphBuilder &g, ValueRange given) {
+  // More elements than memory holds, or NaN ones, are no size.
+  constexpr double most = double(int64_t(1) << 40);
+  Type element = elementOf(given[0]), i64 = g.getBuilder().getI64Type();
+  if (failed(checkNumbers(g, given)))
+    return failure();
+  SmallVector<Value> bounds;
+  for (Value bound : given) {
+    FailureOr<Value> scalar = g.reshape(bound, {});
+    FailureOr<Value> wide = succeeded(scalar) ? widened(g, *scalar) : scalar;
+    if (failed(wide))
+      return failure();
+    bounds.push_back(*wide);
+  }
+  FailureOr<Value> number = g.elementwise(
+      bounds, elementOf(bounds[0]),
+      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+        Scalars s(at, loc);
+        Value count =
+            math::CeilOp::create(at, loc, s.div(s.sub(x[1], x[0]), x[2]));
+        Value none = s.like(count, 0), limit = s.like(count, most);
+        Value fits = s.lessOrEqual(count, limit);
+        return s.select(fits, s.max(count, none), s.like(count, -1));
+      });
+  FailureOr<Value> whole = succeeded(number) ? g.cast(*number, i64) : number;
+  if (failed(whole))
+    return failure();
+  std::optional<Extents> count = g.runTimeInts(*whole);
+  if (!count || failed(g.requireSize(count->front(), "the number of elements")))
+    return failure();
+  AffineMap scalar = AffineMap::get(1, 0, g.getContext());
+  AffineMap maps[] = {scalar, scalar, g.getBuilder().getMultiDimIdentityMap(1)};
+  Type wide = elementOf(bounds[0]);
+  Value result =
+      g.generic({bounds[0], bounds[2]}, g.empty(*count, wide), maps,
+                utils::IteratorType::parallel,
+                [&](OpBuilder &at, Location loc, ValueRange x) {
+                  Scalars s(at, loc);
+                  Value i = linalg::IndexOp::create(at, loc, 0);
+                  i = arith::IndexCastOp::create(at, loc, i64, i);
+                  i = arith::SIToFPOp::create(at, loc, wide, i);
+                  return SmallVector<Value>{s.add(x[0], s.mul(i, x[1]))};
+                })
+          .front();
+  return one(g.cast(result, element));
+}
+
 OperatorResults gatecc::lowerRange(GraphBuilder &g, const OperatorCall &call) {
+  if (isFloatTensor(call.operand(0)))
+    return rangeOfFloats(g, call.operands);
   Extents bounds;
   for (Value operand : call.operands) {
     std::optional<Extents> known = g.runTimeInts(operand);

@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
@@ -85,11 +86,71 @@ OperatorResults gatecc::lowerUnary(GraphBuilder &g, const OperatorCall &call) {
           return math::SinOp::create(at, loc, v);
         if (op == "Cos")
           return math::CosOp::create(at, loc, v);
+        if (op == "Tan")
+          return math::TanOp::create(at, loc, v);
+        if (op == "Asin")
+          return math::AsinOp::create(at, loc, v);
+        if (op == "Acos")
+          return math::AcosOp::create(at, loc, v);
+        if (op == "Atan")
+          return math::AtanOp::create(at, loc, v);
+        if (op == "Sinh")
+          return math::SinhOp::create(at, loc, v);
+        if (op == "Cosh")
+          return math::CoshOp::create(at, loc, v);
+        if (op == "Asinh")
+          return math::AsinhOp::create(at, loc, v);
+        if (op == "Acosh")
+          return math::AcoshOp::create(at, loc, v);
+        if (op == "Atanh")
+          return math::AtanhOp::create(at, loc, v);
         if (op == "Floor")
           return math::FloorOp::create(at, loc, v);
         if (op == "Ceil")
           return math::CeilOp::create(at, loc, v);
         return math::RoundEvenOp::create(at, loc, v); // Round
+      }));
+}
+
+/// Squares and multiplies, bit by bit of the exponent; overflow wraps. A
+/// negative exponent gives the quotient 1 / x^n rounded to zero, and 0 for x =
+/// 0.
+static OperatorResults integerPower(GraphBuilder &g, Value base,
+                                    Value exponent) {
+  Type element = elementOf(base);
+  FailureOr<Value> power = g.cast(exponent, g.getBuilder().getI64Type());
+  if (failed(power))
+    return failure();
+  return one(g.elementwise(
+      {base, *power}, element,
+      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+        Scalars s(at, loc);
+        Value one = s.like(x[0], 1), zero = s.like(x[0], 0);
+        Value none = s.like(x[1], 0), unit = s.like(x[1], 1);
+        Value negative = s.less(x[1], none);
+        Value count = s.select(negative, s.neg(x[1]), x[1]);
+        auto loop = scf::WhileOp::create(
+            at, loc, TypeRange{element, element, count.getType()},
+            ValueRange{one, x[0], count},
+            [&](OpBuilder &in, Location where, ValueRange state) {
+              // The smallest int64 has no absolute value: != ends there, too.
+              Value more = arith::CmpIOp::create(
+                  in, where, arith::CmpIPredicate::ne, state[2], none);
+              scf::ConditionOp::create(in, where, more, state);
+            },
+            [&](OpBuilder &in, Location where, ValueRange state) {
+              Scalars t(in, where);
+              Value odd = arith::AndIOp::create(in, where, state[2], unit);
+              Value product = t.select(t.equal(odd, unit),
+                                       t.mul(state[0], state[1]), state[0]);
+              Value rest = arith::ShRUIOp::create(in, where, state[2], unit);
+              scf::YieldOp::create(
+                  in, where,
+                  ValueRange{product, t.mul(state[1], state[1]), rest});
+            });
+        Value result = loop.getResult(0);
+        Value inverse = s.select(s.equal(x[0], zero), zero, s.div(one, result));
+        return s.select(negative, inverse, result);
       }));
 }
 
@@ -110,30 +171,48 @@ OperatorResults gatecc::lowerPow(GraphBuilder &g, const OperatorCall &call) {
             return Scalars(at, loc).mul(x[0], x[0]);
           }));
   }
-  if (failed(checkFloat(g, base)))
+  if (!isFloatTensor(base) && !isFloatTensor(exponent))
+    return integerPower(g, base, exponent);
+  // An integer base is raised in f64, which holds every int32, and cut to its
+  // type.
+  Type wide = isFloatTensor(base) ? element : g.getBuilder().getF64Type();
+  FailureOr<Value> from = g.cast(base, wide), power = g.cast(exponent, wide);
+  if (failed(from) || failed(power))
     return failure();
-  FailureOr<Value> power = g.cast(exponent, element);
-  if (failed(power))
-    return failure();
-  return one(g.elementwiseWide(
-      {base, *power}, element,
+  FailureOr<Value> result = g.elementwiseWide(
+      {*from, *power}, wide,
       [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
         return math::PowFOp::create(at, loc, x[0], x[1]);
-      }));
+      });
+  if (failed(result))
+    return failure();
+  return one(g.cast(*result, element));
 }
 
 OperatorResults gatecc::lowerMod(GraphBuilder &g, const OperatorCall &call) {
   if (failed(checkNumbers(g, call.operands)))
     return failure();
   bool truncated = call.integer("fmod", 0) != 0;
-  if (isFloatTensor(call.operand(0)) && !truncated)
-    return g.fail("expects fmod = 1 for floats");
   return one(g.elementwiseWide(
       call.operands, elementOf(call.operand(0)),
       [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
         Scalars s(at, loc);
-        if (isa<FloatType>(x[0].getType()))
-          return arith::RemFOp::create(at, loc, x[0], x[1]);
+        if (isa<FloatType>(x[0].getType())) {
+          Value rest = arith::RemFOp::create(at, loc, x[0], x[1]);
+          if (truncated)
+            return rest;
+          // The sign of the divisor, also of a rest 0.
+          Value zero = s.like(x[0], 0);
+          Value signs = arith::XOrIOp::create(at, loc, s.less(rest, zero),
+                                              s.less(x[1], zero));
+          Value wrong = arith::AndIOp::create(
+              at, loc, signs,
+              arith::CmpFOp::create(at, loc, arith::CmpFPredicate::ONE, rest,
+                                    zero));
+          Value moved = s.select(wrong, s.add(rest, x[1]), rest);
+          Value none = math::CopySignOp::create(at, loc, zero, x[1]);
+          return s.select(s.equal(rest, zero), none, moved);
+        }
         Value zero = s.like(x[0], 0), none = s.equal(x[1], zero);
         Value rest = s.sub(x[0], s.mul(s.div(x[0], x[1]), x[1]));
         rest = s.select(none, zero, rest);
@@ -191,8 +270,7 @@ OperatorResults gatecc::lowerClip(GraphBuilder &g, const OperatorCall &call) {
                     }));
 }
 
-/// The element type of an ONNX data type number; null if gatecc lacks it.
-static Type elementOfNumber(MLIRContext *context, int64_t number) {
+Type gatecc::elementOfNumber(MLIRContext *context, int64_t number) {
   Builder b(context);
   switch (number) {
   case 1:
@@ -249,8 +327,13 @@ OperatorResults gatecc::lowerDropout(GraphBuilder &g,
   if (Value training = call.operand(2)) {
     auto known = g.knownConstants(training);
     if (!known || known->size() != 1 || known->front() != 0)
-      return g.fail(
-          "expects training_mode to be false; export the model for inference");
+      return g.fail("gatecc supports only a training_mode that is constant and "
+                    "false; export the model for inference");
   }
-  return SmallVector<Value>{call.operand(0)};
+  Value data = call.operand(0);
+  SmallVector<Value> results{data};
+  if (call.numResults > 1)
+    results.push_back(
+        g.filled(g.shapeOf(data), g.scalar(g.getBuilder().getI1Type(), 1)));
+  return results;
 }

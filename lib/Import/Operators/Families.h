@@ -44,6 +44,18 @@ mlir::Value withType(GraphBuilder &builder, mlir::Value value, mlir::Type type);
 std::optional<llvm::SmallVector<mlir::Value>>
 foldKnown(GraphBuilder &builder, const OperatorCall &call);
 
+/// The element type of an ONNX data type number; null if gatecc lacks it.
+mlir::Type elementOfNumber(mlir::MLIRContext *context, int64_t number);
+/// `function`, which computes with signless numbers, on tensors of unsigned
+/// numbers, too: these are widened to a signed type that holds them, and a
+/// first result of that type is cut back (modulo 2^bits).
+OperatorResults onUnsigned(GraphBuilder &builder, const OperatorCall &call,
+                           OperatorFunction function);
+template <OperatorFunction function>
+OperatorResults orUnsigned(GraphBuilder &builder, const OperatorCall &call) {
+  return onUnsigned(builder, call, function);
+}
+
 #define GATECC_OPERATOR(NAME)                                                  \
   OperatorResults NAME(GraphBuilder &, const OperatorCall &)
 // Elementwise.cpp
@@ -57,6 +69,10 @@ GATECC_OPERATOR(lowerCast);
 GATECC_OPERATOR(lowerCastLike);
 GATECC_OPERATOR(lowerIdentity);
 GATECC_OPERATOR(lowerDropout);
+// Bits.cpp
+GATECC_OPERATOR(lowerBitwise);
+GATECC_OPERATOR(lowerBitShift);
+GATECC_OPERATOR(lowerBitCast);
 // Logic.cpp
 GATECC_OPERATOR(lowerCompare);
 GATECC_OPERATOR(lowerLogic);
@@ -66,15 +82,48 @@ GATECC_OPERATOR(lowerIsInf);
 // Activations.cpp
 GATECC_OPERATOR(lowerActivation);
 GATECC_OPERATOR(lowerPRelu);
+GATECC_OPERATOR(lowerSwiGLU);
 // Products.cpp
 GATECC_OPERATOR(lowerMatMul);
 GATECC_OPERATOR(lowerGemm);
+// Einsum.cpp
+GATECC_OPERATOR(lowerEinsum);
+// Convolution.cpp
+GATECC_OPERATOR(lowerConv);
+GATECC_OPERATOR(lowerConvTranspose);
+GATECC_OPERATOR(lowerCausalConv);
+// Pooling.cpp
+GATECC_OPERATOR(lowerMaxPool);
+GATECC_OPERATOR(lowerAveragePool);
+GATECC_OPERATOR(lowerGlobalPool);
+// Attention.cpp, RotaryEmbedding.cpp
+GATECC_OPERATOR(lowerAttention);
+GATECC_OPERATOR(lowerRotaryEmbedding);
+// LinearQuantization.cpp
+GATECC_OPERATOR(lowerQuantizeLinear);
+GATECC_OPERATOR(lowerDequantizeLinear);
+GATECC_OPERATOR(lowerDynamicQuantizeLinear);
+GATECC_OPERATOR(lowerMatMulInteger);
+GATECC_OPERATOR(lowerQLinearMatMul);
+GATECC_OPERATOR(lowerConvInteger);
+GATECC_OPERATOR(lowerQLinearConv);
+// Recurrent.cpp
+GATECC_OPERATOR(lowerRecurrent);
+// Losses.cpp
+GATECC_OPERATOR(lowerLoss);
+// ChannelNormalization.cpp
+GATECC_OPERATOR(lowerBatchNorm);
+GATECC_OPERATOR(lowerGroupNorm);
+GATECC_OPERATOR(lowerLpNorm);
+GATECC_OPERATOR(lowerMeanVarianceNorm);
+GATECC_OPERATOR(lowerLRN);
 // Reductions.cpp
 GATECC_OPERATOR(lowerReduce);
 // Normalization.cpp
 GATECC_OPERATOR(lowerSoftmax);
 GATECC_OPERATOR(lowerLayerNorm);
 GATECC_OPERATOR(lowerRMSNorm);
+GATECC_OPERATOR(lowerSkipNorm);
 // Shape.cpp
 GATECC_OPERATOR(lowerReshape);
 GATECC_OPERATOR(lowerFlatten);
@@ -85,6 +134,12 @@ GATECC_OPERATOR(lowerConcat);
 GATECC_OPERATOR(lowerSplit);
 GATECC_OPERATOR(lowerSlice);
 GATECC_OPERATOR(lowerExpand);
+// Rearrange.cpp
+GATECC_OPERATOR(lowerPad);
+GATECC_OPERATOR(lowerDepthToSpace);
+GATECC_OPERATOR(lowerReverseSequence);
+GATECC_OPERATOR(lowerTrilu);
+GATECC_OPERATOR(lowerEyeLike);
 // Creation.cpp
 GATECC_OPERATOR(lowerConstant);
 GATECC_OPERATOR(lowerShape);
@@ -106,6 +161,7 @@ GATECC_OPERATOR(lowerTile);
 // Selection.cpp
 GATECC_OPERATOR(lowerArgExtremum);
 GATECC_OPERATOR(lowerTopK);
+GATECC_OPERATOR(lowerHardmax);
 // Conditions.cpp
 GATECC_OPERATOR(lowerIf);
 // Loops.cpp

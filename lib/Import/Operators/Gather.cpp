@@ -39,9 +39,7 @@ static Value readClamped(OpBuilder &at, Location loc, Value data,
         scf::YieldOp::create(then, where, element);
       },
       [&](OpBuilder &otherwise, Location where) {
-        Type element = elementOf(data);
-        Value none = arith::ConstantOp::create(otherwise, where,
-                                               otherwise.getZeroAttr(element));
+        Value none = Scalars(otherwise, where).number(elementOf(data), 0);
         scf::YieldOp::create(otherwise, where, none);
       });
   return guarded.getResult(0);
@@ -52,9 +50,6 @@ static LogicalResult checkGather(GraphBuilder &g, const OperatorCall &call,
   Type type = elementOf(call.operand(1));
   if (!type.isInteger(32) && !type.isInteger(64))
     return g.fail("expects indices of type int32 or int64");
-  auto data = dyn_cast<IntegerType>(elementOf(call.operand(0)));
-  if (data && !data.isSignless())
-    return g.fail("does not support unsigned data");
   bool empty =
       llvm::any_of(result, [](const Extent &e) { return e.isConstant(0); });
   if (size.isConstant(0) && !empty)
@@ -102,9 +97,9 @@ OperatorResults gatecc::lowerGather(GraphBuilder &g, const OperatorCall &call) {
         g.reshape(data, Extents(shape.begin() + *axis, shape.end()));
     if (failed(wide) || failed(source))
       return failure();
-    Value rows = gate::GatherNDOp::create(
-        g.getBuilder(), g.getLoc(), g.typeOf(rowShape, elementOf(data)),
-        *source, *wide, 0);
+    Value rows = gate::GatherNDOp::create(g.getBuilder(), g.getLoc(),
+                                          g.typeOf(rowShape, elementOf(data)),
+                                          *source, *wide, 0);
     g.setShape(rows, rowShape);
     return one(g.reshape(rows, result));
   }
@@ -144,8 +139,10 @@ OperatorResults gatecc::lowerGatherElements(GraphBuilder &g,
     if (int64_t(dim) != *axis && shape[dim] != result[dim] &&
         !(shape[dim].isConstant() && result[dim].isConstant() &&
           result[dim].getConstant() <= shape[dim].getConstant()))
-      return g.fail("the indices' shape " + g.text(result) +
-                    " does not fit into " + g.text(shape));
+      return g.fail(
+          "the indices' shape " + g.text(result) +
+          " is not known to fit into " + g.text(shape) +
+          "; gatecc supports only extents that are equal or constant");
   if (failed(checkGather(g, call, shape[*axis], result)))
     return failure();
   unsigned rank = result.size();

@@ -309,6 +309,8 @@ std::optional<Extents> GraphBuilder::knownInts(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
   if (!type || type.getRank() > 1 || !type.getElementType().isSignlessInteger())
     return std::nullopt;
+  if (type.hasStaticShape() && type.getNumElements() == 0)
+    return Extents(); // Whatever it is, it holds nothing.
   DenseElementsAttr attribute = constantValue(value);
   if (!attribute || attribute.getNumElements() > maxKnownElements)
     return std::nullopt;

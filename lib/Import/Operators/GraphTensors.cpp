@@ -306,6 +306,8 @@ Value GraphBuilder::slice(Value input, ArrayRef<Extent> offsets,
       llvm::all_of(offsets, [](const Extent &e) { return e.isConstant(0); }) &&
       llvm::all_of(steps, [](int64_t step) { return step == 1; }))
     return input;
+  if (productOf(sizes).isConstant(0)) // Its offset may be the end.
+    return empty(sizes, elementOf(input));
   auto constant = [](const Extent &e) { return e.isConstant(); };
   if (llvm::all_of(offsets, constant) && llvm::all_of(sizes, constant)) {
     SmallVector<int64_t> begin, count;
@@ -348,11 +350,17 @@ FailureOr<Value> GraphBuilder::concat(ValueRange inputs, int64_t axis) {
           shape[dim] = other[dim];
       }
   }
-  if (inputs.size() == 1)
+  SmallVector<Value> parts; // An empty one would begin at the end.
+  for (Value input : inputs)
+    if (!shapeOf(input)[axis].isConstant(0))
+      parts.push_back(input);
+  if (parts.empty())
     return inputs.front();
+  if (parts.size() == 1)
+    return parts.front();
   Value result = tensor::ConcatOp::create(
       builder, loc, typeOf(shape, elementOf(inputs.front())), uint64_t(axis),
-      inputs);
+      parts);
   setShape(result, shape);
   return result;
 }

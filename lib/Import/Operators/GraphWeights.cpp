@@ -246,10 +246,10 @@ Value GraphBuilder::stackConstants(ArrayRef<Value> parts) {
     Value weight = asWeight(part);
     std::optional<View> view = weight ? viewOf(weight) : std::nullopt;
     if (!view || part.getType() != parts.front().getType() ||
-        bool(view->weight) != bool(views.empty() ? view->weight
-                                                 : views.front().weight) ||
-        view->strides != (views.empty() ? view->strides
-                                        : views.front().strides))
+        bool(view->weight) !=
+            bool(views.empty() ? view->weight : views.front().weight) ||
+        view->strides !=
+            (views.empty() ? view->strides : views.front().strides))
       return {};
     views.push_back(*view);
   }

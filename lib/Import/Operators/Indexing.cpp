@@ -258,9 +258,12 @@ OperatorResults gatecc::lowerOneHot(GraphBuilder &g, const OperatorCall &call) {
   Type i64 = g.getBuilder().getI64Type();
   if (failed(checkNumbers(g, *indices)) || failed(checkSignless(g, values)))
     return failure();
-  if (isFloatTensor(call.operand(1)))
-    return g.fail("expects a depth of integers");
-  auto depth = g.runTimeInts(call.operand(1));
+  FailureOr<Value> given = call.operand(1); // It may be a float.
+  if (isFloatTensor(*given))
+    given = g.cast(*given, i64);
+  if (failed(given))
+    return failure();
+  auto depth = g.runTimeInts(*given);
   if (!depth || depth->size() != 1)
     return g.fail("expects one integer as depth");
   if (failed(g.requireSize(depth->front(), "the depth")))

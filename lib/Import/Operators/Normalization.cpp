@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Softmax and the normalizations over trailing dimensions, computed in f32 or
 // wider.
+#include "lib/Import/Operators/Normalization.h"
+
 #include "lib/Import/Operators/Families.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -9,8 +11,8 @@
 using namespace mlir;
 using namespace gatecc;
 
-static FailureOr<Value> softmax(GraphBuilder &g, Value input, int64_t axis,
-                                bool isLog) {
+FailureOr<Value> gatecc::softmax(GraphBuilder &g, Value input, int64_t axis,
+                                 bool isLog) {
   Type element = elementOf(input);
   Value largest =
       g.reduce(input, axis, /*keepDims=*/true, g.constant(lowest(element)),
@@ -74,10 +76,8 @@ OperatorResults gatecc::lowerSoftmax(GraphBuilder &g,
   return one(g.cast(*result, elementOf(call.operand(0))));
 }
 
-/// The mean of input[..] * input[..] (or of input[..]) over the axes, dims
-/// kept.
-static FailureOr<Value> mean(GraphBuilder &g, Value input,
-                             ArrayRef<int64_t> axes, bool ofSquares) {
+FailureOr<Value> gatecc::mean(GraphBuilder &g, Value input,
+                              ArrayRef<int64_t> axes, bool ofSquares) {
   Type element = elementOf(input);
   Extents shape = g.shapeOf(input);
   Extent count(1);
@@ -98,8 +98,8 @@ static FailureOr<Value> mean(GraphBuilder &g, Value input,
                        });
 }
 
-static FailureOr<Value> inverseRoot(GraphBuilder &g, Value variance,
-                                    double epsilon) {
+FailureOr<Value> gatecc::inverseRoot(GraphBuilder &g, Value variance,
+                                     double epsilon) {
   return g.elementwise(variance, elementOf(variance),
                        [&](OpBuilder &at, Location loc, ValueRange x) {
                          Scalars s(at, loc);
@@ -109,9 +109,15 @@ static FailureOr<Value> inverseRoot(GraphBuilder &g, Value variance,
                        });
 }
 
-/// input * inverse * scale + bias, rounded to `element`.
-static FailureOr<Value> scaled(GraphBuilder &g, Value input, Value inverse,
-                               Value scale, Value bias, Type element) {
+FailureOr<Value> gatecc::difference(GraphBuilder &g, Value a, Value b) {
+  return g.elementwise({a, b}, elementOf(a),
+                       [](OpBuilder &at, Location loc, ValueRange x) {
+                         return Scalars(at, loc).sub(x[0], x[1]);
+                       });
+}
+
+FailureOr<Value> gatecc::scaled(GraphBuilder &g, Value input, Value inverse,
+                                Value scale, Value bias, Type element) {
   SmallVector<Value> operands{input, inverse, scale};
   if (bias)
     operands.push_back(bias);
@@ -163,11 +169,7 @@ OperatorResults gatecc::lowerLayerNorm(GraphBuilder &g,
   FailureOr<Value> average = mean(g, x->input, x->axes, /*ofSquares=*/false);
   if (failed(average))
     return failure();
-  FailureOr<Value> centered =
-      g.elementwise({x->input, *average}, elementOf(x->input),
-                    [](OpBuilder &at, Location loc, ValueRange v) {
-                      return Scalars(at, loc).sub(v[0], v[1]);
-                    });
+  FailureOr<Value> centered = difference(g, x->input, *average);
   if (failed(centered))
     return failure();
   FailureOr<Value> variance = mean(g, *centered, x->axes, /*ofSquares=*/true);
@@ -182,6 +184,52 @@ OperatorResults gatecc::lowerLayerNorm(GraphBuilder &g,
   if (failed(result))
     return failure();
   return SmallVector<Value>{*result, *average, *inverse};
+}
+
+/// com.microsoft's SkipLayerNormalization and SkipSimplifiedLayerNormalization:
+/// the norm of input + skip (+ bias), and that sum.
+OperatorResults gatecc::lowerSkipNorm(GraphBuilder &g,
+                                      const OperatorCall &call) {
+  bool simplified = call.op == "SkipSimplifiedLayerNormalization";
+  Value beta = simplified ? Value() : call.operand(3);
+  Value bias = call.operand(simplified ? 3 : 4);
+  SmallVector<Value> terms{call.operand(0), call.operand(1)};
+  if (bias)
+    terms.push_back(bias);
+  if (failed(checkNumbers(g, terms)))
+    return failure();
+  FailureOr<Value> sum = g.elementwiseWide(
+      terms, elementOf(terms[0]),
+      [](OpBuilder &at, Location loc, ValueRange x) {
+        Value total = Scalars(at, loc).add(x[0], x[1]);
+        return x.size() > 2 ? Scalars(at, loc).add(total, x[2]) : total;
+      });
+  if (failed(sum))
+    return failure();
+  if (g.shapeOf(*sum) != g.shapeOf(terms[0]))
+    return g.fail("the shape of skip or bias cannot be broadcast to " +
+                  g.text(g.shapeOf(terms[0])));
+  SmallVector<Value> operands{*sum, call.operand(2)};
+  if (beta)
+    operands.push_back(beta);
+  OperatorCall norm = call;
+  norm.operands = operands;
+  SmallVector<NamedAttribute> attributes(call.attributes.begin(),
+                                         call.attributes.end());
+  if (!call.has("epsilon")) // ONNX Runtime's own
+    attributes.push_back(g.getBuilder().getNamedAttr(
+        "epsilon", g.getBuilder().getF32FloatAttr(1e-12f)));
+  norm.attributes = g.getBuilder().getDictionaryAttr(attributes);
+  OperatorResults made =
+      simplified ? lowerRMSNorm(g, norm) : lowerLayerNorm(g, norm);
+  if (failed(made))
+    return failure();
+  // The outputs are y, mean, inverse deviation and the sum.
+  SmallVector<Value> results{made->front(), Value(), Value(), *sum};
+  results[2] = made->back();
+  if (!simplified)
+    results[1] = (*made)[1];
+  return results;
 }
 
 /// RMSNormalization, and ONNX Runtime's name for it.

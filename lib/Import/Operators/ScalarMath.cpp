@@ -16,7 +16,16 @@ Value Scalars::number(Type type, double value) {
   if (isa<FloatType>(type))
     attribute = builder.getFloatAttr(type, value);
   else
-    attribute = builder.getIntegerAttr(type, int64_t(value));
+    attribute = builder.getIntegerAttr(
+        isa<IntegerType>(type) ? IntegerType::get(builder.getContext(),
+                                                  type.getIntOrFloatBitWidth())
+                               : type,
+        int64_t(value));
+  if (attribute.getType() != type) { // arith knows signless integers only.
+    Value plain = arith::ConstantOp::create(builder, loc, attribute);
+    return UnrealizedConversionCastOp::create(builder, loc, type, plain)
+        .getResult(0);
+  }
   return arith::ConstantOp::create(builder, loc, attribute);
 }
 
@@ -75,6 +84,22 @@ Value Scalars::abs(Value x) {
   if (isFloat(x))
     return math::AbsFOp::create(builder, loc, x);
   return math::AbsIOp::create(builder, loc, x);
+}
+
+Value Scalars::absolutePower(Value x, int64_t p) {
+  if (p == 1)
+    return abs(x);
+  if (p == 2)
+    return mul(x, x);
+  return math::PowFOp::create(builder, loc, abs(x), like(x, double(p)));
+}
+
+Value Scalars::root(Value x, int64_t p) {
+  if (p == 1)
+    return x;
+  if (p == 2)
+    return math::SqrtOp::create(builder, loc, x);
+  return math::PowFOp::create(builder, loc, x, like(x, 1.0 / double(p)));
 }
 
 Value Scalars::less(Value a, Value b) {

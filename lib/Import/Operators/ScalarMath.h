@@ -29,6 +29,9 @@ public:
   /// NaN propagates.
   mlir::Value min(mlir::Value a, mlir::Value b);
   mlir::Value max(mlir::Value a, mlir::Value b);
+  /// |x| to the power p >= 1, and the root of order p.
+  mlir::Value absolutePower(mlir::Value x, int64_t p);
+  mlir::Value root(mlir::Value x, int64_t p);
   mlir::Value neg(mlir::Value x);
   mlir::Value abs(mlir::Value x);
   /// False if an operand is NaN.

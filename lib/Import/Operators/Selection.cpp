@@ -73,6 +73,58 @@ OperatorResults gatecc::lowerArgExtremum(GraphBuilder &g,
   return SmallVector<Value>{found[1]};
 }
 
+/// 1 at the first largest element along the axis, 0 elsewhere.
+OperatorResults gatecc::lowerHardmax(GraphBuilder &g,
+                                     const OperatorCall &call) {
+  Extents shape = g.shapeOf(call.operand(0));
+  int64_t rank = shape.size();
+  bool flattens = call.version < 13; // As Softmax does.
+  FailureOr<int64_t> axis =
+      axisOf(g, call.integer("axis", flattens ? 1 : -1), rank);
+  FailureOr<Value> input = call.operand(0);
+  if (failed(axis))
+    return failure();
+  if (flattens) {
+    input = g.reshape(*input, {productOf(ArrayRef(shape).take_front(*axis)),
+                               productOf(ArrayRef(shape).drop_front(*axis))});
+    axis = 1;
+    if (failed(input))
+      return failure();
+  }
+  OperatorCall search = call;
+  search.op = "ArgMax";
+  search.operands = *input;
+  search.attributes =
+      g.getBuilder().getDictionaryAttr(g.getBuilder().getNamedAttr(
+          "axis", g.getBuilder().getI64IntegerAttr(*axis)));
+  OperatorResults best = lowerArgExtremum(g, search);
+  if (failed(best))
+    return failure();
+  Extents whole = g.shapeOf(*input);
+  Type element = elementOf(*input);
+  SmallVector<AffineExpr> exprs;
+  for (unsigned dim = 0; dim < whole.size(); ++dim)
+    exprs.push_back(dim == *axis ? g.getBuilder().getAffineConstantExpr(0)
+                                 : g.getBuilder().getAffineDimExpr(dim));
+  AffineMap maps[] = {AffineMap::get(whole.size(), 0, exprs, g.getContext()),
+                      g.getBuilder().getMultiDimIdentityMap(whole.size())};
+  SmallVector<utils::IteratorType> iterators(whole.size(),
+                                             utils::IteratorType::parallel);
+  Value result =
+      g.generic(best->front(), g.empty(whole, element), maps, iterators,
+                [&](OpBuilder &at, Location loc, ValueRange x) {
+                  Scalars s(at, loc);
+                  Value index = linalg::IndexOp::create(at, loc, *axis);
+                  index = arith::IndexCastOp::create(at, loc, x[0].getType(),
+                                                     index);
+                  return SmallVector<Value>{s.select(s.equal(index, x[0]),
+                                                     s.number(element, 1),
+                                                     s.number(element, 0))};
+                })
+          .front();
+  return one(g.reshape(result, shape));
+}
+
 OperatorResults gatecc::lowerTopK(GraphBuilder &g, const OperatorCall &call) {
   Value given = call.operand(0);
   if (failed(checkNumbers(g, given)))

@@ -51,6 +51,35 @@ static std::optional<Extent> element(GraphBuilder &g, StringRef op,
   if (op == "Where")
     return x[0].isConstant() ? std::optional(x[0].getConstant() ? x[1] : x[2])
                              : std::nullopt;
+  if (op == "And" || op == "Or") {
+    for (const Extent &e : x) // One of them may decide.
+      if (e.isConstant((op == "Or") ? 1 : 0))
+        return e;
+    return constant ? std::optional(x[0]) : std::nullopt;
+  }
+  if (op == "Neg")
+    return constant && x[0].getConstant() != std::numeric_limits<int64_t>::min()
+               ? std::optional(Extent(-x[0].getConstant()))
+               : std::nullopt;
+  if (op == "Mod") { // The sign of the divisor.
+    if (x[0].dividedBy(x[1]) && !x[1].isConstant(0))
+      return Extent(0);
+    if (!constant || x[1].getConstant() < 1)
+      return std::nullopt;
+    int64_t rest = x[0].getConstant() % x[1].getConstant();
+    return Extent(rest < 0 ? rest + x[1].getConstant() : rest);
+  }
+  if (constant && x.size() == 2) {
+    int64_t a = x[0].getConstant(), b = x[1].getConstant();
+    if (op == "Less")
+      return Extent(a < b);
+    if (op == "LessOrEqual")
+      return Extent(a <= b);
+    if (op == "Greater")
+      return Extent(a > b);
+    if (op == "GreaterOrEqual")
+      return Extent(a >= b);
+  }
   if (op == "Not")
     return x[0].isConstant() ? std::optional(Extent(x[0].getConstant() ? 0 : 1))
                              : std::nullopt;
@@ -62,8 +91,13 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
   if ((call.domain != "" && call.domain != "ai.onnx") || call.operands.empty())
     return std::nullopt;
   StringRef op = call.op;
-  bool elementwise = llvm::is_contained(
-      {"Add", "Sub", "Mul", "Div", "Min", "Max", "Equal", "Where", "Not"}, op);
+  bool compares = llvm::is_contained(
+      {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"}, op);
+  bool elementwise =
+      compares ||
+      llvm::is_contained({"Add", "Sub", "Mul", "Div", "Min", "Max", "Where",
+                          "Not", "And", "Or", "Neg", "Mod"},
+                         op);
   if (!elementwise &&
       !llvm::is_contained({"Gather", "Concat", "Slice", "Squeeze", "Unsqueeze",
                            "Reshape", "Cast", "ReduceProd", "Expand", "OneHot"},
@@ -104,6 +138,8 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
     }
     if ((op == "Min" || op == "Max") && known.size() != 2)
       return std::nullopt;
+    if (op == "Mod" && call.integer("fmod", 0) != 0)
+      return std::nullopt;
     Extents result;
     for (unsigned i = 0; i < length; ++i) {
       Extents x;
@@ -114,7 +150,7 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
         return std::nullopt;
       result.push_back(*value);
     }
-    Type to = op == "Equal"   ? Type(g.getBuilder().getI1Type())
+    Type to = compares        ? Type(g.getBuilder().getI1Type())
               : op == "Where" ? elementOf(call.operand(1))
                               : type;
     return made(result, to, resultRank == 0);
@@ -133,8 +169,8 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
         !usable(elementOf(call.operand(2))))
       return std::nullopt;
     Type to = elementOf(call.operand(2));
-    int64_t place = index->front() < 0 ? index->front() + depth->front()
-                                       : index->front();
+    int64_t place =
+        index->front() < 0 ? index->front() + depth->front() : index->front();
     SmallVector<Attribute> elements;
     for (int64_t i = 0; i < depth->front(); ++i)
       elements.push_back(

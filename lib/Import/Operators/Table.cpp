@@ -16,34 +16,64 @@ static constexpr unsigned maxLoopOperands = 1 << 20;
 // limits.
 static constexpr Operator operators[] = {
     {"Abs", "", 6, anyVersion, lowerUnary, 1, 1, ""},
-    {"Add", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
+    {"Acos", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Acosh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"Add", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2, ""},
     {"And", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"ArgMax", "", 1, anyVersion, lowerArgExtremum, 1, 1,
      "NaN ranks after every number"},
     {"ArgMin", "", 1, anyVersion, lowerArgExtremum, 1, 1,
      "NaN ranks after every number"},
+    {"Asin", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Asinh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"Atan", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Atanh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
+    {"Attention", "", 23, anyVersion, lowerAttention, 3, 7, ""},
+    {"AveragePool", "", 7, anyVersion, lowerAveragePool, 1, 1, ""},
+    {"BatchNormalization", "", 9, anyVersion, lowerBatchNorm, 5, 5, ""},
+    {"BitCast", "", 26, anyVersion, lowerBitCast, 1, 1, ""},
+    {"BitShift", "", 11, anyVersion, orUnsigned<lowerBitShift>, 2, 2, ""},
+    {"BitwiseAnd", "", 18, anyVersion, orUnsigned<lowerBitwise>, 2, 2, ""},
+    {"BitwiseNot", "", 18, anyVersion, orUnsigned<lowerBitwise>, 1, 1, ""},
+    {"BitwiseOr", "", 18, anyVersion, orUnsigned<lowerBitwise>, 2, 2, ""},
+    {"BitwiseXor", "", 18, anyVersion, orUnsigned<lowerBitwise>, 2, 2, ""},
     {"Cast", "", 6, anyVersion, lowerCast, 1, 1,
      "numbers and bool; float to integer saturates, NaN gives 0"},
     {"CastLike", "", 15, anyVersion, lowerCastLike, 2, 2, "as Cast"},
+    {"CausalConvWithState", "", 27, anyVersion, lowerCausalConv, 2, 4, ""},
     {"Ceil", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Celu", "", 12, anyVersion, lowerActivation, 1, 1, ""},
-    {"Clip", "", 6, anyVersion, lowerClip, 1, 3, ""},
+    {"Clip", "", 6, anyVersion, orUnsigned<lowerClip>, 1, 3, ""},
     {"Compress", "", 9, anyVersion, lowerCompress, 2, 2, ""},
     {"Concat", "", 4, anyVersion, lowerConcat, 1, ~0u, ""},
     {"Constant", "", 1, anyVersion, lowerConstant, 0, 0,
      "no sparse or string values"},
     {"ConstantOfShape", "", 9, anyVersion, lowerConstantOfShape, 1, 1, ""},
+    {"Conv", "", 1, anyVersion, lowerConv, 2, 3, ""},
+    {"ConvInteger", "", 10, anyVersion, lowerConvInteger, 2, 4, ""},
+    {"ConvTranspose", "", 1, anyVersion, lowerConvTranspose, 2, 3, ""},
     {"Cos", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Cosh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
     {"CumSum", "", 11, anyVersion, lowerCumSum, 2, 2, "constant axis"},
-    {"Div", "", 7, anyVersion, lowerArithmetic, 2, 2, "integer x / 0 is 0"},
+    {"DepthToSpace", "", 1, anyVersion, lowerDepthToSpace, 1, 1, ""},
+    {"DequantizeLinear", "", 10, anyVersion, lowerDequantizeLinear, 2, 3,
+     "integers of 8, 16 and 32 bits"},
+    {"Div", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2,
+     "integer x / 0 is 0"},
     {"Dropout", "", 7, anyVersion, lowerDropout, 1, 3, "inference only"},
+    {"DynamicQuantizeLinear", "", 11, anyVersion, lowerDynamicQuantizeLinear, 1,
+     1, ""},
+    {"Einsum", "", 12, anyVersion, orUnsigned<lowerEinsum>, 1, ~0u, ""},
     {"Elu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
-    {"Equal", "", 7, anyVersion, lowerCompare, 2, 2, "no strings"},
+    {"Equal", "", 7, anyVersion, orUnsigned<lowerCompare>, 2, 2, "no strings"},
     {"Erf", "", 9, anyVersion, lowerUnary, 1, 1, ""},
     {"Exp", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Expand", "", 8, anyVersion, lowerExpand, 2, 2, ""},
+    {"EyeLike", "", 9, anyVersion, lowerEyeLike, 1, 1, ""},
     {"Flatten", "", 1, anyVersion, lowerFlatten, 1, 1, ""},
     {"Floor", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"GRU", "", 7, anyVersion, lowerRecurrent, 3, 6,
+     "a constant number of up to 256 steps"},
     {"Gather", "", 1, anyVersion, lowerGather, 2, 2,
      "an index out of range is clamped into the range"},
     {"GatherElements", "", 11, anyVersion, lowerGatherElements, 2, 2,
@@ -51,55 +81,92 @@ static constexpr Operator operators[] = {
     {"GatherND", "", 11, anyVersion, lowerGatherND, 2, 2,
      "an index out of range is clamped into the range"},
     {"Gelu", "", 20, anyVersion, lowerActivation, 1, 1, ""},
-    {"Gemm", "", 7, anyVersion, lowerGemm, 2, 3, ""},
-    {"Greater", "", 7, anyVersion, lowerCompare, 2, 2, ""},
-    {"GreaterOrEqual", "", 12, anyVersion, lowerCompare, 2, 2, ""},
+    {"Gemm", "", 7, anyVersion, orUnsigned<lowerGemm>, 2, 3, ""},
+    {"GlobalAveragePool", "", 1, anyVersion, lowerGlobalPool, 1, 1, ""},
+    {"GlobalLpPool", "", 2, anyVersion, lowerGlobalPool, 1, 1, ""},
+    {"GlobalMaxPool", "", 1, anyVersion, lowerGlobalPool, 1, 1, ""},
+    {"Greater", "", 7, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
+    {"GreaterOrEqual", "", 12, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
+    {"GroupNormalization", "", 18, anyVersion, lowerGroupNorm, 3, 3, ""},
     {"HardSigmoid", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"HardSwish", "", 14, anyVersion, lowerActivation, 1, 1, ""},
+    {"Hardmax", "", 1, anyVersion, lowerHardmax, 1, 1,
+     "NaN ranks after every number"},
     {"Identity", "", 1, anyVersion, lowerIdentity, 1, 1, "tensors only"},
     {"If", "", 1, anyVersion, lowerIf, 1, 1,
      "tensors only; branches agree in element types and ranks"},
+    {"InstanceNormalization", "", 6, anyVersion, lowerGroupNorm, 3, 3, ""},
     {"IsInf", "", 10, anyVersion, lowerIsInf, 1, 1, ""},
     {"IsNaN", "", 9, anyVersion, lowerIsNaN, 1, 1, ""},
+    {"LRN", "", 1, anyVersion, lowerLRN, 1, 1, ""},
+    {"LSTM", "", 7, anyVersion, lowerRecurrent, 3, 8,
+     "a constant number of up to 256 steps"},
     {"LayerNormalization", "", 1, anyVersion, lowerLayerNorm, 2, 3, ""},
     {"LeakyRelu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
-    {"Less", "", 7, anyVersion, lowerCompare, 2, 2, ""},
-    {"LessOrEqual", "", 12, anyVersion, lowerCompare, 2, 2, ""},
+    {"Less", "", 7, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
+    {"LessOrEqual", "", 12, anyVersion, orUnsigned<lowerCompare>, 2, 2, ""},
     {"Log", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"LogSoftmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
     {"Loop", "", 1, anyVersion, lowerLoop, 0, maxLoopOperands,
      "tensors only; carried values keep their shapes; a trip count where there "
      "are scan outputs"},
-    {"MatMul", "", 1, anyVersion, lowerMatMul, 2, 2, ""},
-    {"Max", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
-    {"Mean", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
-    {"Min", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"LpNormalization", "", 1, anyVersion, lowerLpNorm, 1, 1, ""},
+    {"LpPool", "", 2, anyVersion, lowerAveragePool, 1, 1, ""},
+    {"MatMul", "", 1, anyVersion, orUnsigned<lowerMatMul>, 2, 2, ""},
+    {"MatMulInteger", "", 10, anyVersion, lowerMatMulInteger, 2, 4, ""},
+    {"Max", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
+    {"MaxPool", "", 1, anyVersion, orUnsigned<lowerMaxPool>, 1, 1, ""},
+    {"Mean", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
+    {"MeanVarianceNormalization", "", 9, anyVersion, lowerMeanVarianceNorm, 1,
+     1, ""},
+    {"Min", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
     {"Mish", "", 18, anyVersion, lowerActivation, 1, 1, ""},
-    {"Mod", "", 10, anyVersion, lowerMod, 2, 2, "integer x mod 0 is 0"},
-    {"Mul", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
+    {"Mod", "", 10, anyVersion, orUnsigned<lowerMod>, 2, 2,
+     "integer x mod 0 is 0"},
+    {"Mul", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2, ""},
     {"Neg", "", 6, anyVersion, lowerUnary, 1, 1, ""},
+    {"NegativeLogLikelihoodLoss", "", 12, anyVersion, lowerLoss, 2, 3, ""},
     {"NonZero", "", 9, anyVersion, lowerNonZero, 1, 1, ""},
     {"Not", "", 1, anyVersion, lowerLogic, 1, 1, ""},
     {"OneHot", "", 9, anyVersion, lowerOneHot, 3, 3, ""},
     {"Or", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"PRelu", "", 7, anyVersion, lowerPRelu, 2, 2, ""},
-    {"Pow", "", 7, anyVersion, lowerPow, 2, 2,
-     "float base, or constant exponent 2"},
+    {"Pad", "", 2, anyVersion, lowerPad, 1, 4, ""},
+    {"Pow", "", 7, anyVersion, orUnsigned<lowerPow>, 2, 2, ""},
+    {"QLinearConv", "", 10, anyVersion, lowerQLinearConv, 8, 9, ""},
+    {"QLinearMatMul", "", 10, anyVersion, lowerQLinearMatMul, 8, 8, ""},
+    {"QuantizeLinear", "", 10, anyVersion, lowerQuantizeLinear, 2, 3,
+     "integers of 8 and 16 bits"},
     {"RMSNormalization", "", 23, anyVersion, lowerRMSNorm, 2, 2, ""},
+    {"RNN", "", 7, anyVersion, lowerRecurrent, 3, 6,
+     "a constant number of up to 256 steps"},
     {"Range", "", 11, anyVersion, lowerRange, 3, 3, "integers"},
     {"Reciprocal", "", 6, anyVersion, lowerUnary, 1, 1, ""},
-    {"ReduceL1", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceL2", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceLogSum", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceLogSumExp", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceMax", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceMean", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceMin", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceProd", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceSum", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
-    {"ReduceSumSquare", "", 1, anyVersion, lowerReduce, 1, 2, "constant axes"},
+    {"ReduceL1", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceL2", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceLogSum", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceLogSumExp", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceMax", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceMean", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceMin", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceProd", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceSum", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
+    {"ReduceSumSquare", "", 1, anyVersion, orUnsigned<lowerReduce>, 1, 2,
+     "constant axes"},
     {"Relu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Reshape", "", 5, anyVersion, lowerReshape, 2, 2, ""},
+    {"ReverseSequence", "", 10, anyVersion, lowerReverseSequence, 2, 2, ""},
+    {"RotaryEmbedding", "", 23, anyVersion, lowerRotaryEmbedding, 3, 4,
+     "a position out of range is clamped into the range"},
     {"Round", "", 11, anyVersion, lowerUnary, 1, 1, ""},
     {"Scan", "", 9, anyVersion, lowerScan, 1, ~0u,
      "state variables keep their shapes"},
@@ -112,27 +179,34 @@ static constexpr Operator operators[] = {
      "reduction the last one counts"},
     {"Selu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Shape", "", 1, anyVersion, lowerShape, 1, 1, ""},
+    {"Shrink", "", 9, anyVersion, lowerActivation, 1, 1, ""},
     {"Sigmoid", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Sign", "", 9, anyVersion, lowerUnary, 1, 1, ""},
     {"SimplifiedLayerNormalization", "", 1, anyVersion, lowerRMSNorm, 2, 2, ""},
     {"Sin", "", 7, anyVersion, lowerUnary, 1, 1, ""},
+    {"Sinh", "", 9, anyVersion, lowerUnary, 1, 1, ""},
     {"Size", "", 1, anyVersion, lowerSize, 1, 1, ""},
     {"Slice", "", 1, anyVersion, lowerSlice, 1, 5, "constant axes and steps"},
     {"Softmax", "", 1, anyVersion, lowerSoftmax, 1, 1, ""},
+    {"SoftmaxCrossEntropyLoss", "", 12, anyVersion, lowerLoss, 2, 3, ""},
     {"Softplus", "", 1, anyVersion, lowerActivation, 1, 1, ""},
     {"Softsign", "", 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"SpaceToDepth", "", 1, anyVersion, lowerDepthToSpace, 1, 1, ""},
     {"Split", "", 2, anyVersion, lowerSplit, 1, 2, ""},
     {"Sqrt", "", 6, anyVersion, lowerUnary, 1, 1, ""},
     {"Squeeze", "", 1, anyVersion, lowerSqueeze, 1, 2, "constant axes"},
-    {"Sub", "", 7, anyVersion, lowerArithmetic, 2, 2, ""},
-    {"Sum", "", 8, anyVersion, lowerExtremum, 1, ~0u, ""},
+    {"Sub", "", 7, anyVersion, orUnsigned<lowerArithmetic>, 2, 2, ""},
+    {"Sum", "", 8, anyVersion, orUnsigned<lowerExtremum>, 1, ~0u, ""},
+    {"SwiGLU", "", 28, anyVersion, lowerSwiGLU, 2, 2, ""},
     {"Swish", "", 24, anyVersion, lowerActivation, 1, 1, ""},
+    {"Tan", "", 7, anyVersion, lowerUnary, 1, 1, ""},
     {"Tanh", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"ThresholdedRelu", "", 10, anyVersion, lowerActivation, 1, 1, ""},
     {"Tile", "", 6, anyVersion, lowerTile, 2, 2, ""},
     {"TopK", "", 1, anyVersion, lowerTopK, 1, 2,
      "NaN ranks after every number"},
     {"Transpose", "", 1, anyVersion, lowerTranspose, 1, 1, ""},
+    {"Trilu", "", 14, anyVersion, lowerTrilu, 1, 2, ""},
     {"Unsqueeze", "", 1, anyVersion, lowerUnsqueeze, 1, 2, "constant axes"},
     {"Where", "", 9, anyVersion, lowerWhere, 3, 3, ""},
     {"Xor", "", 7, anyVersion, lowerLogic, 2, 2, ""},
@@ -147,7 +221,12 @@ static constexpr Operator operators[] = {
      "4 and 8 bits, constant experts, scales of f32; rows are quantised to 8 "
      "bits whatever accuracy_level says; no use_sparse_mixer"},
     {"QuickGelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
+    {"RotaryEmbedding", ms, 1, anyVersion, lowerRotaryEmbedding, 4, 4,
+     "no is_packed_batching, no scale; a position out of range is clamped"},
     {"SimplifiedLayerNormalization", ms, 1, anyVersion, lowerRMSNorm, 2, 2, ""},
+    {"SkipLayerNormalization", ms, 1, anyVersion, lowerSkipNorm, 3, 5, ""},
+    {"SkipSimplifiedLayerNormalization", ms, 1, anyVersion, lowerSkipNorm, 3, 4,
+     ""},
 };
 
 /// More elements than any machine's memory holds; sizes in bytes stay in an
@@ -188,8 +267,7 @@ OperatorResults gatecc::lowerOperator(GraphBuilder &builder,
     // middle.
     bool optional = (index >= row->minOperands && row->maxOperands != ~0u) ||
                     (row->function == lowerMoE && index == 3) ||
-                    (row->function == lowerQMoE && index == 4) ||
-                    (row->function == lowerClip && index > 0);
+                    (row->function == lowerQMoE && index == 4);
     if (!operand && !optional)
       return builder.fail("input " + Twine(index) + " is missing");
     if (operand && !isa<RankedTensorType>(operand.getType()))
@@ -272,6 +350,36 @@ FailureOr<int64_t> gatecc::axisOf(GraphBuilder &g, int64_t axis, int64_t rank) {
     return g.fail("axis " + Twine(axis) +
                   " is out of range for a tensor of rank " + Twine(rank));
   return axis < 0 ? axis + rank : axis;
+}
+
+OperatorResults gatecc::onUnsigned(GraphBuilder &g, const OperatorCall &call,
+                                   OperatorFunction function) {
+  SmallVector<Value> operands(call.operands);
+  Type narrow, wide;
+  for (Value &operand : operands) {
+    Type type = operand ? elementOf(operand) : Type();
+    if (!type || !type.isUnsignedInteger() || type.getIntOrFloatBitWidth() > 32)
+      continue;
+    narrow = type;
+    wide = g.getBuilder().getIntegerType(
+        type.getIntOrFloatBitWidth() < 32 ? 32 : 64);
+    FailureOr<Value> widened = g.cast(operand, wide);
+    if (failed(widened))
+      return failure();
+    operand = *widened;
+  }
+  if (!narrow)
+    return function(g, call);
+  OperatorCall widened = call;
+  widened.operands = operands;
+  OperatorResults results = function(g, widened);
+  if (failed(results) || elementOf(results->front()) != wide)
+    return results;
+  FailureOr<Value> first = g.cast(results->front(), narrow);
+  if (failed(first))
+    return failure();
+  results->front() = *first;
+  return results;
 }
 
 FailureOr<Value> gatecc::widened(GraphBuilder &g, Value value) {

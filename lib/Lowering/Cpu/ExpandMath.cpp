@@ -46,8 +46,7 @@ struct ExpandMathPass : public gatecc::impl::ExpandMathBase<ExpandMathPass> {
            "math.atan2", "math.acos", "math.asin", "math.cbrt"},
           name);
     });
-    math::populateExpansionPatterns(
-        patterns, {"rsqrt", "exp2", "sinh", "cosh", "asinh", "acosh", "atanh"});
+    math::populateExpansionPatterns(patterns, {"rsqrt", "exp2"});
     if (!fma)
       patterns.add<SplitFma>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
