@@ -42,10 +42,6 @@ FailureOr<Value> ExpertBody::fail(const Twine &reason, Value at) {
   return failure();
 }
 
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 std::optional<int64_t> ExpertBody::columnsOf(Value value, unsigned rows) {
   int64_t columns = 1;
   for (int64_t size : typeOf(value).getShape().drop_front(rows)) {
@@ -296,26 +292,13 @@ FailureOr<Value> ExpertBody::tokenRows(Value value, unsigned rows) {
     AffineMap map =
         generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
     // All loops of rows but the last, that of the choices.
-    unsigned next = 0, kept = 0;
-    for (AffineExpr expr : map.getResults()) {
-      auto dim = dyn_cast<AffineDimExpr>(expr);
-      if (dim && dim.getPosition() < rows) {
-        if (dim.getPosition() != next++)
-          return fail("permutes rows", value);
-        kept = map.getNumResults();
-      }
-    }
-    if (rows >= 2 && next == rows - 1 &&
-        typeOf(value).getDimSize(rows - 1) == decision.choices) {
-      // The dimensions before the columns: rows, and one for the choices.
-      kept = 0;
-      for (auto [position, expr] : llvm::enumerate(map.getResults()))
-        if (auto dim = dyn_cast<AffineDimExpr>(expr);
-            dim && dim.getPosition() < rows)
-          kept = position + 1;
-      if (columnsOf(source, kept))
-        return asRows(graph, source, kept);
-    }
+    std::optional<RowLoops> loops = rowLoopsOf(map, rows);
+    if (!loops)
+      return fail("permutes rows", value);
+    if (rows >= 2 && loops->count == rows - 1 &&
+        typeOf(value).getDimSize(rows - 1) == decision.choices &&
+        columnsOf(source, loops->dims))
+      return asRows(graph, source, loops->dims);
   }
   return fail("is neither the same for all choices of a token nor the work of "
               "an expert",
@@ -514,19 +497,11 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
     for (Value value : values)
       sources.push_back(value.getDefiningOp()->getOperand(number));
     AffineMap map = op.getMatchingIndexingMap(operand);
-    unsigned rowLoops = 0, rowDims = 0;
-    bool hasColumns = false;
-    for (auto [position, expr] : llvm::enumerate(map.getResults())) {
-      auto loop = dyn_cast<AffineDimExpr>(expr);
-      if (!loop)
-        continue;
-      hasColumns |= int64_t(loop.getPosition()) == columnLoop;
-      if (loop.getPosition() >= rows)
-        continue;
-      if (loop.getPosition() != rowLoops++)
-        return fail("permutes rows", op.getResult(0));
-      rowDims = position + 1;
-    }
+    std::optional<RowLoops> loops = rowLoopsOf(map, rows);
+    if (!loops)
+      return fail("permutes rows", op.getResult(0));
+    auto [rowLoops, rowDims] = *loops;
+    bool hasColumns = columnLoop >= 0 && map.isFunctionOfDim(columnLoop);
     Columns wanted = hasColumns ? columns : Columns{0, 1, 1};
     if (rowLoops == 0) {
       // The same for all slots of a group: a constant of all, or one for each.
@@ -654,13 +629,7 @@ Value ExpertBody::columnConstant(Values sources, bool hasColumns,
 }
 
 Value ExpertBody::gatheredColumns(Value value, Columns columns) {
-  std::optional<RowGather> gather = matchRowGather(value);
-  while (!gather &&
-         isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
-             value.getDefiningOp())) {
-    value = value.getDefiningOp()->getOperand(0);
-    gather = matchRowGather(value);
-  }
+  std::optional<RowGather> gather = matchRowGather(withoutReshapes(value));
   if (!gather || withoutViews(gather->indices) != withoutViews(decision.ids))
     return {};
   RankedTensorType stack = typeOf(gather->data);

@@ -13,27 +13,6 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
-linalg::GenericOp raise::matchMultiply(Value value) {
-  auto op = value.getDefiningOp<linalg::GenericOp>();
-  if (!op || op.getNumDpsInputs() != 2 ||
-      op.getNumLoops() != op.getNumParallelLoops() ||
-      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
-    return {};
-  Block &body = *op.getBody();
-  auto multiply =
-      body.getTerminator()->getOperand(0).getDefiningOp<arith::MulFOp>();
-  if (!multiply || !llvm::hasNItems(body.begin(), body.end(), 2) ||
-      llvm::any_of(multiply->getOperands(), [](Value operand) {
-        return operand.getDefiningOp() != nullptr;
-      }))
-    return {};
-  return op;
-}
-
 Value raise::asChoices(GraphBuilder &graph, Value value, int64_t choices) {
   OpBuilder &b = graph.getBuilder();
   RankedTensorType type = typeOf(value);

@@ -27,9 +27,6 @@ struct ExpertWork {
   llvm::SmallVector<SlotLink> links;
 };
 
-/// An elementwise product of two tensors, or null.
-mlir::linalg::GenericOp matchMultiply(mlir::Value value);
-
 /// [T.., k] as [T, k], whatever dimensions of one element it has.
 mlir::Value asChoices(GraphBuilder &graph, mlir::Value value, int64_t choices);
 

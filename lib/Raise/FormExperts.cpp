@@ -42,7 +42,7 @@ private:
   Work *startWork(RowGather gather);
   Work *startRows(RowGather gather);
   bool raiseSum(Operation *op, Work &work);
-  FailureOr<Value> takeWeights(Value &value, unsigned &rows, Work &work);
+  Value takeWeights(Value &value, unsigned &rows, Work &work);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
@@ -51,10 +51,6 @@ private:
   DenseMap<Value, Work *> workOfIds;
   DenseMap<Operation *, Work *> workOfOp;
 };
-
-RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
 
 Work *ExpertFinder::startWork(RowGather gather) {
   RankedTensorType stack = typeOf(gather.data);
@@ -136,8 +132,7 @@ void ExpertFinder::run(Block &block) {
 
 /// Takes a factor that is one number for each slot off `value`: the weights
 /// [T, k] of the decision. Null if there is none.
-FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
-                                           Work &work) {
+Value ExpertFinder::takeWeights(Value &value, unsigned &rows, Work &work) {
   Value inner = value;
   unsigned innerRows = rows;
   SlotOrder order; // of `inner`, where that is not by token and choice
@@ -158,7 +153,7 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
     inner = op->getOperand(0);
     innerRows = *source;
   }
-  linalg::GenericOp op = matchMultiply(inner);
+  linalg::GenericOp op = matchBinary<arith::MulFOp>(inner);
   if (!op)
     return Value();
   for (unsigned side : {0u, 1u}) {
@@ -179,16 +174,13 @@ FailureOr<Value> ExpertFinder::takeWeights(Value &value, unsigned &rows,
       return asChoices(graph, found, work.decision.choices);
     }
     AffineMap map = op.getMatchingIndexingMap(weight);
-    unsigned loops = 0;
-    bool isScalar = true;
-    for (AffineExpr expr : map.getResults())
-      if (auto loop = dyn_cast<AffineDimExpr>(expr)) {
-        if (loop.getPosition() < innerRows)
-          isScalar &= loop.getPosition() == loops++;
-        else
-          isScalar &= typeOf(inner).getDimSize(loop.getPosition()) == 1;
-      }
-    if (!isScalar || loops != innerRows ||
+    std::optional<RowLoops> loops = rowLoopsOf(map, innerRows);
+    bool isScalar = llvm::all_of(map.getResults(), [&](AffineExpr expr) {
+      auto loop = dyn_cast<AffineDimExpr>(expr);
+      return !loop || loop.getPosition() < innerRows ||
+             typeOf(inner).getDimSize(loop.getPosition()) == 1;
+    });
+    if (!isScalar || !loops || loops->count != innerRows ||
         !typeOf(weight->get()).getElementType().isF32() ||
         !op.getMatchingIndexingMap(product).isIdentity())
       continue;
@@ -241,7 +233,7 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   OpBuilder &b = graph.getBuilder();
   b.setInsertionPoint(op);
   graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
-  FailureOr<Value> weights = takeWeights(value, rows, work);
+  Value weights = takeWeights(value, rows, work);
   ExpertBody body(graph, work.decision, work.inside, functions);
   FailureOr<Value> slots = body.build(value, rows);
   if (failed(slots)) {
@@ -249,7 +241,7 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
       work.refusal = body.reason();
     return false;
   }
-  Value combined = emitExperts(graph, work, body, *slots, *weights, report);
+  Value combined = emitExperts(graph, work, body, *slots, weights, report);
   result.replaceAllUsesWith(restoreShape(
       graph, combined, result, cast<linalg::GenericOp>(op), sum->axis));
   eraseCertainChecks(work, functions, op);

@@ -122,21 +122,9 @@ bool GroupCounts::isIdentity(linalg::GenericOp op) {
       !llvm::all_of(op.getIndexingMapsArray(),
                     [](AffineMap map) { return map.isIdentity(); }))
     return false;
-  Type type = getElementTypeOrSelf(op.getDpsInputOperand(0)->get().getType());
-  for (int64_t number : {0, 1, 2, 3, 7, 255, 256, 1 << 15, 1 << 20}) {
-    Attribute given = isa<FloatType>(type)
-                          ? Attribute(FloatAttr::get(type, double(number)))
-                          : Attribute(IntegerAttr::get(type, number));
-    Attribute result = functions.apply(op, given);
-    double found = -1;
-    if (auto integer = dyn_cast_or_null<IntegerAttr>(result))
-      found = double(integer.getValue().getSExtValue());
-    else if (auto real = dyn_cast_or_null<FloatAttr>(result))
-      found = real.getValueAsDouble();
-    if (found != double(number))
-      return false;
-  }
-  return true;
+  return llvm::all_of(
+      ArrayRef<int64_t>{0, 1, 2, 3, 7, 255, 256, 1 << 15, 1 << 20},
+      [&](int64_t number) { return functions.maps(op, number, number); });
 }
 
 GroupCounts::Sum GroupCounts::computeElement(Value tensor,
@@ -301,15 +289,11 @@ bool GroupCounts::isCertain(Value condition) {
     return sum &&
            llvm::all_of(*sum, [](int64_t c) { return c == 0 || c == 1; });
   };
-  auto isAll = [&](const Sum &sum, Value size) {
-    return sum ? llvm::all_of(*sum, [](int64_t c) { return c == 1; })
-               : isSlotCount(size);
-  };
   switch (compare.getPredicate()) {
   case arith::CmpIPredicate::eq:
     return (left && right && *left == *right) ||
-           ((left || right) && isAll(left, compare.getLhs()) &&
-            isAll(right, compare.getRhs()));
+           ((left || right) && isAllSlots(compare.getLhs()) &&
+            isAllSlots(compare.getRhs()));
   case arith::CmpIPredicate::sge:
     return isPart(left) && matchPattern(compare.getRhs(), m_Zero());
   case arith::CmpIPredicate::sle:

@@ -75,11 +75,7 @@ SlotOrder SlotFunctions::inverseOf(Value indices) {
                : SlotOrder();
   if (auto topk = indices.getDefiningOp<gate::TopKOp>();
       topk && indices == topk.getIndices() && isSort(topk)) {
-    Value slots = topk.getInput();
-    while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
-        slots.getDefiningOp()))
-      slots = slots.getDefiningOp()->getOperand(0);
-    return orderOfSlots(slots);
+    return orderOfSlots(withoutReshapes(topk.getInput()));
   }
   return {};
 }
@@ -421,10 +417,22 @@ static Attribute foldBody(linalg::GenericOp op,
   return scalarOf(block.getTerminator()->getOperand(0));
 }
 
-Attribute SlotFunctions::apply(linalg::GenericOp op, Attribute given) {
-  return foldBody(
+static bool isNumber(Attribute attribute, int64_t expected) {
+  if (auto integer = dyn_cast_or_null<IntegerAttr>(attribute))
+    return integer.getValue().getSExtValue() == expected;
+  auto real = dyn_cast_or_null<FloatAttr>(attribute);
+  return real && real.getValueAsDouble() == double(expected);
+}
+
+bool SlotFunctions::maps(linalg::GenericOp op, int64_t from, int64_t to) {
+  Type type = getElementTypeOrSelf(op.getDpsInputOperand(0)->get().getType());
+  Attribute given = isa<FloatType>(type)
+                        ? Attribute(FloatAttr::get(type, double(from)))
+                        : Attribute(IntegerAttr::get(type, from));
+  Attribute result = foldBody(
       op, [&](OpOperand *) { return given; },
       [](linalg::IndexOp) { return Attribute(); });
+  return isNumber(result, to);
 }
 
 Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
@@ -456,13 +464,6 @@ Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
   });
 }
 
-static Attribute numberOf(linalg::GenericOp op, int64_t number) {
-  Type type = getElementTypeOrSelf(op.getDpsInputOperand(0)->get().getType());
-  if (isa<FloatType>(type))
-    return FloatAttr::get(type, double(number));
-  return IntegerAttr::get(type, number);
-}
-
 bool SlotFunctions::isGroupOf(Value indices, const SlotOrder &order,
                               const Decision &decision) {
   auto type = cast<RankedTensorType>(indices.getType());
@@ -491,12 +492,6 @@ bool SlotFunctions::countsGroup(linalg::GenericOp sum, int64_t group,
   unsigned rank = cast<RankedTensorType>(input.getType()).getRank();
   SmallVector<unsigned> reduced;
   sum.getReductionDims(reduced);
-  auto isCount = [&](Attribute attribute, int64_t expected) {
-    if (auto integer = dyn_cast_or_null<IntegerAttr>(attribute))
-      return integer.getValue() == expected;
-    auto real = dyn_cast_or_null<FloatAttr>(attribute);
-    return real && real.getValueAsDouble() == double(expected);
-  };
   if (rank == reduced.size() + 1 && (rank == 3 || rank == 2)) {
     // A hit for each slot: [T, k, E] or [T * k, E].
     SmallVector<Place> places;
@@ -508,7 +503,7 @@ bool SlotFunctions::countsGroup(linalg::GenericOp sum, int64_t group,
       return false;
     bool isHit = true;
     for (int64_t id = 0; id < decision.groups && isHit; ++id)
-      isHit = isCount(
+      isHit = isNumber(
           evaluate(input, places, {1, 0, decision.choices, id}, decision.ids),
           id == group);
     if (isHit)
@@ -516,9 +511,8 @@ bool SlotFunctions::countsGroup(linalg::GenericOp sum, int64_t group,
   }
   // A one for each chosen group of a token, which are all different.
   while (auto generic = input.getDefiningOp<linalg::GenericOp>()) {
-    if (generic.getNumDpsInputs() != 1 ||
-        !isCount(apply(generic, numberOf(generic, 1)), 1) ||
-        !isCount(apply(generic, numberOf(generic, 0)), 0))
+    if (generic.getNumDpsInputs() != 1 || !maps(generic, 1, 1) ||
+        !maps(generic, 0, 0))
       break;
     input = generic.getDpsInputOperand(0)->get();
   }
@@ -547,7 +541,7 @@ std::optional<SlotPart> SlotFunctions::partOf(Value indices, int64_t column,
   for (int64_t bit = 6; bit < 24; ++bit)
     for (int64_t off : {-1, 0, 1})
       tokens.push_back(((int64_t(1) << bit) + off) / choices);
-  bool isToken = true, isChoice = true, isSlot = true, isGroup = true;
+  bool isToken = true, isChoice = true, isSlot = true;
   for (int64_t token : tokens)
     for (int64_t choice = 0; choice < choices; ++choice) {
       int64_t group = order.group >= 0 ? order.group : token % 3;
@@ -559,7 +553,6 @@ std::optional<SlotPart> SlotFunctions::partOf(Value indices, int64_t column,
       isToken &= found == token;
       isChoice &= found == choice;
       isSlot &= found == token * choices + choice;
-      isGroup &= found == group;
     }
   if (isToken)
     return SlotPart::Token;
@@ -567,7 +560,5 @@ std::optional<SlotPart> SlotFunctions::partOf(Value indices, int64_t column,
     return SlotPart::Slot;
   if (isChoice)
     return SlotPart::Choice;
-  if (isGroup)
-    return SlotPart::Group;
   return std::nullopt;
 }

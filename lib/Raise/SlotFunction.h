@@ -24,7 +24,7 @@ struct SlotOrder {
 };
 
 /// What an index says about its slot.
-enum class SlotPart { Token, Choice, Slot, Group };
+enum class SlotPart { Token, Choice, Slot };
 
 class SlotFunctions {
 public:
@@ -43,9 +43,8 @@ public:
   /// inverse of a sort.
   SlotOrder inverseOf(mlir::Value indices);
 
-  /// The scalar that an elementwise op on one input makes of `given`.
-  static mlir::Attribute apply(mlir::linalg::GenericOp op,
-                               mlir::Attribute given);
+  /// Whether an elementwise op on one input makes the number `to` of `from`.
+  static bool maps(mlir::linalg::GenericOp op, int64_t from, int64_t to);
   /// Whether `indices` hold the group of each slot of an order of all slots.
   bool isGroupOf(mlir::Value indices, const SlotOrder &order,
                  const Decision &decision);

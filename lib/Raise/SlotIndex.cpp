@@ -33,6 +33,26 @@ static Operation *singleUnary(linalg::GenericOp op, bool &copies) {
   return only;
 }
 
+Value raise::withoutReshapes(Value value) {
+  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+      value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  return value;
+}
+
+std::optional<RowLoops> raise::rowLoopsOf(AffineMap map, unsigned rows) {
+  RowLoops loops;
+  for (auto [position, expr] : llvm::enumerate(map.getResults())) {
+    auto loop = dyn_cast<AffineDimExpr>(expr);
+    if (!loop || loop.getPosition() >= rows)
+      continue;
+    if (loop.getPosition() != loops.count++)
+      return std::nullopt;
+    loops.dims = position + 1;
+  }
+  return loops;
+}
+
 Value raise::withoutViews(Value value) {
   while (Operation *op = value.getDefiningOp()) {
     if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(
@@ -99,10 +119,7 @@ std::optional<ProductMatch> raise::matchProduct(Value value) {
   op.getReductionDims(reduced);
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
   return ProductMatch{op.getDpsInputOperand(0)->get(),
-                      op.getDpsInputOperand(1)->get(),
-                      maps[0],
-                      maps[1],
-                      maps[2],
+                      op.getDpsInputOperand(1)->get(), maps[0], maps[1],
                       reduced.front()};
 }
 
@@ -197,9 +214,7 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
 }
 
 std::optional<Positions> raise::matchPositions(Value indices) {
-  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
-      indices.getDefiningOp()))
-    indices = indices.getDefiningOp()->getOperand(0);
+  indices = withoutReshapes(indices);
   auto generic = indices.getDefiningOp<linalg::GenericOp>();
   auto type = cast<RankedTensorType>(indices.getType());
   if (!generic || generic.getNumDpsInputs() != 0 || type.getRank() != 1)

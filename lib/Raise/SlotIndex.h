@@ -15,6 +15,13 @@ struct Decision {
   int64_t choices = 1, groups = 0;
 };
 
+inline mlir::RankedTensorType typeOf(mlir::Value value) {
+  return llvm::cast<mlir::RankedTensorType>(value.getType());
+}
+
+/// The value behind collapse_shape and expand_shape.
+mlir::Value withoutReshapes(mlir::Value value);
+
 /// The value without changes of its shape and of its integers' width.
 mlir::Value withoutViews(mlir::Value value);
 
@@ -31,10 +38,35 @@ mlir::Value matchBroadcast(mlir::Value value);
 /// sum over one loop of a * b, the other loops parallel.
 struct ProductMatch {
   mlir::Value a, b;
-  mlir::AffineMap aMap, bMap, resultMap;
+  mlir::AffineMap aMap, bMap;
   unsigned reduced;
 };
 std::optional<ProductMatch> matchProduct(mlir::Value value);
+
+/// One scalar op, and no more, on an element of each of two tensors.
+template <typename Op> mlir::linalg::GenericOp matchBinary(mlir::Value value) {
+  auto op = value.getDefiningOp<mlir::linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 2 ||
+      op.getNumLoops() != op.getNumParallelLoops() ||
+      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
+    return {};
+  mlir::Block &body = *op.getBody();
+  auto scalar =
+      body.getTerminator()->getOperand(0).template getDefiningOp<Op>();
+  if (!scalar || !llvm::hasNItems(body.begin(), body.end(), 2) ||
+      llvm::any_of(scalar->getOperands(), [](mlir::Value operand) {
+        return operand.getDefiningOp() != nullptr;
+      }))
+    return {};
+  return op;
+}
+
+/// The loops of rows that an operand of an elementwise op follows: the first
+/// `count`, within its first `dims` dimensions. Nothing if they are permuted.
+struct RowLoops {
+  unsigned count = 0, dims = 0;
+};
+std::optional<RowLoops> rowLoopsOf(mlir::AffineMap map, unsigned rows);
 
 /// The sum of `input` along one loop.
 struct SumMatch {

@@ -15,10 +15,6 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-static RankedTensorType typeOf(Value value) {
-  return cast<RankedTensorType>(value.getType());
-}
-
 static bool isTokenOf(SlotFunctions &functions, Value indices,
                       const SlotOrder &order) {
   return order && functions.orderOf(indices) == order &&
@@ -36,22 +32,13 @@ static std::optional<SlotLink> matchScatter(SlotFunctions &functions,
   return SlotLink{sum, updates, op->getResult(0), order};
 }
 
-/// add(a, b) of two tensors, elementwise.
-static linalg::GenericOp matchAdd(Operation *op) {
-  auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
-  if (!generic || generic.getNumDpsInputs() != 2 ||
-      generic.getNumLoops() != generic.getNumParallelLoops() ||
-      !llvm::all_of(generic.getIndexingMapsArray(),
-                    [](AffineMap map) { return map.isIdentity(); }))
-    return {};
-  Block &body = *generic.getBody();
-  auto add = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
-  if (!add || !llvm::hasNItems(body.begin(), body.end(), 2) ||
-      llvm::any_of(add->getOperands(), [](Value operand) {
-        return operand.getDefiningOp() != nullptr;
-      }))
-    return {};
-  return generic;
+/// The sum of two tensors of one shape.
+static linalg::GenericOp matchAdd(Value value) {
+  linalg::GenericOp add = matchBinary<arith::AddFOp>(value);
+  return add && llvm::all_of(add.getIndexingMapsArray(),
+                             [](AffineMap map) { return map.isIdentity(); })
+             ? add
+             : linalg::GenericOp();
 }
 
 /// The three ways to add rows at their places.
@@ -66,7 +53,7 @@ std::optional<SlotLink> raise::matchSlotLink(SlotFunctions &functions,
     // Each token is in a group once: read, add, write back.
     if (scatter.getReduction() != gate::Reduction::None)
       return std::nullopt;
-    linalg::GenericOp add = matchAdd(scatter.getUpdates().getDefiningOp());
+    linalg::GenericOp add = matchAdd(scatter.getUpdates());
     for (unsigned side : {0u, 1u})
       if (add)
         if (auto read = matchRowGather(add.getDpsInputOperand(side)->get());
@@ -80,7 +67,8 @@ std::optional<SlotLink> raise::matchSlotLink(SlotFunctions &functions,
     return std::nullopt;
   }
   // A sum of zeros into which the rows are scattered.
-  linalg::GenericOp add = matchAdd(op);
+  linalg::GenericOp add = op->getNumResults() == 1 ? matchAdd(op->getResult(0))
+                                                   : linalg::GenericOp();
   for (unsigned side : {0u, 1u})
     if (add)
       if (auto scatter = add.getDpsInputOperand(side)
@@ -100,10 +88,7 @@ std::optional<SlotLink> raise::matchSlotLink(SlotFunctions &functions,
 
 Value raise::slotWeights(SlotFunctions &functions, Value value,
                          const SlotOrder &order, int64_t choices) {
-  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
-      value.getDefiningOp()))
-    value = value.getDefiningOp()->getOperand(0);
-  auto gather = value.getDefiningOp<gate::GatherNDOp>();
+  auto gather = withoutReshapes(value).getDefiningOp<gate::GatherNDOp>();
   if (!gather || gather.getBatchDims() != 0 ||
       functions.orderOf(gather.getIndices()) != order)
     return {};
@@ -132,7 +117,7 @@ static Value takeWeights(GraphBuilder &graph, SlotFunctions &functions,
   SmallVector<Value> inner;
   Value weights;
   for (auto [update, order] : llvm::zip_equal(updates, orders)) {
-    linalg::GenericOp multiply = matchMultiply(update);
+    linalg::GenericOp multiply = matchBinary<arith::MulFOp>(update);
     Value found;
     for (unsigned side : {0u, 1u}) {
       if (!multiply || found)
@@ -162,12 +147,14 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   };
   // From the first sum to the last.
   DenseMap<Value, SlotLink *> next;
-  for (SlotLink &link : chain.links)
+  llvm::DenseSet<Value> results;
+  for (SlotLink &link : chain.links) {
     next[link.sum] = &link;
+    results.insert(link.result);
+  }
   Value start;
   for (SlotLink &link : chain.links) {
-    bool isFirst = llvm::none_of(
-        chain.links, [&](SlotLink &other) { return other.result == link.sum; });
+    bool isFirst = !results.contains(link.sum);
     if (isFirst && start)
       return refuse("their results are added up in more than one place");
     if (isFirst)
