@@ -178,7 +178,7 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
     for (Operation *user : link->result.getUsers())
       if (SlotLink *after = next.lookup(link->result);
           after && user != after->result.getDefiningOp() &&
-          !matchRowGather(user->getResult(0)))
+          (user->getNumResults() != 1 || !matchRowGather(user->getResult(0))))
         return refuse("a sum of some of them is used by " + describe(user));
     last = link->result;
   }

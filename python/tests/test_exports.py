@@ -244,6 +244,18 @@ def test_form_is_experts(build, tmp_path, form):
         assert np.isnan(y[7]).all() and np.isfinite(np.delete(y, 7, 0)).all()
 
 
+def test_a_partial_sum_may_be_an_output(build):
+    graph = nonzero_of_each_expert()
+    graph.output("sum1/out", ["T", D])
+    model = build.graph(graph)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(6).standard_normal((9, D)).astype(np.float32)
+    with build.load(model) as lib:
+        actual = lib(x=x)
+        for name, expected in zip(("y", "sum1/out"), session.run(None, {"x": x})):
+            assert_near(actual[name], expected)
+
+
 def exported():
     return sorted(Path(EXPORTS).glob("*.npz")) if EXPORTS else []
 
