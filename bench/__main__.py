@@ -7,11 +7,20 @@ import signal
 import sys
 from pathlib import Path
 
-from . import cells, peers, report, suite_chain, suite_exit, suite_extra, suite_moe
+from . import (
+    cells,
+    peers,
+    report,
+    suite_chain,
+    suite_exit,
+    suite_extra,
+    suite_forms,
+    suite_moe,
+)
 from .processes import ROOT
 from .session import Session
 
-SUITES = ("moe", "chain", "exit", "router", "compile")
+SUITES = ("moe", "chain", "exit", "forms", "router", "compile")
 
 
 def parse(arguments):
@@ -37,6 +46,7 @@ def parse(arguments):
         "precision": cells.PRECISIONS,
         "routing": cells.ROUTINGS,
         "systems": tuple(peers.SYSTEMS),
+        "forms": tuple(cells.FORMS),
     }
     for name, allowed in every.items():
         text = f"of {', '.join(allowed)}"
@@ -88,6 +98,11 @@ def main(arguments=None):
                 dims, stages = cells.EXIT_DIMS, cells.EXIT_STAGES
                 batches = cells.EXIT_BATCHES
                 suite_exit.run(session, dims, stages, batches, cells.EXIT_RATES)
+        if "forms" in suites and "f32" in precisions:
+            wide = ("tiny",) if quick else cells.FORM_LAYERS
+            counts = [t for t in tokens if quick or t in cells.FORM_TOKENS]
+            forms = a.forms or list(cells.FORMS)
+            suite_forms.run(session, [n for n in layers if n in wide], forms, counts)
         if "router" in suites and "f32" in precisions:
             for name in layers:
                 if name in ("fine", "tiny"):

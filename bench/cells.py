@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # What is measured: sizes of layers, numbers of tokens, precisions, routings.
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TOKENS = (1, 4, 16, 64, 128, 512, 2048)
 PRECISIONS = ("f32", "bf16", "int8", "int4")
@@ -63,7 +63,23 @@ LAYERS = {
     )
 }
 FULL = ("edge", "mixs", "olmoe", "fine", "switch")
+# The forms of a layer as exporters write it (gatecc.models.moe.FORMS), and their numbers in
+# the report.
+FORMS = {
+    "gathered": "F1",
+    "grouped": "F2",
+    "batched": "F5",
+    "unrolled": "F7",
+    "sliced": "F8",
+}
+FORM_LAYERS = ("edge", "mixs", "olmoe")
+FORM_TOKENS = (1, 16, 128, 512)
 QUICK = ("tiny", "tinyswitch")
+
+
+def everything(layer):
+    """The layer as the dense form has it: every token takes all experts."""
+    return replace(layer, top_k=layer.experts)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def best_peer(systems, among=None):
 def evaluate(rows, compiled):
     table = Rows(rows)
     outcomes = []
-    for judge in (_f32, _bf16, _quantised, _routing, _router, _chain, _exit, _threads):
+    judges = (_f32, _bf16, _quantised, _routing, _router, _chain, _exit, _forms)
+    for judge in (*judges, _threads):
         outcomes += judge(table)
     return outcomes + list(_compile(compiled))
 
@@ -250,6 +251,38 @@ def _exit(table):
         if whole:
             never.append((row["time_ms"] / whole["time_ms"], _name(row)))
     yield _at_most(f"{what} that never happens", "<= 1.03x no partition", never, 1.03)
+
+
+def _forms(table):
+    def of(*forms):
+        return list(table.ours(suite="forms", form=lambda f: f in forms))
+
+    over = []
+    for row in table.ours(suite="forms"):
+        contrib = table.cells[key_of(row)].get("gatecc-contrib")
+        if contrib:
+            over.append((row["time_ms"] / contrib["time_ms"], _name(row)))
+    yield _at_most("forms of exports", "<= 1.03x the MoE operator", over, 1.03)
+    what = "forms F2 and F7, best peer"
+    sorted_ = _ratios(table, of("grouped", "unrolled"))
+    yield _at_least(what, "geomean >= 1.4", sorted_, 1.4, geomean)
+    yield _at_least(what, "each >= 0.97", sorted_, 0.97)
+    dense = [
+        (ratio / row["dense_share"], _name(row))
+        for row in of("batched")
+        if (ratio := table.ratio(row))
+    ]
+    goal = "each >= 0.85x what the limits differ by"
+    yield _at_least("form F5, best peer", goal, dense, 0.85)
+    largest = {}  # the cell with most tokens that a peer can run
+    for row in of("gathered"):
+        if table.ratio(row) and row["T"] >= largest.get(row["cell"], row)["T"]:
+            largest[row["cell"]] = row
+    fast = [r for r in largest.values() if r["binds"] == "compute"]
+    slow = [r for r in largest.values() if r["binds"] != "compute"]
+    what = "form F1, largest T of the best peer"
+    yield _at_least(what, "each >= 20x where compute binds", _ratios(table, fast), 20)
+    yield _at_least(what, "each >= 0.85 of the limit else", _fractions(slow), 0.85)
 
 
 def _threads(table):

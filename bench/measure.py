@@ -66,6 +66,11 @@ class Group:
     def refuse(self, system, reason):
         self.failed[system] = reason
 
+    @staticmethod
+    def refused(reason):
+        """What stands for a system that is not even asked."""
+        return Result(f"unsupported: {reason}")
+
     def close(self):
         for process in self.processes.values():
             process.close()

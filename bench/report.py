@@ -16,6 +16,7 @@ TITLES = {
     "moe": "Mixtures of experts",
     "chain": "Chains of dense layers",
     "exit": "Early exits (the limit is the ideal)",
+    "forms": "One layer in the forms of exporters",
     "router": "The router alone, from logits to plan",
 }
 

@@ -20,8 +20,9 @@ COLUMNS = (
     " limit_ms binds fraction balanced out_of_cache experts_hit rows_per_expert"
     " most_rows gatecc_ms ratio error"
 ).split()
-# Not written: rows of each expert for each input; what the limit is computed from.
-UNWRITTEN = ("histograms", "shape", "memory")
+# Not written: rows of each expert for each input; what the limit is computed from; the form
+# of an export, and how much longer the limit is where every expert has every row.
+UNWRITTEN = ("histograms", "shape", "memory", "form", "dense_share")
 # A worker takes up to this many times the weights.
 WORKER_MEMORY = 2.0
 

@@ -35,6 +35,7 @@ GATECC = {
     "moe": {p: "library" for p in ("f32", "bf16", "int8", "int4")},
     "chain": {"f32": "library"},
     "exit": {"f32": "library"},
+    "forms": {"f32": "library"},
 }
 # A layer of one expert's size without routing, beside "same" routings.
 DENSE = {"f32": "one"}
@@ -51,6 +52,12 @@ SYSTEMS = {
         ),
         System("gatecc-whole", "gatecc, no partitions", "gatecc_library", WHOLE),
         System(
+            "gatecc-contrib",
+            "gatecc, com.microsoft.MoE",
+            "gatecc_library",
+            {"forms": {"f32": "library"}},
+        ),
+        System(
             "ort-contrib",
             "ONNX Runtime MoE / QMoE",
             "onnx_runtime",
@@ -60,7 +67,12 @@ SYSTEMS = {
             "ort",
             "ONNX Runtime, standard ONNX",
             "onnx_runtime",
-            {"moe": {"f32": "unrolled"}, "chain": {"f32": ""}, "exit": {"f32": ""}},
+            {
+                "moe": {"f32": "unrolled"},
+                "chain": {"f32": ""},
+                "exit": {"f32": ""},
+                "forms": {"f32": ""},
+            },
         ),
         System(
             "openvino",
@@ -69,6 +81,7 @@ SYSTEMS = {
             {
                 "moe": {"f32": "unrolled", "bf16": "unrolled"},
                 "chain": {"f32": ""},
+                "forms": {"f32": ""},
             },
         ),
         System(
@@ -93,7 +106,7 @@ SYSTEMS = {
         System("openblas", "OpenBLAS (NumPy)", "numpy_chain", {"chain": {"f32": ""}}),
     )
 }
-OURS = ("gatecc", "gatecc-1", "gatecc-dense", "gatecc-whole")
+OURS = ("gatecc", "gatecc-1", "gatecc-dense", "gatecc-whole", "gatecc-contrib")
 
 
 def create(name):

@@ -23,7 +23,7 @@ from bench import (
     processes,
     session,
 )  # noqa: E402
-from bench.peers import SYSTEMS  # noqa: E402
+from bench.peers import OURS, SYSTEMS  # noqa: E402
 from gatecc import reference  # noqa: E402
 
 
@@ -31,7 +31,7 @@ from gatecc import reference  # noqa: E402
 def quick(tmp_path_factory):
     """The folder of a --quick run with gatecc and ONNX Runtime."""
     folder = tmp_path_factory.mktemp("bench")
-    names = ("gatecc", "gatecc-1", "gatecc-dense", "gatecc-whole", "ort", "ort-contrib")
+    names = (*OURS, "ort", "ort-contrib")
     command = [sys.executable, "-m", "bench", "--quick", "--out", folder / "out"]
     command += ["--cache", folder / "cache", "--systems", ",".join(names)]
     done = subprocess.run(
@@ -45,7 +45,7 @@ def test_quick_run_has_every_cell(quick):
     with open(quick / "results.csv") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == tuple(session.COLUMNS)
-    assert {row["suite"] for row in rows} == {"moe", "chain", "exit", "router"}
+    assert {row["suite"] for row in rows} == {"moe", "chain", "exit", "forms", "router"}
     seen = {(r["cell"], r["T"], r["routing"]) for r in rows if r["suite"] == "moe"}
     for cell in cells.QUICK:
         for tokens, routing in (
@@ -55,6 +55,8 @@ def test_quick_run_has_every_cell(quick):
             (16, "same"),
         ):
             assert (cell, str(tokens), routing) in seen
+    forms = {r["cell"] for r in rows if r["suite"] == "forms"}
+    assert forms == {f"tiny {number} {form}" for form, number in cells.FORMS.items()}
 
 
 def test_quick_run_is_right_and_adds_up(quick):
@@ -171,6 +173,33 @@ def test_goals_are_judged():
     assert found["f32, best peer", "geomean >= 1.4, T = 64, 128, 512"].met is True
     assert found["bf16, T >= 64", "each >= 0.75 of the limit"].met is None
     assert set(SYSTEMS) >= {row["system"] for row in rows}
+
+
+def test_goals_of_forms_are_judged():
+    def row(form, system, time, T=16, **values):
+        row = dict.fromkeys((*session.COLUMNS, *session.UNWRITTEN)) | {
+            "suite": "forms", "cell": form, "form": form, "T": T, "precision": "f32",
+            "routing": "random", "system": system, "status": "ok", "time_ms": time,
+            "limit_ms": 1.0, "fraction": 1.0 / time, "binds": "compute", "dense_share": 4.0,
+        }  # fmt: skip
+        if system != "gatecc":
+            row["ratio"] = time / 2.0
+        return row | values
+
+    rows = []
+    for form in ("grouped", "batched", "gathered"):
+        rows += [row(form, "gatecc", 2.0), row(form, "gatecc-contrib", 1.98)]
+    rows += [row("grouped", "ort", 2.9), row("batched", "ort", 6.6)]
+    rows += [row("gathered", "ort", 50.0), row("gathered", "gatecc", 2.0, 128)]
+    found = {(o.what, o.goal): o for o in goals.evaluate(rows, [])}
+    assert found["forms of exports", "<= 1.03x the MoE operator"].met
+    what = "forms F2 and F7, best peer"
+    assert found[what, "each >= 0.97"].met
+    assert found[what, "geomean >= 1.4"].met
+    what = "form F1, largest T of the best peer"
+    assert found[what, "each >= 20x where compute binds"].met
+    goal = "each >= 0.85x what the limits differ by"
+    assert found["form F5, best peer", goal].met is False
 
 
 def test_limit_counts_bytes_and_products():

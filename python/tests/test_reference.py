@@ -189,6 +189,18 @@ def test_generated_experts_against_onnx_runtime(activation, tmp_path):
     assert_close(expected[clear], run.outputs["y"][clear])
 
 
+@pytest.mark.parametrize("form", ["gathered", "grouped", "sliced", "batched"])
+@pytest.mark.parametrize("activation", moe.ACTIVATIONS)
+def test_stacked_forms_against_the_reference(form, activation, tmp_path):
+    x = moe.make_inputs(40, 20)
+    for name in ("contrib", form):
+        path = tmp_path / f"{name}.onnx"
+        moe.network(20, 24, 5, 3, activation, name).save(path)
+    contrib = reference.run_onnx(tmp_path / "contrib.onnx", {"x": x})
+    (actual,) = session(path).run(None, {"x": x})
+    assert_close(actual, contrib.outputs["y"])
+
+
 @pytest.mark.parametrize("form", ["unrolled", "dense"])
 @pytest.mark.parametrize("activation", moe.ACTIVATIONS)
 def test_forms_of_experts_are_the_same_network(form, activation, tmp_path):

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from . import blocks, forms
+from . import blocks, forms, stacked
 from .graph import Graph
 
 ACTIVATIONS = ("silu", "relu", "gelu")
@@ -15,6 +15,10 @@ FORMS = {
     "qmoe": blocks.quantized_experts,
     "unrolled": forms.unrolled,
     "dense": forms.dense,
+    "gathered": stacked.gathered,
+    "grouped": stacked.grouped,
+    "sliced": stacked.sliced,
+    "batched": stacked.batched,
 }
 
 
