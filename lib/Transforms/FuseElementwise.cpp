@@ -3,7 +3,8 @@
 //   before: %b = generic(exp %a);  %c = generic(%b + %x)
 //   after:  %c = generic(exp %a + %x)
 // The patterns are MLIR's. They would also move an op that stands before a loop
-// into it, where each iteration did its work again.
+// into it, where each iteration did its work again; and an activation into the
+// product that follows, which did its work again for each column.
 #include "gatecc/Transforms/Passes.h"
 #include "lib/Transforms/EnclosingLoop.h"
 
@@ -25,6 +26,22 @@ using namespace gatecc;
 
 namespace {
 
+/// Whether a reduction would compute what `producer` computes once for each
+/// element of the operand several times. Moves and casts cost next to nothing.
+bool repeatsWork(OpOperand &operand, Operation *producer) {
+  auto consumer = dyn_cast<linalg::LinalgOp>(operand.getOwner());
+  auto work = dyn_cast<linalg::GenericOp>(producer);
+  if (!consumer || !work || consumer.getNumReductionLoops() == 0)
+    return false;
+  AffineMap map = consumer.getMatchingIndexingMap(&operand);
+  bool oncePerElement =
+      llvm::all_of(llvm::seq(consumer.getNumLoops()),
+                   [&](unsigned loop) { return map.isFunctionOfDim(loop); });
+  return !oncePerElement &&
+         llvm::any_of(work.getBody()->without_terminator(),
+                      [](Operation &op) { return !isa<CastOpInterface>(op); });
+}
+
 struct FuseElementwisePass
     : public gatecc::impl::FuseElementwiseBase<FuseElementwisePass> {
   void runOnOperation() override {
@@ -32,7 +49,8 @@ struct FuseElementwisePass
     linalg::ControlFusionFn mayFuse = [](OpOperand *operand) {
       Operation *producer = operand->get().getDefiningOp();
       return producer && producer->hasOneUse() &&
-             inSameLoop(producer, operand->getOwner());
+             inSameLoop(producer, operand->getOwner()) &&
+             !repeatsWork(*operand, producer);
     };
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, mayFuse);

@@ -53,3 +53,44 @@ func.func @loop(%x: tensor<4xf32>, %n: index) -> tensor<4xf32> {
   }
   return %y : tensor<4xf32>
 }
+
+// An activation stays in front of the product, which reads each of its elements for
+// every column; a cast goes into it.
+#a = affine_map<(m, k, n) -> (m, k)>
+#b = affine_map<(m, k, n) -> (k, n)>
+#c = affine_map<(m, k, n) -> (m, n)>
+#all = affine_map<(m, n) -> (m, n)>
+// CHECK-LABEL: func.func @product
+// CHECK: linalg.generic
+// CHECK-SAME: "parallel", "parallel"]
+// CHECK:   math.exp
+// CHECK: linalg.generic
+// CHECK-SAME: "reduction"
+// CHECK-NOT: math.exp
+// CHECK:   arith.extf
+// CHECK:   arith.mulf
+// CHECK-NOT: linalg.generic
+func.func @product(%x: tensor<2x4xf32>, %w: tensor<4x8xf16>, %y: tensor<2x8xf32>) -> tensor<2x8xf32> {
+  %e = tensor.empty() : tensor<2x4xf32>
+  %f = tensor.empty() : tensor<4x8xf32>
+  %h = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<2x4xf32>) outs(%e : tensor<2x4xf32>) {
+  ^bb0(%i: f32, %o: f32):
+    %s = math.exp %i : f32
+    linalg.yield %s : f32
+  } -> tensor<2x4xf32>
+  %v = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%w : tensor<4x8xf16>) outs(%f : tensor<4x8xf32>) {
+  ^bb0(%i: f16, %o: f32):
+    %s = arith.extf %i : f16 to f32
+    linalg.yield %s : f32
+  } -> tensor<4x8xf32>
+  %r = linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "reduction", "parallel"]}
+      ins(%h, %v : tensor<2x4xf32>, tensor<4x8xf32>) outs(%y : tensor<2x8xf32>) {
+  ^bb0(%i: f32, %j: f32, %o: f32):
+    %p = arith.mulf %i, %j : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<2x8xf32>
+  return %r : tensor<2x8xf32>
+}

@@ -73,8 +73,9 @@ def LowerStructured : Pass<"lower-structured", "::mlir::func::FuncOp"> {
   let description = [{
     Elementwise ops and row reductions become loops over the innermost axis in
     vectors with a scalar rest that computes the same bits; a reduction adds in
-    eight lanes, then the lanes in order, then the rest. Long outer loops
-    become tasks.
+    eight lanes, then the lanes in order, then the rest. Products (batch...,
+    row, sum, column) keep the sums of a tile of rows and columns in registers,
+    and add in the order of the axis. Long outer loops become tasks.
   }];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",

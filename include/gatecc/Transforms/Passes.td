@@ -9,7 +9,8 @@ def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let summary = "Merges elementwise ops with those that feed them";
   let description = [{
     MLIR's fusion of elementwise ops and reshapes, within one loop: work that
-    stands before a loop stays there.
+    stands before a loop stays there, and so does work on an operand that a
+    reduction reads several times.
   }];
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::linalg::LinalgDialect",
     "::mlir::tensor::TensorDialect"];

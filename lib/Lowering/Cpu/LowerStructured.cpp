@@ -3,6 +3,8 @@
 //   elementwise: for rows { for columns in vectors; for the rest one by one }
 //   reductions:  over the innermost axis in eight lanes, then lane by lane,
 //                then the rest; the order depends on the length only
+//   products:    tiles of rows and columns in registers, along the whole of the
+//                axis that is summed, in its order
 //   outer loop:  tasks of about kTaskElements elements
 // An op whose innermost axis is not contiguous, or that asks for its indices,
 // runs one element at a time.
@@ -35,6 +37,14 @@ namespace {
 
 constexpr int64_t kWidth = 8;
 constexpr int64_t kTaskElements = 32768;
+/// A tile of a product has so many rows and vectors: accumulators that hide the
+/// latency of an addition and leave registers for the operands. A single row
+/// takes more vectors for that.
+constexpr int64_t kTileRows = 4, kTileVectors = 2, kRowVectors = 8;
+/// Rows that share a stretch of columns while it is in the nearest caches.
+constexpr int64_t kUnitRows = 32;
+/// Ops of a body that is worth as many copies as a tile has elements.
+constexpr int64_t kMostTileOps = 8;
 
 class LoopEmitter {
 public:
@@ -70,6 +80,16 @@ private:
   void emitScalar(Value begin, Value end);
   Operation *getCombiner();
   void emitReduction(Operation *combiner, Attribute identity);
+  bool isRegular();
+  bool isProduct();
+  void emitProduct();
+  void emitProductUnit(Value firstRow, Value lastRow);
+  void emitColumns(Value begin, Value end, int64_t vectors, int64_t lanes,
+                   llvm::function_ref<void()> body);
+  void emitTile(int64_t rows, int64_t vectors, int64_t lanes);
+  /// body: emits the work of one number of `count`, in tasks of `chunk`.
+  void emitTasks(Value count, Value chunk,
+                 llvm::function_ref<void(Value, Value)> body);
   Attribute getIdentity(Operation *combiner);
   Value combine(Operation *combiner, Value a, Value b);
 
@@ -270,11 +290,161 @@ void LoopEmitter::emitElementwise() {
   emitScalar(vectorEnd, end);
 }
 
+bool LoopEmitter::isRegular() {
+  return isVectorizableBody(*body) &&
+         llvm::none_of(op->getOpOperands(), [&](OpOperand &operand) {
+           return classify(operand) == Access::Other;
+         });
+}
+
+/// Whether the loops are (batch..., row, sum, column): a product of matrices.
+bool LoopEmitter::isProduct() {
+  if (depth < 3 || op.getNumReductionLoops() != 1 || !isReduction(depth - 2) ||
+      int64_t(body->getOperations().size()) > kMostTileOps || !isRegular())
+    return false;
+  return llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
+    return classify(init) == Access::Contiguous;
+  });
+}
+
+/// Rows from indices[row] on and columns from indices[column] on; lanes 0
+/// stands for one column.
+void LoopEmitter::emitTile(int64_t rows, int64_t vectors, int64_t lanes) {
+  unsigned rowLoop = depth - 3, sumLoop = depth - 2, columnLoop = depth - 1;
+  Value row = indices[rowLoop], column = indices[columnLoop];
+  auto forEach = [&](llvm::function_ref<void()> body) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t v = 0; v < vectors; ++v) {
+        indices[rowLoop] = arith::AddIOp::create(b, row, index(r));
+        indices[columnLoop] =
+            arith::AddIOp::create(b, column, index(v * kWidth));
+        body();
+      }
+  };
+  SmallVector<Value> initial;
+  forEach([&] {
+    for (OpOperand &init : op.getDpsInitsMutable())
+      initial.push_back(load(init, lanes));
+  });
+  auto loop =
+      scf::ForOp::create(b, begins[sumLoop], ends[sumLoop], index(1), initial);
+  unsigned width = op.getNumDpsInits(), next = 0;
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    indices[sumLoop] = loop.getInductionVar();
+    SmallVector<Value> sums;
+    forEach([&] {
+      llvm::append_range(
+          sums, emitBody(lanes, loop.getRegionIterArgs().slice(next, width)));
+      next += width;
+    });
+    scf::YieldOp::create(b, sums);
+  }
+  next = 0;
+  forEach([&] {
+    for (OpOperand &init : op.getDpsInitsMutable())
+      store(init, loop.getResult(next++), lanes);
+  });
+}
+
+/// Columns of whole steps from `begin` on, then whole vectors, then the rest.
+void LoopEmitter::emitColumns(Value begin, Value end, int64_t vectors,
+                              int64_t lanes, llvm::function_ref<void()> body) {
+  Value step = index(std::max<int64_t>(vectors * lanes, 1));
+  auto loop = scf::ForOp::create(b, begin, end, step);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  indices[depth - 1] = loop.getInductionVar();
+  body();
+}
+
+void LoopEmitter::emitProductUnit(Value firstRow, Value lastRow) {
+  unsigned columnLoop = depth - 1, rowLoop = depth - 3;
+  Value rows = arith::SubIOp::create(b, lastRow, firstRow);
+  Value tiled = arith::SubIOp::create(
+      b, lastRow, arith::RemSIOp::create(b, rows, index(kTileRows)));
+  auto emitAll = [&](int64_t height, int64_t vectors, Value first, Value last) {
+    Value begin = begins[columnLoop], end = ends[columnLoop];
+    Value length = arith::SubIOp::create(b, end, begin);
+    auto wholeEnd = [&](int64_t step) {
+      return arith::SubIOp::create(
+          b, end, arith::RemSIOp::create(b, length, index(step)));
+    };
+    struct Part {
+      Value end;
+      int64_t vectors, lanes;
+    };
+    for (Part part : {Part{wholeEnd(vectors * kWidth), vectors, kWidth},
+                      Part{wholeEnd(kWidth), 1, kWidth}, Part{end, 1, 0}}) {
+      emitColumns(begin, part.end, part.vectors, part.lanes, [&] {
+        Value column = indices[columnLoop];
+        auto loop = scf::ForOp::create(b, first, last, index(height));
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(loop.getBody());
+        indices[rowLoop] = loop.getInductionVar();
+        indices[columnLoop] = column;
+        emitTile(height, part.vectors, part.lanes);
+      });
+      begin = part.end;
+    }
+  };
+  emitAll(kTileRows, kTileVectors, firstRow, tiled);
+  emitAll(1, kRowVectors, tiled, lastRow);
+}
+
+void LoopEmitter::emitProduct() {
+  unsigned rowLoop = depth - 3;
+  Value unitRows = index(kUnitRows);
+  Value rowUnits = arith::CeilDivSIOp::create(b, ends[rowLoop], unitRows);
+  Value units = rowUnits;
+  for (unsigned loop = 0; loop < rowLoop; ++loop)
+    units = arith::MulIOp::create(b, units, ends[loop]);
+  Value perUnit = arith::MinSIOp::create(b, ends[rowLoop], unitRows);
+  for (unsigned loop : {depth - 2, depth - 1})
+    perUnit = arith::MulIOp::create(b, perUnit, ends[loop]);
+  Value one = index(1);
+  Value chunk = arith::MaxSIOp::create(
+      b,
+      arith::DivSIOp::create(b, index(kTaskElements),
+                             arith::MaxSIOp::create(b, perUnit, one)),
+      one);
+  auto emitUnits = [&](Value begin, Value end) {
+    auto loop = scf::ForOp::create(b, begin, end, one);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value rest = loop.getInductionVar();
+    Value unit = arith::RemSIOp::create(b, rest, rowUnits);
+    rest = arith::DivSIOp::create(b, rest, rowUnits);
+    for (unsigned batch = rowLoop; batch-- > 0;) {
+      indices[batch] = arith::RemSIOp::create(b, rest, ends[batch]);
+      rest = arith::DivSIOp::create(b, rest, ends[batch]);
+    }
+    Value first = arith::MulIOp::create(b, unit, unitRows);
+    Value last = arith::MinSIOp::create(
+        b, arith::AddIOp::create(b, first, unitRows), ends[rowLoop]);
+    emitProductUnit(first, last);
+  };
+  if (op->getParentOfType<gate::TasksOp>())
+    return emitUnits(index(0), units);
+  emitTasks(units, chunk, emitUnits);
+}
+
+void LoopEmitter::emitTasks(Value count, Value chunk,
+                            llvm::function_ref<void(Value, Value)> body) {
+  auto tasks =
+      gate::TasksOp::create(b, arith::CeilDivSIOp::create(b, count, chunk));
+  OpBuilder::InsertionGuard guard(b);
+  Block *block =
+      b.createBlock(&tasks.getBody(), {}, {b.getIndexType()}, {b.getLoc()});
+  Value begin = arith::MulIOp::create(b, block->getArgument(0), chunk);
+  Value end =
+      arith::MinSIOp::create(b, arith::AddIOp::create(b, begin, chunk), count);
+  body(begin, end);
+}
+
 void LoopEmitter::emitInnermost() {
-  bool regular = isVectorizableBody(*body) &&
-                 llvm::none_of(op->getOpOperands(), [&](OpOperand &operand) {
-                   return classify(operand) == Access::Other;
-                 });
+  bool regular = isRegular();
   bool fixedOutputs =
       llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
         return classify(init) == Access::Fixed;
@@ -320,6 +490,10 @@ void LoopEmitter::emit() {
     else
       dynamic = true;
   }
+  if (isProduct()) {
+    emitProduct();
+    return op->erase();
+  }
   if (isReduction(0) || op->getParentOfType<gate::TasksOp>() ||
       (!dynamic && total < kTaskElements)) {
     emitLoops(0);
@@ -333,15 +507,11 @@ void LoopEmitter::emit() {
   // Whole vectors when the outer loop is the only one.
   chunk =
       arith::MaxSIOp::create(b, chunk, index(depth == 1 ? kTaskElements : 1));
-  Value extent = ends[0];
-  auto tasks =
-      gate::TasksOp::create(b, arith::CeilDivSIOp::create(b, extent, chunk));
-  Block *block =
-      b.createBlock(&tasks.getBody(), {}, {b.getIndexType()}, {b.getLoc()});
-  begins[0] = arith::MulIOp::create(b, block->getArgument(0), chunk);
-  ends[0] = arith::MinSIOp::create(
-      b, arith::AddIOp::create(b, begins[0], chunk), extent);
-  emitLoops(0);
+  emitTasks(ends[0], chunk, [&](Value begin, Value end) {
+    begins[0] = begin;
+    ends[0] = end;
+    emitLoops(0);
+  });
   op->erase();
 }
 

@@ -73,3 +73,31 @@ func.func @indices(%y: memref<?x20xi64>) {
   }
   return
 }
+
+// A product: tasks of 32 rows of one matrix; tiles of 4 rows and 2 vectors whose
+// sums stay in registers from the first to the last k; then the rows that are left,
+// each with 8 vectors at once; the columns that are left one by one.
+#a = affine_map<(b, m, k, n) -> (b, m, k)>
+#b = affine_map<(b, m, k, n) -> (b, k, n)>
+#c = affine_map<(b, m, k, n) -> (b, m, n)>
+// CHECK-LABEL: func.func @product
+// CHECK: gate.tasks
+// CHECK: scf.for %{{.*}} step %c4
+// CHECK-COUNT-8: vector.load %arg2
+// CHECK: scf.for %{{.*}} = %c0 to %c9 step %c1 iter_args
+// CHECK-SAME: -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// CHECK: vector.load %arg1
+// CHECK-NOT: store
+// CHECK: scf.yield
+// CHECK-COUNT-8: vector.store {{.*}} %arg2
+// CHECK: scf.for %{{.*}} = %c16 to %c20 step %c1
+// CHECK: scf.for %{{.*}} = %c0 to %c9 step %c1 iter_args({{.*}}) -> (f32, f32, f32, f32)
+func.func @product(%x: memref<3x?x9xf32>, %w: memref<3x9x20xf32>, %y: memref<3x?x20xf32>) {
+  linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction", "parallel"]} ins(%x, %w : memref<3x?x9xf32>, memref<3x9x20xf32>) outs(%y : memref<3x?x20xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  }
+  return
+}
