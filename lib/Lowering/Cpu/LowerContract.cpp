@@ -310,8 +310,8 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
       index(kPanelsOfBlock), index(kPanelsOfTile));
   Value share = arith::CeilDivSIOp::create(
       b, arith::MulIOp::create(b, blocks, index(panels)), index(kFewestTasks));
-  fewest = arith::MinSIOp::create(b, fewest,
-                                  arith::MaxSIOp::create(b, share, index(2)));
+  fewest = arith::MinSIOp::create(
+      b, fewest, arith::MaxSIOp::create(b, share, index(kPanelsOfTile)));
   Value perTask = arith::MaxSIOp::create(
       b, arith::CeilDivSIOp::create(b, index(panels), parts), fewest);
   Value ranges = arith::CeilDivSIOp::create(b, index(panels), perTask);
