@@ -9,6 +9,7 @@
 #include "lib/Transforms/EnclosingLoop.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
@@ -67,7 +68,21 @@ struct FuseElementwisePass
     if (failed(applyPatternsGreedily(
             getOperation(), std::move(patterns),
             GreedyRewriteConfig().setUseTopDownTraversal())))
-      signalPassFailure();
+      return signalPassFailure();
+    expandIndices();
+  }
+
+private:
+  /// What asks for its indices computes them from those of the reshaped loops.
+  void expandIndices() {
+    IRRewriter rewriter(&getContext());
+    getOperation().walk([&](affine::AffineApplyOp op) {
+      rewriter.setInsertionPoint(op);
+      std::optional<SmallVector<Value>> values = affine::expandAffineMap(
+          rewriter, op.getLoc(), op.getAffineMap(), op.getMapOperands());
+      if (values)
+        rewriter.replaceOp(op, *values);
+    });
   }
 };
 

@@ -94,3 +94,32 @@ func.func @product(%x: tensor<2x4xf32>, %w: tensor<4x8xf16>, %y: tensor<2x8xf32>
   } -> tensor<2x8xf32>
   return %r : tensor<2x8xf32>
 }
+
+// What asks for an index that a reshape splits computes it from the parts.
+// CHECK-LABEL: func.func @index
+// CHECK-NOT: affine.apply
+// CHECK: linalg.generic
+// CHECK:   linalg.index 0
+// CHECK:   linalg.index 1
+// CHECK:   arith.muli
+// CHECK:   arith.addi
+func.func @index(%n: index, %x: tensor<3x?xi64>) -> tensor<3x?xi64> {
+  %c3 = arith.constant 3 : index
+  %all = arith.muli %n, %c3 : index
+  %e = tensor.empty(%all) : tensor<?xi64>
+  %a = linalg.generic {indexing_maps = [#id], iterator_types = ["parallel"]} outs(%e : tensor<?xi64>) {
+  ^bb0(%o: i64):
+    %i = linalg.index 0 : index
+    %s = arith.index_cast %i : index to i64
+    linalg.yield %s : i64
+  } -> tensor<?xi64>
+  %r = tensor.expand_shape %a [[0, 1]] output_shape [3, %n] : tensor<?xi64> into tensor<3x?xi64>
+  %f = tensor.empty(%n) : tensor<3x?xi64>
+  %b = linalg.generic {indexing_maps = [#all, #all, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%r, %x : tensor<3x?xi64>, tensor<3x?xi64>) outs(%f : tensor<3x?xi64>) {
+  ^bb0(%i: i64, %j: i64, %o: i64):
+    %s = arith.addi %i, %j : i64
+    linalg.yield %s : i64
+  } -> tensor<3x?xi64>
+  return %b : tensor<3x?xi64>
+}

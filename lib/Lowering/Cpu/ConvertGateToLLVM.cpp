@@ -490,10 +490,16 @@ struct ConvertGateToLLVMPass
   void runOnOperation() override {
     MLIRContext *context = &getContext();
     {
+      // Before upstream's patterns see what they take for their own.
+      RewritePatternSet patterns(context);
+      patterns.add<ExpandShapePattern>(context);
+      if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+        return signalPassFailure();
+    }
+    {
       // What has no LLVM form of its own is first broken up on its own level.
       RewritePatternSet patterns(context);
       memref::populateExpandStridedMetadataPatterns(patterns);
-      patterns.add<ExpandShapePattern>(context, /*benefit=*/2);
       populateAffineToStdConversionPatterns(patterns);
       arith::populateCeilFloorDivExpandOpsPatterns(patterns);
       vector::populateVectorMaskOpLoweringPatterns(patterns);
