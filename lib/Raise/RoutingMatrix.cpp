@@ -63,11 +63,14 @@ Value raise::findChoice(const Lanes &weights, int64_t experts) {
 //===-- Weights of what is not chosen -------------------------------------===//
 
 namespace {
-/// Scalars are attributes; a unit is one of the token's ids, null anything.
+/// Scalars are attributes; an array of one number is one of the token's ids
+/// plus that number, null anything.
 class Elsewhere {
 public:
-  Elsewhere(Value ids, int64_t expert, bool assumeFinite)
-      : ids(withoutViews(ids)), expert(expert), assumeFinite(assumeFinite) {}
+  /// The ids are in [0, experts).
+  Elsewhere(Value ids, int64_t expert, int64_t experts, bool assumeFinite)
+      : ids(withoutViews(ids)), expert(expert), experts(experts),
+        assumeFinite(assumeFinite) {}
 
   Attribute evaluate(Lanes lanes, Columns columns);
 
@@ -77,6 +80,8 @@ private:
   Attribute evaluateScatter(gate::ScatterElementsOp op, const Lanes &lanes,
                             Columns columns);
   Attribute fold(Operation *op, ArrayRef<Attribute> operands);
+  Attribute compareId(arith::CmpIPredicate predicate, int64_t offset,
+                      IntegerAttr number, bool idIsLeft);
   /// The place along a dimension, or -1 if it is any.
   int64_t placeOf(const Axes &axes, Columns columns) const {
     if (axes.empty())
@@ -91,32 +96,63 @@ private:
   }
 
   Value ids;
-  int64_t expert;
+  int64_t expert, experts;
   bool assumeFinite;
   unsigned depth = 0, steps = 0;
 };
 } // namespace
+
+static Attribute idPlus(MLIRContext *context, int64_t offset) {
+  return Builder(context).getI64ArrayAttr(offset);
+}
+
+static std::optional<int64_t> offsetOfId(Attribute scalar) {
+  auto array = dyn_cast_or_null<ArrayAttr>(scalar);
+  return array ? std::optional(cast<IntegerAttr>(array[0]).getInt())
+               : std::nullopt;
+}
 
 static bool isZeroFloat(Attribute attribute) {
   auto number = dyn_cast_or_null<FloatAttr>(attribute);
   return number && number.getValue().isZero();
 }
 
+/// What a comparison of an id with a number gives, if it is the same for all
+/// ids but that of the expert.
+Attribute Elsewhere::compareId(arith::CmpIPredicate predicate, int64_t offset,
+                               IntegerAttr number, bool idIsLeft) {
+  APInt right = number.getValue();
+  std::optional<bool> result;
+  for (int64_t id = 0; id < experts; ++id) {
+    if (id == expert)
+      continue;
+    APInt left(right.getBitWidth(), id + offset, /*isSigned=*/true,
+               /*implicitTrunc=*/true);
+    bool holds = arith::applyCmpPredicate(predicate, idIsLeft ? left : right,
+                                          idIsLeft ? right : left);
+    if (result && *result != holds)
+      return {};
+    result = holds;
+  }
+  return result ? BoolAttr::get(number.getContext(), *result) : Attribute();
+}
+
 Attribute Elsewhere::fold(Operation *op, ArrayRef<Attribute> operands) {
-  if (isa<arith::ExtSIOp, arith::TruncIOp, arith::IndexCastOp>(op) &&
-      isa_and_nonnull<UnitAttr>(operands[0]))
+  if (isa<arith::ExtSIOp, arith::IndexCastOp>(op) && offsetOfId(operands[0]))
     return operands[0];
-  if (auto compare = dyn_cast<arith::CmpIOp>(op)) {
-    bool isEqual = compare.getPredicate() == arith::CmpIPredicate::eq;
+  if (isa<arith::AddIOp>(op))
     for (unsigned side : {0u, 1u})
       if (auto number = dyn_cast_or_null<IntegerAttr>(operands[1 - side]);
-          number && isa_and_nonnull<UnitAttr>(operands[side]))
-        return number.getValue().getSExtValue() == expert &&
-                       (isEqual ||
-                        compare.getPredicate() == arith::CmpIPredicate::ne)
-                   ? BoolAttr::get(op->getContext(), !isEqual)
-                   : Attribute();
-  }
+          number && number.getValue().isSignedIntN(32))
+        if (std::optional<int64_t> offset = offsetOfId(operands[side]);
+            offset && llvm::isInt<32>(*offset))
+          return idPlus(op->getContext(),
+                        *offset + number.getValue().getSExtValue());
+  if (auto compare = dyn_cast<arith::CmpIOp>(op))
+    for (unsigned side : {0u, 1u})
+      if (auto number = dyn_cast_or_null<IntegerAttr>(operands[1 - side]))
+        if (std::optional<int64_t> offset = offsetOfId(operands[side]))
+          return compareId(compare.getPredicate(), *offset, number, side == 0);
   if (auto select = dyn_cast<arith::SelectOp>(op)) {
     auto condition = dyn_cast_or_null<IntegerAttr>(operands[0]);
     return condition ? operands[condition.getValue().isZero() ? 2 : 1]
@@ -132,7 +168,7 @@ Attribute Elsewhere::fold(Operation *op, ArrayRef<Attribute> operands) {
         (isa<arith::MulFOp>(op) && isZeroFloat(operands[1])))
       return isZeroFloat(operands[0]) ? operands[0] : operands[1];
   for (Attribute operand : operands)
-    if (!operand || isa<UnitAttr>(operand))
+    if (!operand || offsetOfId(operand))
       return {};
   SmallVector<OpFoldResult> results;
   if (failed(op->fold(operands, results)) || results.size() != 1)
@@ -217,10 +253,14 @@ Attribute Elsewhere::evaluateScatter(gate::ScatterElementsOp op,
 Attribute Elsewhere::evaluate(Lanes lanes, Columns columns) {
   Value value = lanes.front();
   RankedTensorType type = typeOf(value);
-  if (withoutViews(value) == ids)
-    return !lanes.isPerExpert() && lanes.rowDims()
-               ? UnitAttr::get(value.getContext())
+  if (withoutViews(value) == ids) {
+    // In fewer bits two ids might look alike.
+    auto integer = dyn_cast<IntegerType>(type.getElementType());
+    bool isNarrow = integer && integer.getWidth() < 32;
+    return !isNarrow && !lanes.isPerExpert() && lanes.rowDims()
+               ? idPlus(value.getContext(), 0)
                : Attribute();
+  }
   Operation *op = value.getDefiningOp();
   if (!op || depth == kMaxDepth || ++steps > kMaxSteps)
     return {};
@@ -260,8 +300,8 @@ bool raise::isZeroElsewhere(const Lanes &weights, Value ids, int64_t experts,
     Lanes lanes = weights;
     if (weights.values.size() > 1)
       lanes.values = {weights.values[expert]};
-    if (!isZeroFloat(
-            Elsewhere(ids, expert, assumeFinite).evaluate(lanes, {0, 1, 1})))
+    if (!isZeroFloat(Elsewhere(ids, expert, experts, assumeFinite)
+                         .evaluate(lanes, {0, 1, 1})))
       return false;
   }
   return true;

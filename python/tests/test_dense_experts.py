@@ -332,24 +332,45 @@ def test_form_is_experts(build, tmp_path, form):
             assert_same_bits(lib(x=x[row : row + 1]), {"y": y[row : row + 1]})
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -1e30])
 @pytest.mark.parametrize("form", FORMS)
-def test_rows_that_are_not_finite_or_too_large(build, form, value):
+def test_rows_that_are_not_finite_or_too_large(build, form):
     """They get what the graph as it is written gives, and do not touch others."""
     model = build.graph(make(form))
-    x = rows_of(12, 6)
+    clean = rows_of(12, 6)
+    others = np.delete(np.arange(12), [4, 9])
     with build.load(model) as lib, build.load(model, disable=PASS) as plain:
-        clean = lib(x=x)["y"]
-        x[4, 2] = x[9, 0] = value
-        y, expected = lib(x=x)["y"], plain(x=x)["y"]
-        others = np.delete(np.arange(12), [4, 9])
-        assert_same_bits({"y": y[others]}, {"y": clean[others]})
-        np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
-        np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))
-        finite = np.isfinite(expected)
-        np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
-        everywhere = np.full_like(x, value)
-        np.testing.assert_array_equal(lib(x=everywhere)["y"], plain(x=everywhere)["y"])
+        for value in (np.nan, np.inf, -np.inf, 3e38, -1e30):
+            x = clean.copy()
+            x[4, 2] = x[9, 0] = value
+            y, expected = lib(x=x)["y"], plain(x=x)["y"]
+            assert_same_bits({"y": y[others]}, {"y": lib(x=clean)["y"][others]})
+            np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+            np.testing.assert_array_equal(y[np.isinf(y)], expected[np.isinf(expected)])
+            finite = np.isfinite(expected)
+            np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
+            x[:] = value
+            np.testing.assert_array_equal(np.isnan(lib(x=x)["y"]), np.isnan(plain(x=x)["y"]))
+
+
+@pytest.mark.parametrize("form", ["batched", "one_after_another"])
+def test_a_skipped_expert_that_overflows(build, form):
+    """Zero times its infinity is NaN, though nothing that a row chose is infinite."""
+    net = Layer()
+    net.w1[3] *= np.float32(1e19)
+    net.w2[3] *= np.float32(1e19)
+    model = build.graph(net.finish(DISPATCHES[form](net, scattered(net))))
+    x = rows_of(40)
+    x = x[~(np.argsort(-(x @ net.gate), 1)[:, :K] == 3).any(1)] * np.float32(0.5)
+    x[::2] *= np.float32(1e3)
+    with (
+        build.load(model) as lib,
+        build.load(model, disable=PASS) as plain,
+        build.load(model, assume_finite=True) as assumed,
+    ):
+        y = lib(x=x)["y"]
+        assert np.isnan(y).any() and np.isfinite(y).any()
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(plain(x=x)["y"]))
+        assert np.isfinite(assumed(x=x)["y"]).all()
 
 
 def test_weights_may_be_zero_or_negative_and_scores_may_tie(build):
