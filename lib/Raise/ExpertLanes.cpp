@@ -100,35 +100,43 @@ static bool distribute(const Axes &axes, Value tensor, ArrayRef<int64_t> group,
     dims[real.front()] = axes;
     return true;
   }
-  // One each, but for one factor of tokens, which may become several.
-  if (real.size() < axes.size())
-    return false;
-  int64_t parts = real.size() - axes.size() + 1;
-  const int64_t *next = real.begin();
-  for (const Axis &axis : axes) {
-    if (parts == 1 || axis.kind != Axis::Token) {
-      if (!hasExtent(tensor, *next, axis))
-        return false;
-      dims[*next++] = {axis};
-      continue;
-    }
-    uint64_t width = (axis.last - axis.first) / parts;
-    if (width == 0)
+  // One each from both ends; what is left must be tokens, of which there are
+  // as many since all elements are.
+  unsigned front = 0, back = 0;
+  size_t count = std::min(real.size(), axes.size());
+  auto isToken = [](const Axis &axis) { return axis.kind == Axis::Token; };
+  auto takes = [&](int64_t dim, const Axis &axis) {
+    if (!hasExtent(tensor, dim, axis))
       return false;
-    for (int64_t part = 0; part < parts; ++part, ++next) {
-      Axis factor{Axis::Token,
-                  typeOf(tensor).getDimSize(*next),
-                  axis.first + part * width,
-                  axis.first + (part + 1) * width,
-                  tensor,
-                  *next};
-      if (part + 1 == parts)
-        factor.last = axis.last;
-      dims[*next] = {factor};
-    }
-    parts = 1;
+    dims[dim] = {axis};
+    return true;
+  };
+  while (front < count && takes(real[front], axes[front]))
+    ++front;
+  while (front + back < count &&
+         takes(real.end()[-1 - back], axes.end()[-1 - back]))
+    ++back;
+  ArrayRef<Axis> left = ArrayRef(axes).drop_front(front).drop_back(back);
+  ArrayRef<int64_t> open = ArrayRef(real).drop_front(front).drop_back(back);
+  if (left.empty() && open.empty())
+    return true;
+  if (!llvm::all_of(left, isToken) || left.empty() || open.empty())
+    return false;
+  if (open.size() == 1) {
+    dims[open.front()].assign(left.begin(), left.end());
+    return true;
   }
-  return next == real.end();
+  uint64_t width = (left.front().last - left.front().first) / open.size();
+  if (left.size() != 1 || width == 0)
+    return false;
+  uint64_t first = left.front().first;
+  for (int64_t dim : open) {
+    uint64_t last = dim == open.back() ? left.front().last : first + width;
+    dims[dim] = {Axis{Axis::Token, typeOf(tensor).getDimSize(dim), first, last,
+                      tensor, dim}};
+    first = last;
+  }
+  return true;
 }
 
 /// The lanes of a slice's source. Slices of one tensor at one place for each

@@ -115,13 +115,42 @@ def masked_ones(net):
     return net("ScatterElements", "mask", filled(net, 0), net.ids, ones, axis=1)
 
 
+def one_hot_of_scores(net):
+    """Integers of each choice, added up, times all scores."""
+    values = net.ints("values", [0, 1])
+    hot = net("OneHot", "hot", net.ids, net.ints("E", E), values)  # [T,k,E]
+    hits = net("ReduceSum", "hits", hot, net.ints("one", [1]), keepdims=0)
+    real = net("Cast", "real", hits, to=onnx.TensorProto.FLOAT)
+    return net("Mul", "r", net.scores, real)
+
+
+def masked_scores(net):
+    """Booleans that were scattered; Where keeps the scores of what they hold."""
+    size = net("Shape", "idsize", net.ids)
+    true = net("ConstantOfShape", "true", size, value=onnx.helper.make_tensor("v", onnx.TensorProto.BOOL, [1], [1]))
+    all_size = net("Shape", "rshape", net.logits)
+    false = net("ConstantOfShape", "false", all_size, value=onnx.helper.make_tensor("v", onnx.TensorProto.BOOL, [1], [0]))
+    mask = net("ScatterElements", "mask", false, net.ids, true, axis=1)
+    return net("Where", "r", net("Not", "unmasked", mask), net.real("zero", 0), net.scores)
+
+
 def sigmoid_of_infinity(net):
     logits = net("ScatterElements", "rl", filled(net, -np.inf), net.ids, net.weights, axis=1)
     return net("Sigmoid", "r", logits)
 
 
 MATRICES = {
-    f.__name__: f for f in (scattered, one_hot, compared, thresholded, normalised, sigmoid_of_infinity)
+    f.__name__: f
+    for f in (
+        scattered,
+        one_hot,
+        one_hot_of_scores,
+        compared,
+        masked_scores,
+        thresholded,
+        normalised,
+        sigmoid_of_infinity,
+    )
 }
 
 # Experts [T,D] from a routing matrix.
@@ -230,6 +259,48 @@ def one_after_another_by_ids(net, r):
     return total
 
 
+def one_after_another_gathered(net, r):
+    """Columns by Gather, joined by one Sum."""
+    terms = []
+    for e in range(E):
+        mine = net("Gather", f"r{e}", r, net.ints(f"number{e}", e), axis=1)  # [T]
+        weight = net("Unsqueeze", f"rc{e}", mine, net.ints("last", [-1]))
+        terms.append(net("Mul", f"term{e}", weight, expert(net, e, "x")))
+    return net("Sum", "sum", *terms)
+
+
+def split_columns(net, r):
+    """Columns by Split; weighted results joined, and added up."""
+    columns = [f"r{e}" for e in range(E)]
+    net.graph.node("Split", [r], "split", columns, num_outputs=E, axis=1)
+    terms = [net("Mul", f"term{e}", expert(net, e, "x"), columns[e]) for e in range(E)]
+    parts = [net("Unsqueeze", f"part{e}", term, net.ints("zero0", [0])) for e, term in enumerate(terms)]
+    joined = net("Concat", "joined", *parts, axis=0)
+    return net("ReduceSum", "sum", joined, net.ints("zero0", [0]), keepdims=0)
+
+
+def product_of_rows(net, r):
+    """[T,1,E] times [T,E,D]."""
+    w1, w2 = stacks(net)
+    h = net("Einsum", "h", "x", w1, equation="td,edh->teh")
+    o = net("Einsum", "o", net.relu("a", h), w2, equation="...eh,ehd->...ed")
+    row = net("Unsqueeze", "row", r, net.ints("one", [1]))
+    return net("Squeeze", "sum", net("MatMul", "bmm", row, o), net.ints("one", [1]))
+
+
+def cut_into_sequences(net, r):
+    """Tiled rows, and results that are cut into [E,T,1,D] before the sum."""
+    w1, w2 = stacks(net)
+    tiled = net("Tile", "tiled", "x", net.ints("reps2", [E, 1]))
+    xe = net("Reshape", "xe", tiled, net.ints("etd", [E, -1, D]))
+    o = net("MatMul", "o", net.relu("a", net("MatMul", "h", xe, w1)), w2)
+    o = net("Reshape", "o4", o, net.ints("ebsd", [E, -1, 1, D]))
+    weight = net("Reshape", "r4", net("Transpose", "rt", r, perm=[1, 0]), net.ints("ebs", [E, -1, 1]))
+    weighed = net("Mul", "weighed", o, net("Unsqueeze", "r5", weight, net.ints("last", [-1])))
+    total = net("ReduceSum", "sum", weighed, net.ints("zero0", [0]), keepdims=0)
+    return net("Reshape", "flat", total, net.ints("td", [-1, D]))
+
+
 def stacked(net, r):
     """Results of all experts joined, then weighed."""
     parts = [
@@ -271,6 +342,10 @@ DISPATCHES = {
         one_wide_product,
         one_after_another,
         one_after_another_by_ids,
+        one_after_another_gathered,
+        split_columns,
+        product_of_rows,
+        cut_into_sequences,
         stacked,
         weighted_input,
         weighted_hidden,
@@ -286,6 +361,67 @@ def make(form, k=K):
     matrix, dispatch = FORMS[form]
     net = Layer(k)
     return net.finish(dispatch(net, matrix(net)))
+
+
+def sequences():
+    """gpt_oss as optimum writes it: x [B,S,D], tiled, cut into [E,B,S,D] at the end."""
+    net = Layer()
+    net.graph.inputs = []
+    net.graph.input("x3", ["B", "S", D])
+    flat = onnx.helper.make_node("Reshape", ["x3", "td"], ["x"], name="flat")
+    net.graph.nodes.insert(0, flat)
+    net.ints("td", [-1, D])
+    w1, w2 = stacks(net)
+    r = scattered(net)
+    tiled = net("Tile", "tiled", "x", net.ints("reps2", [E, 1]))
+    xe = net("Reshape", "xe", tiled, net.ints("etd", [E, -1, D]))
+    o = net("MatMul", "o", net.relu("a", net("MatMul", "h", xe, w1)), w2)
+    size = net("Shape", "size", "x3")
+    parts = [net("Slice", f"size{i}", size, net.ints(f"i{i}", [i]), net.ints(f"i{i + 1}", [i + 1])) for i in (0, 1, 2)]
+    experts = net.ints("experts", [E])
+    o = net("Reshape", "o4", o, net("Concat", "ebsd", experts, *parts, axis=0))
+    cut = net("Concat", "ebs", experts, *parts[:2], axis=0)
+    weight = net("Reshape", "r3", net("Transpose", "rt", r, perm=[1, 0]), cut)
+    weighed = net("Mul", "weighed", o, net("Unsqueeze", "r4", weight, net.ints("last", [-1])))
+    y = net("ReduceSum", "sum", weighed, net.ints("zero0", [0]), keepdims=0)
+    net.graph.node("Identity", [y], "end", ["y"])
+    net.graph.output("y", ["B", "S", D])
+    return net.graph
+
+
+def einsums_of_sequences():
+    """The same with batches and positions in the equations."""
+    net = Layer()
+    net.graph.inputs = []
+    net.graph.input("x3", ["B", "S", D])
+    net.graph.nodes.clear()
+    logits = net("MatMul", "logits3", "x3", "gate")
+    net.graph.node("TopK", [logits, "k"], "top", ["best", "chosen"])
+    size = net("Shape", "rshape", logits)
+    zeros = net("Expand", "rzeros", net.real("rvalue", 0), size)
+    r = net("ScatterElements", "r", zeros, "chosen", net("Softmax", "p", "best"), axis=2)
+    w1, w2 = stacks(net)
+    h = net("Einsum", "h", "x3", w1, equation="bsd,edh->bseh")
+    o = net("Einsum", "o", net.relu("a", h), w2, equation="bseh,ehd->bsed")
+    y = net("Einsum", "sum", o, r, equation="bsed,bse->bsd")
+    net.graph.node("Identity", [y], "end", ["y"])
+    net.graph.output("y", ["B", "S", D])
+    return net.graph
+
+
+@pytest.mark.parametrize("form", [sequences, einsums_of_sequences])
+def test_batches_of_sequences(build, tmp_path, form):
+    model = build.graph(form())
+    report = tmp_path / "report.json"
+    gatecc.compile(model, compile_to="gate", report=report)
+    (site,) = json.loads(report.read_text())["sites"]
+    assert site["note"].startswith("by row guard: ") and "beside" not in site["note"]
+    session = runtime(model)
+    with build.load(model) as lib:
+        for shape in ((1, 7), (7, 1), (3, 4), (2, 0)):
+            x = np.random.default_rng(8).standard_normal((*shape, D)).astype(np.float32)
+            expected = session.run(None, {"x3": x})[0] if x.size else x
+            assert_near(lib(x3=x)["y"], expected)
 
 
 def rows_of(count, seed=3):
@@ -403,7 +539,7 @@ def test_report_says_what_is_tested(build, tmp_path, matrix):
     gatecc.compile(build.graph(make(form)), compile_to="gate", report=report)
     (site,) = json.loads(report.read_text())["sites"]
     tests_weights = "a weight that is not zero beside them" in site["note"]
-    assert tests_weights == (matrix in ("one_hot", "thresholded", "normalised"))
+    assert tests_weights == (matrix in ("one_hot", "one_hot_of_scores", "thresholded", "normalised"))
     assert "an input that is NaN or larger than" in site["note"]
 
 
