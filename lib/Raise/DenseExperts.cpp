@@ -7,7 +7,7 @@
 // the same weights: a row's result depends on no other row.
 #include "DenseExperts.h"
 
-#include "ExpertWork.h"
+#include "SlotIndex.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -26,8 +26,7 @@ public:
       : b(graph.getBuilder()), loc(graph.getLoc()), found(found),
         routing(body.getRouting()), region(body.getRegion()),
         inputs(region.getInputs()),
-        isInside(llvm::is_contained(inputs, routing)),
-        ids(asChoices(graph, ids, SlotFunctions::choicesOf(ids))) {
+        isInside(llvm::is_contained(inputs, routing)), ids(ids) {
     rows = tensor::DimOp::create(b, loc, this->ids, 0);
   }
 

@@ -44,7 +44,7 @@ std::optional<RowGuard> findGuard(DenseBody &body, mlir::Value slots,
                                   bool assumeFinite, std::string &refusal);
 
 /// Creates plan, apply and combine, and under the guard those that run all
-/// experts, at the graph builder's place: [T, columns].
+/// experts, at the graph builder's place: [T, columns]. `ids` are [T, k].
 mlir::Value emitDense(GraphBuilder &graph, const DenseExperts &found,
                       DenseBody &body, mlir::Value slots, mlir::Value ids,
                       const RowGuard &guard, mlir::FlatSymbolRefAttr site);

@@ -28,13 +28,31 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-/// The sum of two tensors of one shape, element by element.
-static linalg::GenericOp matchAdd(Value value) {
-  linalg::GenericOp add = matchBinary<arith::AddFOp>(value);
-  return add && llvm::all_of(add.getIndexingMapsArray(),
-                             [](AffineMap map) { return map.isIdentity(); })
-             ? add
-             : linalg::GenericOp();
+/// The tensors of one shape that an op adds up element by element, in order;
+/// none if it does something else.
+static SmallVector<Value> addendsOf(Value value) {
+  auto op = value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op->getNumResults() != 1 || op.getNumDpsInputs() < 2 ||
+      op.getNumLoops() != op.getNumParallelLoops() ||
+      !llvm::all_of(op.getIndexingMapsArray(),
+                    [](AffineMap map) { return map.isIdentity(); }))
+    return {};
+  Block &body = *op.getBody();
+  SmallVector<Value> addends, pending{body.getTerminator()->getOperand(0)};
+  while (!pending.empty()) {
+    Value scalar = pending.pop_back_val();
+    if (auto add = scalar.getDefiningOp<arith::AddFOp>()) {
+      if (!add->hasOneUse())
+        return {};
+      pending.append({add.getRhs(), add.getLhs()});
+      continue;
+    }
+    auto argument = dyn_cast<BlockArgument>(scalar);
+    if (!argument || argument.getArgNumber() >= op.getNumDpsInputs())
+      return {};
+    addends.push_back(op.getDpsInputs()[argument.getArgNumber()]);
+  }
+  return addends.size() < 2 ? SmallVector<Value>() : addends;
 }
 
 namespace {
@@ -182,23 +200,23 @@ llvm::hash_code DenseFinder::shapeOf(Value value, unsigned depth) {
 bool DenseFinder::matchChainRoot(Operation *op, DenseExperts &found) {
   Value result = op->getNumResults() == 1 ? op->getResult(0) : Value();
   SmallVector<Axes> dims;
-  if (!result || !matchAdd(result) || !labelResult(result, found, dims) ||
+  if (!result || addendsOf(result).empty() ||
+      !labelResult(result, found, dims) ||
       (result.hasOneUse() &&
        llvm::any_of(result.getUsers(), [](Operation *user) {
-         return user->getNumResults() == 1 && matchAdd(user->getResult(0));
+         return user->getNumResults() == 1 &&
+                !addendsOf(user->getResult(0)).empty();
        })))
     return false;
   SmallVector<Value> terms, pending{result};
   while (!pending.empty()) {
     Value value = pending.pop_back_val();
-    linalg::GenericOp add =
-        value == result || value.hasOneUse() ? matchAdd(value) : nullptr;
-    if (!add) {
+    SmallVector<Value> addends;
+    if (value == result || value.hasOneUse())
+      addends = addendsOf(value);
+    if (addends.empty())
       terms.push_back(value);
-      continue;
-    }
-    pending.push_back(add.getDpsInputOperand(1)->get());
-    pending.push_back(add.getDpsInputOperand(0)->get());
+    pending.append(addends.rbegin(), addends.rend());
   }
   llvm::MapVector<size_t, SmallVector<Value>> groups;
   for (Value term : terms)
@@ -298,12 +316,16 @@ void DenseFinder::refuse(DenseBody &body, Value ids, StringRef reason) {
           .str()));
 }
 
+/// How many ids a row has: [T, k] of a top-k, one of a search.
+static int64_t choicesOf(Value ids) {
+  return ids.getDefiningOp<gate::TopKOp>() ? typeOf(ids).getDimSize(1) : 1;
+}
+
 /// "by row guard: ...", "by proof: ..." or "by --assume-finite: ...".
 static std::string reasonOf(Value ids, const RowGuard &guard,
                             bool assumeFinite) {
   std::string chosen = "the experts that " + describeChoice(ids) + " chose, " +
-                       std::to_string(SlotFunctions::choicesOf(ids)) +
-                       " for each row";
+                       std::to_string(choicesOf(ids)) + " for each row";
   std::string reason = assumeFinite ? "by --assume-finite: " : "by proof: ";
   if (!guard.isNeeded())
     return reason + "only " + chosen + ", have a weight that is not zero";
@@ -332,7 +354,8 @@ Value DenseFinder::emit(const DenseExperts &found, DenseBody &body, Value slots,
   report.push_back(reportEntry(
       graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
       "taken", reasonOf(ids, guard, assumeFinite && !isProved)));
-  Value sum = emitDense(graph, found, body, slots, ids, guard, symbol);
+  Value sum = emitDense(graph, found, body, slots,
+                        asChoices(graph, ids, choicesOf(ids)), guard, symbol);
   // [T, F] in the shape of the result.
   Value result = found.root->getResult(0);
   RankedTensorType type = typeOf(result);
@@ -410,7 +433,12 @@ bool DenseFinder::tryRoot(Operation *op) {
            "from zero");
     return false;
   }
-  if (!isSameExtent(withoutReshapes(ids), 0, rows, 0)) {
+  // Ids [T, k] of a top-k, or [T..] of a search.
+  unsigned idDims =
+      typeOf(ids).getRank() - (ids.getDefiningOp<gate::TopKOp>() ? 1 : 0);
+  Value count = tensor::DimOp::create(b, graph.getLoc(), rows, 0);
+  if (!isProductOfDims(count, ids,
+                       llvm::to_vector(llvm::seq<int64_t>(0, idDims)))) {
     refuse(*body, ids, "the choice is not known to be one for each row");
     return false;
   }

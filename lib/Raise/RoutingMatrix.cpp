@@ -21,16 +21,27 @@ static constexpr unsigned kMaxDepth = 128, kMaxSteps = 4096;
 
 //===-- Choices -----------------------------------------------------------===//
 
-/// The ids of a search for the largest element along `experts` columns.
+/// The ids of a search along `experts` columns: a reduction that carries the
+/// place of the element that it has chosen, 0 before there is one.
 static Value argMaxIds(Operation *op, int64_t experts) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
   if (!generic || generic->getNumResults() != 2 ||
       generic.getNumReductionLoops() != 1 || generic.getNumDpsInputs() != 1 ||
-      !typeOf(generic.getResult(1)).getElementType().isInteger(64))
+      !typeOf(generic.getResult(1)).getElementType().isInteger(64) ||
+      !isZero(generic.getDpsInitOperand(1)->get()))
     return {};
   SmallVector<unsigned> reduced;
   generic.getReductionDims(reduced);
-  return generic.getStaticLoopRanges()[reduced.front()] == experts
+  auto choice = generic.getBody()
+                    ->getTerminator()
+                    ->getOperand(1)
+                    .getDefiningOp<arith::SelectOp>();
+  if (!choice || choice.getFalseValue() != generic.getRegionOutputArgs()[1])
+    return {};
+  auto place = choice.getTrueValue().getDefiningOp<arith::IndexCastOp>();
+  auto index = place ? place.getIn().getDefiningOp<linalg::IndexOp>() : nullptr;
+  return index && index.getDim() == reduced.front() &&
+                 generic.getStaticLoopRanges()[reduced.front()] == experts
              ? generic.getResult(1)
              : Value();
 }

@@ -409,13 +409,32 @@ def einsums_of_sequences():
     return net.graph
 
 
-@pytest.mark.parametrize("form", [sequences, einsums_of_sequences])
+def sequences_by_arg_max():
+    """Switch: one expert for each position of x [B,S,D], the largest score its weight."""
+    net = Layer()
+    net.graph.inputs = []
+    net.graph.input("x3", ["B", "S", D])
+    net.graph.nodes.clear()
+    scores = net("Softmax", "p3", net("MatMul", "logits3", "x3", "gate"))
+    ids = net("ArgMax", "top", scores, axis=-1, keepdims=0)
+    hot = net("OneHot", "hot", ids, net.ints("E", E), net.weight("values", np.array([0, 1], np.float32)))
+    r = net("Mul", "r", hot, scores)
+    w1, w2 = stacks(net)
+    h = net("Einsum", "h", "x3", w1, equation="bsd,edh->bseh")
+    o = net("Einsum", "o", net.relu("a", h), w2, equation="bseh,ehd->bsed")
+    y = net("Einsum", "sum", o, r, equation="bsed,bse->bsd")
+    net.graph.node("Identity", [y], "end", ["y"])
+    net.graph.output("y", ["B", "S", D])
+    return net.graph
+
+
+@pytest.mark.parametrize("form", [sequences, einsums_of_sequences, sequences_by_arg_max])
 def test_batches_of_sequences(build, tmp_path, form):
     model = build.graph(form())
     report = tmp_path / "report.json"
     gatecc.compile(model, compile_to="gate", report=report)
     (site,) = json.loads(report.read_text())["sites"]
-    assert site["note"].startswith("by row guard: ") and "beside" not in site["note"]
+    assert site["note"].startswith("by row guard: ") and site["name"] == "top"
     session = runtime(model)
     with build.load(model) as lib:
         for shape in ((1, 7), (7, 1), (3, 4), (2, 0)):
@@ -567,20 +586,6 @@ def test_other_numbers_of_choices(build, form, k):
     with build.load(model) as lib:
         assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
         assert sum(lib.stats()["sites"][0]["groups"]) == k * 17
-
-
-def test_largest_score_alone(build):
-    """One expert for each row, found by ArgMax."""
-    net = Layer()
-    ids = net("ArgMax", "arg", net.scores, axis=-1, keepdims=1)
-    best = net("ReduceMax", "max", net.scores, net.ints("one", [1]), keepdims=1)
-    r = net("ScatterElements", "r", filled(net, 0), ids, best, axis=1)
-    model = build.graph(net.finish(batched(net, r)))
-    session = runtime(model)
-    x = rows_of(21)
-    with build.load(model) as lib:
-        assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
-        assert sum(lib.stats()["sites"][0]["groups"]) == 21
 
 
 def test_rows_of_a_table_are_finite(build, tmp_path):
