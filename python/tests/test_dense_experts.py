@@ -357,10 +357,17 @@ FORMS["one_after_another-one_hot"] = (one_hot, one_after_another)
 FORMS["weighted_input-sigmoid_of_infinity"] = (sigmoid_of_infinity, weighted_input)
 
 
-def make(form, k=K):
-    matrix, dispatch = FORMS[form]
-    net = Layer(k)
-    return net.finish(dispatch(net, matrix(net)))
+MODELS = {}
+
+
+def model_of(build, form, k=K):
+    """Where the model is: written once, so that its libraries are made once."""
+    if (form, k) not in MODELS:
+        matrix, dispatch = FORMS[form]
+        net = Layer(k)
+        MODELS[form, k] = build.graph(net.finish(dispatch(net, matrix(net))))
+    return MODELS[form, k]
+
 
 
 def sequences():
@@ -453,7 +460,7 @@ def runtime(model):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_form(build, form):
-    model = build.graph(make(form))
+    model = model_of(build, form)
     session = runtime(model)
     with build.load(model) as lib:
         for count in (1, 2, 7, 64):
@@ -467,7 +474,7 @@ def test_form(build, form):
 @pytest.mark.parametrize("form", FORMS)
 def test_form_is_experts(build, tmp_path, form):
     """What is found, what is counted, and that a row's result depends on no other."""
-    model = build.graph(make(form))
+    model = model_of(build, form)
     report = tmp_path / "report.json"
     text = gatecc.compile(model, compile_to="gate", report=report)
     report = json.loads(report.read_text())
@@ -490,7 +497,7 @@ def test_form_is_experts(build, tmp_path, form):
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_that_are_not_finite_or_too_large(build, form):
     """They get what the graph as it is written gives, and do not touch others."""
-    model = build.graph(make(form))
+    model = model_of(build, form)
     clean = rows_of(12, 6)
     others = np.delete(np.arange(12), [4, 9])
     with build.load(model) as lib, build.load(model, disable=PASS) as plain:
@@ -544,7 +551,7 @@ def test_weights_may_be_zero_or_negative_and_scores_may_tie(build):
 
 def test_more_weights_than_chosen(build):
     """Ties that a threshold lets through run all experts."""
-    model = build.graph(make("batched-thresholded"))
+    model = model_of(build, "batched-thresholded")
     x = rows_of(9)
     x[3] = 0
     with build.load(model) as lib, build.load(model, disable=PASS) as plain:
@@ -555,7 +562,7 @@ def test_more_weights_than_chosen(build):
 def test_report_says_what_is_tested(build, tmp_path, matrix):
     form = "batched-" + matrix
     report = tmp_path / "report.json"
-    gatecc.compile(build.graph(make(form)), compile_to="gate", report=report)
+    gatecc.compile(model_of(build, form), compile_to="gate", report=report)
     (site,) = json.loads(report.read_text())["sites"]
     tests_weights = "a weight that is not zero beside them" in site["note"]
     assert tests_weights == (matrix in ("one_hot", "one_hot_of_scores", "thresholded", "normalised"))
@@ -564,7 +571,7 @@ def test_report_says_what_is_tested(build, tmp_path, matrix):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_assumed_finite(build, tmp_path, form):
-    model = build.graph(make(form))
+    model = model_of(build, form)
     report = tmp_path / "report.json"
     text = gatecc.compile(model, compile_to="gate", report=report, assume_finite=True)
     (site,) = json.loads(report.read_text())["sites"]
@@ -580,7 +587,7 @@ def test_assumed_finite(build, tmp_path, form):
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("form", ["batched-scattered", "weighted_input-scattered", "one_after_another-one_hot"])
 def test_other_numbers_of_choices(build, form, k):
-    model = build.graph(make(form, k))
+    model = model_of(build, form, k)
     session = runtime(model)
     x = rows_of(17)
     with build.load(model) as lib:
