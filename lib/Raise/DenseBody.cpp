@@ -13,7 +13,7 @@ using namespace gatecc;
 using namespace gatecc::raise;
 
 /// Experts are shallow; a graph may nest as deep as it likes.
-static constexpr unsigned kMaxDepth = 256;
+static constexpr unsigned kMaxBodyDepth = 256;
 
 FailureOr<Value> DenseBody::fail(const Twine &reason, const Lanes &at) {
   if (why.empty()) {
@@ -46,7 +46,7 @@ FailureOr<Value> DenseBody::build(Lanes lanes, Columns columns) {
   }
   if (auto it = built.find(key); it != built.end())
     return it->second;
-  if (depth == kMaxDepth)
+  if (depth == kMaxBodyDepth)
     return fail("is too deep", lanes);
   ++depth;
   FailureOr<Value> result = buildNew(lanes, columns);
@@ -88,7 +88,7 @@ FailureOr<Value> DenseBody::buildRows(Lanes lanes, Columns columns) {
   auto isMatrix = [](const Lanes &each) {
     return typeOf(each.front()).getRank() == 2 && each.rowDims() == 1;
   };
-  for (unsigned step = 0; step < kMaxDepth && !isMatrix(found); ++step) {
+  for (unsigned step = 0; step < kMaxBodyDepth && !isMatrix(found); ++step) {
     Operation *op = found.front().getDefiningOp();
     if (!isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
                          tensor::CastOp>(op))
@@ -170,7 +170,7 @@ static Value routingMatrix(GraphBuilder &graph, const Lanes &lanes) {
 
 LogicalResult DenseBody::setRouting(Lanes lanes) {
   lanes.mergeEqual();
-  for (unsigned step = 0; step < kMaxDepth; ++step) {
+  for (unsigned step = 0; step < kMaxBodyDepth; ++step) {
     Columns columns{0, 1, 1};
     std::optional<Lanes> source = movedFrom(lanes, columns);
     if (!source || !isRouting(*source))
@@ -194,7 +194,8 @@ LogicalResult DenseBody::setRouting(Lanes lanes) {
 Value DenseBody::constantOf(Lanes lanes, Columns columns, bool &isPerExpert) {
   auto isConstant = [&](Value value) { return graph.isConstant(value); };
   for (unsigned step = 0;
-       step < kMaxDepth && !llvm::all_of(lanes.values, isConstant); ++step) {
+       step < kMaxBodyDepth && !llvm::all_of(lanes.values, isConstant);
+       ++step) {
     std::optional<Lanes> source = movedFrom(lanes, columns);
     if (!source)
       return {};

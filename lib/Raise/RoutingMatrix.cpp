@@ -16,8 +16,8 @@ using namespace gatecc;
 using namespace gatecc::raise;
 
 /// How many ops a router has between its choice and its weights, at most.
-static constexpr unsigned kMaxOps = 256;
-static constexpr unsigned kMaxDepth = 128, kMaxSteps = 4096;
+static constexpr unsigned kMaxRouterOps = 256;
+static constexpr unsigned kMaxRouterDepth = 128, kMaxRouterSteps = 4096;
 
 //===-- Choices -----------------------------------------------------------===//
 
@@ -51,7 +51,7 @@ Value raise::findChoice(const Lanes &weights, int64_t experts) {
   llvm::DenseSet<Operation *> seen;
   auto visit = [&](Value value) {
     Operation *op = value.getDefiningOp();
-    if (op && seen.size() < kMaxOps && seen.insert(op).second)
+    if (op && seen.size() < kMaxRouterOps && seen.insert(op).second)
       queue.push_back(op);
   };
   llvm::for_each(weights.values, visit);
@@ -273,7 +273,7 @@ Attribute Elsewhere::evaluate(Lanes lanes, Columns columns) {
                : Attribute();
   }
   Operation *op = value.getDefiningOp();
-  if (!op || depth == kMaxDepth || ++steps > kMaxSteps)
+  if (!op || depth == kMaxRouterDepth || ++steps > kMaxRouterSteps)
     return {};
   DenseElementsAttr constant;
   if (matchPattern(value, m_Constant(&constant))) {

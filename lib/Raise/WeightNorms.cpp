@@ -17,7 +17,7 @@ static double larger(double a, double b) {
   return std::isnan(a) || a > b ? a : b;
 }
 
-static Norms join(Norms a, Norms b) {
+static Norms largerNorms(Norms a, Norms b) {
   return {larger(a.element, b.element), larger(a.column, b.column)};
 }
 
@@ -52,10 +52,10 @@ static Norms normsOfValue(DenseElementsAttr value) {
   int64_t depth = type.getRank() < 2 ? 1 : type.getShape().end()[-2];
   Norms norms;
   for (int64_t at = 0; at < int64_t(elements.size()); at += depth * columns)
-    norms =
-        join(norms, normsOfMatrix(depth, columns, [&](int64_t k, int64_t n) {
-               return elements[at + k * columns + n];
-             }));
+    norms = largerNorms(
+        norms, normsOfMatrix(depth, columns, [&](int64_t k, int64_t n) {
+          return elements[at + k * columns + n];
+        }));
   return norms;
 }
 
@@ -90,7 +90,8 @@ std::optional<Norms> WeightNorms::ofWeight(gate::WeightOp weight) {
     for (auto symbol : stack->getAsRange<FlatSymbolRefAttr>()) {
       gate::WeightOp part = lookUp(symbol.getAttr());
       std::optional<Norms> each = part ? ofWeight(part) : std::nullopt;
-      norms = norms && each ? std::optional(join(*norms, *each)) : std::nullopt;
+      norms = norms && each ? std::optional(largerNorms(*norms, *each))
+                            : std::nullopt;
     }
   } else if (weight.getFile()) {
     norms = ofFile(weight);
@@ -135,13 +136,13 @@ std::optional<Norms> WeightNorms::ofFile(gate::WeightOp weight) {
     for (int64_t dim = int64_t(shape.size()) - 1, rest = matrix; dim >= 0;
          rest /= shape[dim--])
       from += rest % shape[dim] * strides[dim];
-    norms =
-        join(norms, normsOfMatrix(depth, columns, [&](int64_t k, int64_t n) {
-               float element;
-               std::memcpy(&element, from + k * rowStride + n * columnStride,
-                           sizeof(element));
-               return element;
-             }));
+    norms = largerNorms(
+        norms, normsOfMatrix(depth, columns, [&](int64_t k, int64_t n) {
+          float element;
+          std::memcpy(&element, from + k * rowStride + n * columnStride,
+                      sizeof(element));
+          return element;
+        }));
   }
   return norms;
 }
