@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Experts that all rows run, weighted by a matrix that is zero beside the ids of a
 // top-k: a plan of the chosen ones, and one of all experts for rows that fail the guard.
-// RUN: gate-opt %s --form-dense-experts --canonicalize --cse | FileCheck %s
-// RUN: gate-opt %s --form-dense-experts=assume-finite=true --canonicalize --cse | FileCheck %s --check-prefix=FINITE
+// RUN: gate-opt %s --split-input-file --form-dense-experts --canonicalize --cse | FileCheck %s
+// RUN: gate-opt %s --split-input-file --form-dense-experts=assume-finite=true --canonicalize --cse | FileCheck %s --check-prefix=FINITE
 
 // CHECK: gatecc.report = [{decision = "taken", kind = "experts", {{.*}}reason = "by row guard: a row runs the experts that gate.topk chose, 2 for each row; one with an input that is NaN or larger than {{[0-9.]+}}e+{{[0-9]+}} runs all"
 // CHECK-LABEL: func.func @main
@@ -106,5 +106,45 @@ func.func @main(%x: tensor<?x4xf32>, %router: tensor<4x3xf32>) -> tensor<?x4xf32
     linalg.yield %n : f32
   } -> tensor<?x4xf32>
   return %total : tensor<?x4xf32>
+}
+}
+
+// -----
+
+// Weights that nothing has chosen: every expert may count.
+// CHECK: gatecc.report = [{decision = "refused", kind = "experts", {{.*}}reason = "experts of which a row weighs all: no top-k is behind the weights, so that any of them may differ from zero"
+// CHECK-LABEL: func.func @soft
+// CHECK-NOT: gate.assign
+// CHECK: return
+#x = affine_map<(d0, d1, d2, d3) -> (d1, d2)>
+#w = affine_map<(d0, d1, d2, d3) -> (d0, d2, d3)>
+#h = affine_map<(d0, d1, d2, d3) -> (d1, d0, d3)>
+#ra = affine_map<(d0, d1, d2) -> (d0, d1)>
+#rb = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#ry = affine_map<(d0, d1, d2) -> (d0, d2)>
+module {
+gate.weight @v : tensor<3x4x4xf32> {value = dense<0.5> : tensor<3x4x4xf32>}
+func.func @soft(%x: tensor<?x4xf32>, %r: tensor<?x3xf32>) -> tensor<?x4xf32> {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %t = tensor.dim %x, %c0 : tensor<?x4xf32>
+  %v = gate.weight_value @v : tensor<3x4x4xf32>
+  %e0 = tensor.empty(%t) : tensor<?x3x4xf32>
+  %f0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<?x3x4xf32>) -> tensor<?x3x4xf32>
+  %y = linalg.generic {indexing_maps = [#x, #w, #h], iterator_types = ["parallel", "parallel", "reduction", "parallel"]} ins(%x, %v : tensor<?x4xf32>, tensor<3x4x4xf32>) outs(%f0 : tensor<?x3x4xf32>) {
+  ^bb0(%p: f32, %q: f32, %o: f32):
+    %m = arith.mulf %p, %q : f32
+    %n = arith.addf %o, %m : f32
+    linalg.yield %n : f32
+  } -> tensor<?x3x4xf32>
+  %e1 = tensor.empty(%t) : tensor<?x4xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %s = linalg.generic {indexing_maps = [#ra, #rb, #ry], iterator_types = ["parallel", "reduction", "parallel"]} ins(%r, %y : tensor<?x3xf32>, tensor<?x3x4xf32>) outs(%f1 : tensor<?x4xf32>) {
+  ^bb0(%p: f32, %q: f32, %o: f32):
+    %m = arith.mulf %p, %q : f32
+    %n = arith.addf %o, %m : f32
+    linalg.yield %n : f32
+  } -> tensor<?x4xf32>
+  return %s : tensor<?x4xf32>
 }
 }
