@@ -24,9 +24,13 @@ public:
   DenseEmitter(GraphBuilder &graph, const DenseExperts &found, DenseBody &body,
                Value ids)
       : b(graph.getBuilder()), loc(graph.getLoc()), found(found),
-        routing(body.getRouting()), region(body.getRegion()),
-        inputs(region.getInputs()),
-        isInside(llvm::is_contained(inputs, routing)), ids(ids) {
+        routing(withDynamicRows(graph, body.getRouting())),
+        region(body.getRegion()), ids(withDynamicRows(graph, ids)) {
+    for (Value input : region.getInputs()) {
+      bool isRouting = input == body.getRouting();
+      inputs.push_back(isRouting ? routing : withDynamicRows(graph, input));
+      isInside |= isRouting;
+    }
     rows = tensor::DimOp::create(b, loc, this->ids, 0);
   }
 
@@ -57,7 +61,7 @@ private:
   Value routing;
   ExpertRegion &region;
   SmallVector<Value> inputs;
-  bool isInside; // experts read their weights
+  bool isInside = false; // experts read their weights
   Value ids, rows, chosen;
 };
 } // namespace

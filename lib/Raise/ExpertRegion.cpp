@@ -113,6 +113,16 @@ Value ExpertRegion::contract(Value rows, Value weights) {
   return gate::ContractOp::create(body, graph.getLoc(), type, rows, weights);
 }
 
+Value raise::withDynamicRows(GraphBuilder &graph, Value value) {
+  SmallVector<int64_t> shape(typeOf(value).getShape());
+  if (ShapedType::isDynamic(shape.front()))
+    return value;
+  shape.front() = ShapedType::kDynamic;
+  return tensor::CastOp::create(
+      graph.getBuilder(), graph.getLoc(),
+      RankedTensorType::get(shape, typeOf(value).getElementType()), value);
+}
+
 bool raise::isElementwise(linalg::GenericOp op) {
   if (op.getNumLoops() != op.getNumParallelLoops() ||
       op->getNumResults() != 1 ||

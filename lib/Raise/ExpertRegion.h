@@ -21,6 +21,9 @@ struct Columns {
 /// first `rows` dimensions are rows.
 mlir::Value asRows(GraphBuilder &graph, mlir::Value value, unsigned rows);
 
+/// The value with a first dimension of a size that types do not tell.
+mlir::Value withDynamicRows(GraphBuilder &graph, mlir::Value value);
+
 /// An elementwise op of scalar arithmetic, which does not read its result's
 /// old value.
 bool isElementwise(mlir::linalg::GenericOp op);

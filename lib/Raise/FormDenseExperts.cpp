@@ -354,22 +354,26 @@ Value DenseFinder::emit(const DenseExperts &found, DenseBody &body, Value slots,
   report.push_back(reportEntry(
       graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
       "taken", reasonOf(ids, guard, assumeFinite && !isProved)));
-  Value sum = emitDense(graph, found, body, slots,
-                        asChoices(graph, ids, choicesOf(ids)), guard, symbol);
+  Value sum =
+      emitDense(graph, found, body, slots,
+                asChoices(graph, withDynamicRows(graph, ids), choicesOf(ids)),
+                guard, symbol);
   // [T, F] in the shape of the result.
   Value result = found.root->getResult(0);
   RankedTensorType type = typeOf(result);
+  ReassociationIndices first, second;
+  for (unsigned dim = 0; dim < type.getRank(); ++dim)
+    (dim < found.rowDims ? first : second).push_back(dim);
+  RankedTensorType flat =
+      tensor::CollapseShapeOp::inferCollapsedType(type, {first, second});
+  if (sum.getType() != flat)
+    sum = tensor::CastOp::create(b, graph.getLoc(), flat, sum);
   if (type.getRank() > 2) {
-    ReassociationIndices first, second;
-    for (unsigned dim = 0; dim < type.getRank(); ++dim)
-      (dim < found.rowDims ? first : second).push_back(dim);
     auto generic = cast<linalg::GenericOp>(found.root);
     sum = tensor::ExpandShapeOp::create(
         b, graph.getLoc(), type, sum, ArrayRef{first, second},
         tensor::getMixedSizes(b, graph.getLoc(),
                               generic.getDpsInitOperand(0)->get()));
-  } else if (sum.getType() != type) {
-    sum = tensor::CastOp::create(b, graph.getLoc(), type, sum);
   }
   for (Value other : found.others) {
     AffineMap identity = b.getMultiDimIdentityMap(type.getRank());

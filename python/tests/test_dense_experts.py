@@ -558,6 +558,25 @@ def test_more_weights_than_chosen(build):
         assert_near(lib(x=x)["y"], plain(x=x)["y"])
 
 
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize(
+    "form", ["batched", "weighted_input", "one_after_another_by_ids", "cut_into_sequences"]
+)
+def test_number_of_rows_that_is_known(build, form, rows):
+    net = Layer()
+    graph = net.finish(DISPATCHES[form](net, scattered(net)))
+    graph.inputs, graph.outputs = [], []
+    graph.input("x", [rows, D])
+    graph.output("y", [rows, D])
+    model = build.graph(graph)
+    x = rows_of(rows)
+    with build.load(model) as lib:
+        assert_near(lib(x=x)["y"], runtime(model).run(None, {"x": x})[0])
+        x[0, 0] = np.nan
+        assert np.isnan(lib(x=x)["y"][0]).all()
+        assert len(lib.stats()["sites"]) == (rows > 1)
+
+
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_report_says_what_is_tested(build, tmp_path, matrix):
     form = "batched-" + matrix
