@@ -54,7 +54,8 @@ Value raise::findChoice(const Lanes &weights, int64_t experts) {
     if (op && seen.size() < kMaxRouterOps && seen.insert(op).second)
       queue.push_back(op);
   };
-  llvm::for_each(weights.values, visit);
+  // Where each expert has a weight of its own, all come from one choice.
+  visit(weights.front());
   while (!queue.empty()) {
     Operation *op = queue.front();
     queue.pop_front();

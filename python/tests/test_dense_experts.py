@@ -558,6 +558,16 @@ def test_more_weights_than_chosen(build):
         assert_near(lib(x=x)["y"], plain(x=x)["y"])
 
 
+def test_many_experts_one_after_another(build, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "E", 130)
+    net = Layer()
+    model = build.graph(net.finish(one_after_another_by_ids(net, None)))
+    report = tmp_path / "report.json"
+    gatecc.compile(model, compile_to="gate", report=report)
+    (site,) = json.loads(report.read_text())["sites"]
+    assert site["groups"] == 130 and "beside" not in site["note"]
+
+
 @pytest.mark.parametrize("rows", [1, 9])
 @pytest.mark.parametrize(
     "form", ["batched", "weighted_input", "one_after_another_by_ids", "cut_into_sequences"]
