@@ -114,7 +114,7 @@ static bool distribute(const Axes &axes, Value tensor, ArrayRef<int64_t> group,
   while (front < count && takes(real[front], axes[front]))
     ++front;
   while (front + back < count &&
-         takes(real.end()[-1 - back], axes.end()[-1 - back]))
+         takes(real[real.size() - 1 - back], axes[axes.size() - 1 - back]))
     ++back;
   ArrayRef<Axis> left = ArrayRef(axes).drop_front(front).drop_back(back);
   ArrayRef<int64_t> open = ArrayRef(real).drop_front(front).drop_back(back);
