@@ -27,9 +27,9 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-experts", "form-while-rows",
-                                        "form-groups", "fuse-elementwise",
-                                        "fuse-epilogue"};
+static const StringRef kDisablable[] = {"form-dense-experts", "form-experts",
+                                        "form-groups",        "form-while-rows",
+                                        "fuse-elementwise",   "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -87,6 +87,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
   stage.experts = options.experts;
   stage.block = options.block;
   stage.zeroPoints = options.zeroPoints;
+  stage.assumeFinite = options.assumeFinite;
   if (options.tiesOrtCpu)
     module->setAttr("gatecc.ties",
                     StringAttr::get(module.getContext(), "ort-cpu"));
@@ -108,6 +109,8 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   addCleanup(pm);
   if (!options.isDisabled("form-experts"))
     pm.addPass(createFormExperts());
+  if (!options.isDisabled("form-dense-experts"))
+    pm.addPass(createFormDenseExperts({options.assumeFinite}));
   addCleanup(pm);
   if (!options.isDisabled("form-while-rows"))
     pm.addPass(createFormWhileRows());
@@ -183,6 +186,9 @@ struct StagePipelineOptions : PassPipelineOptions<StagePipelineOptions> {
   Option<bool> zeroPoints{*this, "zero-points",
                           llvm::cl::desc("integers are asymmetric"),
                           llvm::cl::init(false)};
+  Option<bool> assumeFinite{*this, "assume-finite",
+                            llvm::cl::desc("no value is NaN or infinite"),
+                            llvm::cl::init(false)};
 };
 } // namespace
 
@@ -197,6 +203,7 @@ void gatecc::registerStagePipelines() {
           stage.experts = options.experts;
           stage.block = options.block;
           stage.zeroPoints = options.zeroPoints;
+          stage.assumeFinite = options.assumeFinite;
           build(pm, stage);
         });
   };

@@ -19,11 +19,7 @@ ExpertBody::ExpertBody(GraphBuilder &graph, const Decision &decision,
                        const llvm::DenseSet<Operation *> &inside,
                        SlotFunctions &functions, ArrayRef<SlotOrder> orders)
     : graph(graph), decision(decision), inside(inside), functions(functions),
-      counts(decision, functions), orders(orders), body(graph.getContext()),
-      block(std::make_unique<Block>()) {
-  body.setInsertionPointToEnd(block.get());
-}
-ExpertBody::~ExpertBody() = default;
+      counts(decision, functions), orders(orders), region(graph) {}
 
 bool ExpertBody::Key::operator<(const Key &other) const {
   auto tuple = [](const Key &key) {
@@ -198,84 +194,6 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
                 : build(sources, rows, wider);
 }
 
-Value ExpertBody::slotCount() {
-  // Of an argument: a product that something else asks for its size is not
-  // the elementwise op's alone.
-  if (!count) {
-    OpBuilder::InsertionGuard guard(body);
-    body.setInsertionPointToStart(block.get());
-    count = tensor::DimOp::create(body, graph.getLoc(),
-                                  inputArguments[inputs.front()], 0);
-  }
-  return count;
-}
-
-Value ExpertBody::slice(Value rows, Columns columns) {
-  auto type = typeOf(rows);
-  if (columns == Columns{0, type.getDimSize(1), 1})
-    return rows;
-  OpFoldResult one = body.getIndexAttr(1);
-  return tensor::ExtractSliceOp::create(
-      body, graph.getLoc(), rows,
-      ArrayRef<OpFoldResult>{body.getIndexAttr(0),
-                             body.getIndexAttr(columns.offset)},
-      ArrayRef<OpFoldResult>{slotCount(), body.getIndexAttr(columns.size)},
-      ArrayRef<OpFoldResult>{one, body.getIndexAttr(columns.step)});
-}
-
-Value ExpertBody::argument(Value tensor, SmallVectorImpl<Value> &tensors,
-                           DenseMap<Value, Value> &arguments) {
-  Value &argument = arguments[tensor];
-  if (!argument) {
-    auto type = typeOf(tensor);
-    SmallVector<int64_t> shape(type.getShape());
-    if (&tensors == &params)
-      shape.erase(shape.begin());
-    else
-      shape[0] = ShapedType::kDynamic;
-    argument = block->addArgument(
-        RankedTensorType::get(shape, type.getElementType()), graph.getLoc());
-    tensors.push_back(tensor);
-  }
-  return argument;
-}
-
-Value ExpertBody::input(Value tensor) {
-  return argument(tensor, inputs, inputArguments);
-}
-Value ExpertBody::param(Value tensor) {
-  return argument(tensor, params, paramArguments);
-}
-
-/// [rows..., columns...] as [T, F].
-static Value asRows(GraphBuilder &graph, Value value, unsigned rows) {
-  RankedTensorType type = typeOf(value);
-  unsigned rank = type.getRank();
-  OpBuilder &b = graph.getBuilder();
-  ReassociationIndices first, rest;
-  for (unsigned dim = 0; dim < rank; ++dim)
-    (dim < rows ? first : rest).push_back(dim);
-  if (rest.empty()) {
-    if (rows > 1)
-      value = tensor::CollapseShapeOp::create(b, graph.getLoc(), value,
-                                              ArrayRef{first});
-    Value size = tensor::DimOp::create(b, graph.getLoc(), value, 0);
-    auto wide = RankedTensorType::get({typeOf(value).getDimSize(0), 1},
-                                      type.getElementType());
-    SmallVector<OpFoldResult> sizes{wide.isDynamicDim(0)
-                                        ? OpFoldResult(size)
-                                        : b.getIndexAttr(wide.getDimSize(0)),
-                                    b.getIndexAttr(1)};
-    return tensor::ExpandShapeOp::create(b, graph.getLoc(), wide, value,
-                                         ArrayRef{ReassociationIndices{0, 1}},
-                                         sizes);
-  }
-  if (first.size() == 1 && rest.size() == 1)
-    return value;
-  return tensor::CollapseShapeOp::create(b, graph.getLoc(), value,
-                                         ArrayRef{first, rest});
-}
-
 FailureOr<Value> ExpertBody::tokenRows(Value value, unsigned rows) {
   Operation *op = value.getDefiningOp();
   if (decision.choices == 1)
@@ -307,7 +225,7 @@ FailureOr<Value> ExpertBody::tokenRows(Value value, unsigned rows) {
 
 FailureOr<Value> ExpertBody::leaf(Value value, unsigned rows, Columns columns) {
   FailureOr<Value> tokens = tokenRows(value, rows);
-  return failed(tokens) ? tokens : slice(input(*tokens), columns);
+  return failed(tokens) ? tokens : region.slice(region.input(*tokens), columns);
 }
 
 /// The slots of each group, one after another: all slots in their order.
@@ -336,7 +254,8 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
       std::optional<SlotPart> part =
           functions.partOf(gather.indices, 0, order, decision.choices);
       if (part == SlotPart::Token)
-        return slice(input(asRows(graph, gather.data, 1)), columns);
+        return region.slice(region.input(asRows(graph, gather.data, 1)),
+                            columns);
       if (part == SlotPart::Slot && source && inside.contains(source))
         return build(gather.data, 1, columns);
     }
@@ -360,14 +279,7 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
     source = gather.data;
   }
   return isPart ? build(source, 1, columns)
-                : slice(input(asRows(graph, source, 1)), columns);
-}
-
-Value ExpertBody::contract(Value rows, Value weights) {
-  auto type = RankedTensorType::get(
-      {ShapedType::kDynamic, typeOf(weights).getDimSize(1)},
-      typeOf(rows).getElementType());
-  return gate::ContractOp::create(body, graph.getLoc(), type, rows, weights);
+                : region.slice(region.input(asRows(graph, source, 1)), columns);
 }
 
 FailureOr<Value> ExpertBody::buildProduct(Values values, unsigned rows,
@@ -396,11 +308,11 @@ FailureOr<Value> ExpertBody::buildProduct(Values values, unsigned rows,
   for (Value value : values)
     contracted.push_back(value.getDefiningOp());
   if (values.size() == 1)
-    return contract(*source, graph.asWeight(weights.front()));
+    return region.contract(*source, graph.asWeight(weights.front()));
   Value stack = graph.stackConstants(weights);
   if (!stack)
     return fail("has weights that cannot be stacked", first);
-  return contract(*source, param(stack));
+  return region.contract(*source, region.param(stack));
 }
 
 FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
@@ -451,20 +363,7 @@ FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
   if (failed(source))
     return failure();
   contracted.push_back(value.getDefiningOp());
-  return contract(*source, param(graph.asWeight(constant)));
-}
-
-/// Scalar ops only, which do not read the result's old value.
-static bool isElementwise(linalg::GenericOp op) {
-  if (op.getNumLoops() != op.getNumParallelLoops() ||
-      op->getNumResults() != 1 ||
-      !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity() ||
-      !op.getRegionOutputArgs()[0].use_empty())
-    return false;
-  return llvm::all_of(op.getBody()->without_terminator(), [](Operation &each) {
-    return each.getNumRegions() == 0 &&
-           isa<arith::ArithDialect, math::MathDialect>(each.getDialect());
-  });
+  return region.contract(*source, region.param(graph.asWeight(constant)));
 }
 
 FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
@@ -525,7 +424,8 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
     } else if (rowLoops + 1 == rows && llvm::all_equal(sources) &&
                type.getDimSize(rows - 1) == decision.choices &&
                columnsOf(sources.front(), rowDims)) {
-      built = slice(input(asRows(graph, sources.front(), rowDims)), wanted);
+      built = region.slice(
+          region.input(asRows(graph, sources.front(), rowDims)), wanted);
     } else {
       return fail("reads other rows than its own", op.getResult(0));
     }
@@ -534,76 +434,8 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
     operands.push_back(*built);
     maps.push_back(AffineMap::get(2, 0, {d0, hasColumns ? d1 : zero}, context));
   }
-  return emitElementwise(op, operands, maps, columns);
-}
-
-/// One loop nest for all elementwise work between two products: an operand
-/// that is elementwise work of the same size is computed in place. So products
-/// find all that follows them in one op, whatever its values are used for.
-FailureOr<Value> ExpertBody::emitElementwise(linalg::GenericOp op,
-                                             Values operands,
-                                             ArrayRef<AffineMap> maps,
-                                             Columns columns) {
-  Location loc = op.getLoc();
-  AffineMap identity = AffineMap::getMultiDimIdentityMap(2, graph.getContext());
-  SmallVector<Value> inputs;
-  SmallVector<AffineMap> inputMaps;
-  auto add = [&](Value value, AffineMap map) -> unsigned {
-    for (unsigned i = 0; i < inputs.size(); ++i)
-      if (inputs[i] == value && inputMaps[i] == map)
-        return i;
-    inputs.push_back(value);
-    inputMaps.push_back(map);
-    return inputs.size() - 1;
-  };
-  // For each operand, its numbers among the inputs.
-  SmallVector<SmallVector<unsigned>> numbers;
-  SmallVector<linalg::GenericOp> producers;
-  if (this->inputs.empty())
-    return fail("reads no rows", op.getResult(0));
-  for (auto [operand, map] : llvm::zip_equal(operands, maps)) {
-    auto producer = operand.getDefiningOp<linalg::GenericOp>();
-    if (producer && (map != identity || producer->getBlock() != block.get()))
-      producer = {};
-    producers.push_back(producer);
-    auto &list = numbers.emplace_back();
-    if (!producer) {
-      list.push_back(add(operand, map));
-      continue;
-    }
-    for (OpOperand *inner : producer.getDpsInputOperands())
-      list.push_back(add(inner->get(), producer.getMatchingIndexingMap(inner)));
-  }
-  Value init = tensor::EmptyOp::create(
-      body, loc,
-      ArrayRef<OpFoldResult>{slotCount(), body.getIndexAttr(columns.size)},
-      typeOf(op.getResult(0)).getElementType());
-  inputMaps.push_back(identity);
-  auto result = linalg::GenericOp::create(
-      body, loc, init.getType(), inputs, init, inputMaps,
-      SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-      [&](OpBuilder &at, Location, ValueRange arguments) {
-        auto inlined = [&](linalg::GenericOp each, ValueRange values) {
-          IRMapping mapping;
-          for (auto [argument, value] :
-               llvm::zip(each.getBody()->getArguments(), values))
-            mapping.map(argument, value);
-          for (Operation &inner : each.getBody()->without_terminator())
-            at.clone(inner, mapping);
-          return mapping.lookupOrDefault(
-              each.getBody()->getTerminator()->getOperand(0));
-        };
-        SmallVector<Value> values;
-        for (auto [producer, list] : llvm::zip_equal(producers, numbers)) {
-          SmallVector<Value> scalars;
-          for (unsigned number : list)
-            scalars.push_back(arguments[number]);
-          values.push_back(producer ? inlined(producer, scalars)
-                                    : scalars.front());
-        }
-        linalg::YieldOp::create(at, loc, inlined(op, values));
-      });
-  return result.getResult(0);
+  FailureOr<Value> result = region.elementwise(op, operands, maps, columns);
+  return succeeded(result) ? result : fail("reads no rows", op.getResult(0));
 }
 
 Value ExpertBody::columnConstant(Values sources, bool hasColumns,
@@ -625,7 +457,7 @@ Value ExpertBody::columnConstant(Values sources, bool hasColumns,
   if (llvm::all_equal(parts))
     return parts.front();
   Value stack = graph.stackConstants(parts);
-  return stack ? param(stack) : Value();
+  return stack ? region.param(stack) : Value();
 }
 
 Value ExpertBody::gatheredColumns(Value value, Columns columns) {
@@ -642,26 +474,5 @@ Value ExpertBody::gatheredColumns(Value value, Columns columns) {
                                           {decision.groups, columns.size},
                                           {1, columns.step})
                     : Value();
-  return part ? param(graph.asWeight(part)) : Value();
-}
-
-gate::ApplyOp ExpertBody::finish(Value plan, Value slots) {
-  OpBuilder &b = graph.getBuilder();
-  Location loc = graph.getLoc();
-  gate::YieldOp::create(body, loc, slots);
-  auto apply =
-      gate::ApplyOp::create(b, loc, slots.getType(), plan, inputs, params,
-                            b.getDenseI64ArrayAttr({0, decision.groups}), 1);
-  // Arguments were made as they were met; an apply has inputs first.
-  SmallVector<Value> order;
-  for (Value tensor : inputs)
-    order.push_back(inputArguments[tensor]);
-  for (Value tensor : params)
-    order.push_back(paramArguments[tensor]);
-  Block *target = new Block;
-  apply.getBodies().front().push_back(target);
-  for (Value old : order)
-    old.replaceAllUsesWith(target->addArgument(old.getType(), loc));
-  target->getOperations().splice(target->end(), block->getOperations());
-  return apply;
+  return part ? region.param(graph.asWeight(part)) : Value();
 }

@@ -4,8 +4,8 @@
 #ifndef GATECC_LIB_RAISE_EXPERTBODY_H
 #define GATECC_LIB_RAISE_EXPERTBODY_H
 
+#include "ExpertRegion.h"
 #include "GroupCounts.h"
-#include "gatecc/Import/GraphBuilder.h"
 
 namespace gatecc::raise {
 
@@ -13,14 +13,6 @@ namespace gatecc::raise {
 /// result; dimensions of one element may change sides. Nothing if the view
 /// mixes rows with columns.
 std::optional<unsigned> rowsOfSource(mlir::Operation *view, unsigned rows);
-
-/// Some columns of a value.
-struct Columns {
-  int64_t offset = 0, size = 0, step = 1;
-  bool operator==(const Columns &other) const {
-    return offset == other.offset && size == other.size && step == other.step;
-  }
-};
 
 /// Rebuilds values of slots as tensors [n, columns] of one group. A value is
 /// given once, or once for each group where the graph has a copy for each; the
@@ -34,7 +26,6 @@ public:
   ExpertBody(GraphBuilder &graph, const Decision &decision,
              const llvm::DenseSet<mlir::Operation *> &inside,
              SlotFunctions &functions, llvm::ArrayRef<SlotOrder> orders = {});
-  ~ExpertBody();
 
   /// The value as it is for the slots of a group, built into the region. Its
   /// first `rows` dimensions enumerate slots, in some order; of the others at
@@ -46,7 +37,9 @@ public:
   /// of a token, made at the graph builder's place.
   mlir::FailureOr<mlir::Value> tokenRows(mlir::Value value, unsigned rows);
   /// Creates the apply; nothing may be built afterwards.
-  gate::ApplyOp finish(mlir::Value plan, mlir::Value slots);
+  gate::ApplyOp finish(mlir::Value plan, mlir::Value slots) {
+    return region.finish(plan, slots);
+  }
 
   const std::string &reason() const { return why; }
   /// How often a product was built, and from what.
@@ -78,9 +71,6 @@ private:
   mlir::FailureOr<mlir::Value> buildElementwise(Values values, unsigned rows,
                                                 Columns columns);
   mlir::FailureOr<mlir::Value>
-  emitElementwise(mlir::linalg::GenericOp op, Values operands,
-                  llvm::ArrayRef<mlir::AffineMap> maps, Columns columns);
-  mlir::FailureOr<mlir::Value>
   buildGatheredProduct(mlir::Value value, unsigned rows, Columns columns);
   mlir::FailureOr<mlir::Value> buildProduct(Values values, unsigned rows,
                                             Columns columns);
@@ -88,32 +78,17 @@ private:
                                            Columns columns);
   mlir::FailureOr<mlir::Value> leaf(mlir::Value value, unsigned rows,
                                     Columns columns);
-  mlir::Value contract(mlir::Value rows, mlir::Value weights);
   /// Columns that are the same for all slots, or all slots of a group: a
   /// constant, a parameter, or null.
   mlir::Value columnConstant(Values sources, bool hasColumns, Columns columns);
   mlir::Value gatheredColumns(mlir::Value value, Columns columns);
-  mlir::Value slice(mlir::Value rows, Columns columns);
-  /// The number of slots, [n]; there must be an input.
-  mlir::Value slotCount();
-  /// The argument for a tensor [T, ...] or a parameter [E, ...].
-  mlir::Value input(mlir::Value tensor);
-  mlir::Value param(mlir::Value tensor);
-  mlir::Value argument(mlir::Value tensor,
-                       llvm::SmallVectorImpl<mlir::Value> &tensors,
-                       llvm::DenseMap<mlir::Value, mlir::Value> &arguments);
-
   GraphBuilder &graph;
   const Decision &decision;
   const llvm::DenseSet<mlir::Operation *> &inside;
   SlotFunctions &functions;
   GroupCounts counts;
   llvm::ArrayRef<SlotOrder> orders;
-  mlir::OpBuilder body; // into `block`
-  std::unique_ptr<mlir::Block> block;
-  llvm::SmallVector<mlir::Value> inputs, params;
-  mlir::Value count;
-  llvm::DenseMap<mlir::Value, mlir::Value> inputArguments, paramArguments;
+  ExpertRegion region;
   std::map<Key, mlir::Value> built;
   llvm::SmallVector<mlir::Operation *> contracted;
   std::string why;

@@ -204,6 +204,11 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
     return multiplyDim(contract.getRows(), 0);
   if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && dim == 0)
     return multiplyDim(topk.getInput(), 0);
+  if (auto scatter = tensor.getDefiningOp<gate::ScatterElementsOp>())
+    return multiplyDim(scatter.getData(), dim);
+  if (auto concat = tensor.getDefiningOp<tensor::ConcatOp>();
+      concat && int64_t(concat.getDim()) != dim)
+    return multiplyDim(concat.getInputs().front(), dim);
   if (auto linalgOp = tensor.getDefiningOp<linalg::LinalgOp>())
     return multiplyDim(
         linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
@@ -290,4 +295,13 @@ bool raise::isProductOfDims(OpFoldResult size, Value tensor,
   llvm::sort(a.factors);
   llvm::sort(b.factors);
   return a == b;
+}
+
+bool raise::isSameExtent(Value a, int64_t aDim, Value b, int64_t bDim) {
+  SizeTerms left, right;
+  left.multiplyDim(a, aDim);
+  right.multiplyDim(b, bDim);
+  llvm::sort(left.factors);
+  llvm::sort(right.factors);
+  return left == right;
 }

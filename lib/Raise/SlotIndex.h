@@ -92,6 +92,10 @@ bool isFilledWithOne(mlir::Value value);
 bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
                      llvm::ArrayRef<int64_t> dims);
 
+/// Whether a dimension of one tensor is certain to have the extent of one of
+/// another.
+bool isSameExtent(mlir::Value a, int64_t aDim, mlir::Value b, int64_t bDim);
+
 /// Whether `size` is certain to be all of a dimension of the tensor.
 bool isWholeSize(mlir::OpFoldResult size, mlir::Value tensor, int64_t dim);
 

@@ -34,6 +34,26 @@ def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
     "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
+def FormDenseExperts : Pass<"form-dense-experts", "::mlir::ModuleOp"> {
+  let summary = "Turns experts that all rows run into experts that rows choose";
+  let description = [{
+    A sum over experts of work that is weighted by a matrix [T, E] becomes
+    `gate.assign`, `gate.apply` and `gate.combine` if a top-k (or a search for
+    the largest element) is behind the weights, and work of weight zero adds
+    zero. That weights beside the chosen ones are zero is proved by evaluating
+    them, or tested for each row. That work times zero is zero holds for inputs
+    up to a bound that follows from the weights; rows beyond it, NaN included,
+    run all experts, in a second plan. Weights may be a factor of the experts'
+    results or stand anywhere in their work, if that is then zero. The module
+    attribute `gatecc.report` lists each one, taken or refused, with the reason.
+  }];
+  let options = [Option<"assumeFinite", "assume-finite", "bool", "false",
+    "no value is NaN or infinite">];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
+}
+
 def FormWhileRows : Pass<"form-while-rows", "::mlir::ModuleOp"> {
   let summary = "Takes rows that a loop does not change any more out of it";
   let description = [{

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Rebuilds the work of experts that a graph does for all rows, from its result
+// back to what is the same for all experts.
+#include "DenseBody.h"
+
+#include "RowCost.h"
+#include "SlotIndex.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace gatecc;
+using namespace gatecc::raise;
+
+/// Experts are shallow; a graph may nest as deep as it likes.
+static constexpr unsigned kMaxBodyDepth = 256;
+
+FailureOr<Value> DenseBody::fail(const Twine &reason, const Lanes &at) {
+  if (why.empty()) {
+    why = reason.str();
+    if (Operation *op = at.front().getDefiningOp())
+      why += " (" + describe(op) + ")";
+  }
+  return failure();
+}
+
+FailureOr<Value> DenseBody::build(Lanes lanes) {
+  int64_t size = 1;
+  for (const Axes &axes : lanes.dims)
+    for (const Axis &axis : axes)
+      if (axis.kind == Axis::Column)
+        size = axis.size;
+  return build(std::move(lanes), {0, size, 1});
+}
+
+FailureOr<Value> DenseBody::build(Lanes lanes, Columns columns) {
+  lanes.mergeEqual();
+  std::string key;
+  llvm::raw_string_ostream os(key);
+  os << lanes.front().getAsOpaquePointer() << ' ' << lanes.values.size() << ' '
+     << columns.offset << ' ' << columns.size << ' ' << columns.step;
+  for (const Axes &axes : lanes.dims) {
+    os << ';';
+    for (const Axis &axis : axes)
+      os << axis.kind << ' ' << axis.first << ' ' << axis.last << ',';
+  }
+  if (auto it = built.find(key); it != built.end())
+    return it->second;
+  if (depth == kMaxBodyDepth)
+    return fail("is too deep", lanes);
+  ++depth;
+  FailureOr<Value> result = buildNew(lanes, columns);
+  --depth;
+  if (succeeded(result))
+    built[key] = *result;
+  return result;
+}
+
+FailureOr<Value> DenseBody::buildNew(const Lanes &lanes, Columns columns) {
+  if (!lanes.isPerExpert())
+    return buildRows(lanes, columns);
+  if (isRouting(lanes)) {
+    if (failed(setRouting(lanes)))
+      return fail("is weighted by two routing matrices", lanes);
+    return region.column(routing);
+  }
+  if (std::optional<Lanes> source = movedFrom(lanes, columns))
+    return build(*source, columns);
+  Operation *op = lanes.front().getDefiningOp();
+  for (Value value : lanes.values)
+    if (!value.getDefiningOp() ||
+        value.getDefiningOp()->getName() != op->getName())
+      return fail("is computed differently for one of the experts", lanes);
+  if (isa<gate::ContractOp>(op))
+    return buildContract(lanes, columns);
+  if (matchProduct(lanes.front()))
+    return buildProduct(lanes, columns);
+  if (isa<linalg::GenericOp>(op))
+    return buildElementwise(lanes, columns);
+  return fail("is no work on single rows", lanes);
+}
+
+/// Rows of tokens: the tensor behind views that has them as [T, F], or one made
+/// of it.
+FailureOr<Value> DenseBody::buildRows(Lanes lanes, Columns columns) {
+  Lanes found = lanes;
+  Columns foundColumns = columns;
+  auto isMatrix = [](const Lanes &each) {
+    return typeOf(each.front()).getRank() == 2 && each.rowDims() == 1;
+  };
+  for (unsigned step = 0; step < kMaxBodyDepth && !isMatrix(found); ++step) {
+    Operation *op = found.front().getDefiningOp();
+    if (!isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                         tensor::CastOp>(op))
+      break;
+    std::optional<Lanes> source = movedFrom(found, foundColumns);
+    if (!source)
+      break;
+    found = *source;
+  }
+  if (isMatrix(found)) {
+    lanes = found;
+    columns = foundColumns;
+  }
+  std::optional<unsigned> rows = lanes.rowDims();
+  if (!rows)
+    return fail("is neither rows of tokens nor constant", lanes);
+  return region.slice(region.input(asRows(graph, lanes.front(), *rows)),
+                      columns);
+}
+
+//===-- Routing -----------------------------------------------------------===//
+
+bool DenseBody::isRouting(const Lanes &lanes) {
+  return lanes.isPerExpert() && !lanes.has(Axis::Column) &&
+         !lanes.has(Axis::Depth) && lanes.hasAllTokens();
+}
+
+/// [T, E], made at the graph builder's place; null if tokens or experts do not
+/// come in order.
+static Value routingMatrix(GraphBuilder &graph, const Lanes &lanes) {
+  OpBuilder &b = graph.getBuilder();
+  Lanes tokens = lanes;
+  bool isFirst = true, hasExperts = false;
+  for (Axes &axes : tokens.dims)
+    for (unsigned i = 0; i < axes.size();) {
+      if (axes[i].kind == Axis::Expert) {
+        hasExperts = true;
+        axes.erase(axes.begin() + i);
+        continue;
+      }
+      isFirst &= hasExperts;
+      ++i;
+    }
+  std::optional<unsigned> rows = tokens.rowDims();
+  if (!rows)
+    return {};
+  if (lanes.values.size() > 1) {
+    SmallVector<Value> columns;
+    for (Value value : lanes.values)
+      columns.push_back(asRows(graph, value, *rows));
+    return tensor::ConcatOp::create(b, graph.getLoc(), 1, columns);
+  }
+  if (!isFirst)
+    return lanes.rowDims() ? asRows(graph, lanes.front(), *rows) : Value();
+  // [E, T]: the experts' dimension comes before those of tokens.
+  unsigned rank = typeOf(lanes.front()).getRank(), experts = 0;
+  while (experts < rank && lanes.dims[experts].empty())
+    ++experts;
+  if (experts == rank || lanes.dims[experts].size() != 1)
+    return {};
+  Value flat = lanes.front();
+  if (rank > 2) {
+    ReassociationIndices first, rest;
+    for (unsigned dim = 0; dim < rank; ++dim)
+      (dim <= experts ? first : rest).push_back(dim);
+    flat = tensor::CollapseShapeOp::create(b, graph.getLoc(), flat,
+                                           ArrayRef{first, rest});
+  }
+  RankedTensorType type = typeOf(flat);
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(b, graph.getLoc(), flat);
+  std::swap(sizes[0], sizes[1]);
+  Value init =
+      tensor::EmptyOp::create(b, graph.getLoc(), sizes, type.getElementType());
+  return linalg::TransposeOp::create(b, graph.getLoc(), flat, init,
+                                     ArrayRef<int64_t>{1, 0})
+      ->getResult(0);
+}
+
+LogicalResult DenseBody::setRouting(Lanes lanes) {
+  lanes.mergeEqual();
+  for (unsigned step = 0; step < kMaxBodyDepth; ++step) {
+    Columns columns{0, 1, 1};
+    std::optional<Lanes> source = movedFrom(lanes, columns);
+    if (!source || !isRouting(*source))
+      break;
+    lanes = *source;
+  }
+  if (routing)
+    return success(lanes.values == routingLanes.values);
+  if (!typeOf(lanes.front()).getElementType().isF32())
+    return failure();
+  Value matrix = routingMatrix(graph, lanes);
+  if (!matrix || typeOf(matrix).getDimSize(1) != experts)
+    return failure();
+  routing = matrix;
+  routingLanes = lanes;
+  return success();
+}
+
+//===-- Work --------------------------------------------------------------===//
+
+Value DenseBody::constantOf(Lanes lanes, Columns columns, bool &isPerExpert) {
+  auto isConstant = [&](Value value) { return graph.isConstant(value); };
+  for (unsigned step = 0;
+       step < kMaxBodyDepth && !llvm::all_of(lanes.values, isConstant);
+       ++step) {
+    std::optional<Lanes> source = movedFrom(lanes, columns);
+    if (!source)
+      return {};
+    lanes = *source;
+  }
+  lanes.mergeEqual();
+  // The place of each factor: experts, depth, columns.
+  SmallVector<int64_t> sizes, order;
+  SmallVector<Axis::Kind> kinds;
+  for (const Axes &axes : lanes.dims)
+    for (const Axis &axis : axes) {
+      if (axis.kind == Axis::Token || llvm::is_contained(kinds, axis.kind))
+        return {};
+      kinds.push_back(axis.kind);
+      sizes.push_back(axis.size);
+    }
+  for (Axis::Kind kind : {Axis::Expert, Axis::Depth, Axis::Column})
+    if (auto *it = llvm::find(kinds, kind); it != kinds.end())
+      order.push_back(it - kinds.begin());
+  bool hasColumns = llvm::is_contained(kinds, Axis::Column);
+  bool hasExperts = llvm::is_contained(kinds, Axis::Expert);
+  isPerExpert = hasExperts || lanes.values.size() > 1;
+  if ((hasExperts && lanes.values.size() > 1) ||
+      (!hasColumns && !(columns == Columns{0, 1, 1})))
+    return {};
+  SmallVector<Value> parts;
+  for (Value value : lanes.values) {
+    Value part = graph.reshapeConstant(value, sizes);
+    if (part)
+      part = graph.transposeConstant(part, order);
+    SmallVector<int64_t> shape;
+    for (int64_t from : order)
+      shape.push_back(sizes[from]);
+    SmallVector<int64_t> offsets(shape.size(), 0), steps(shape.size(), 1);
+    if (part && hasColumns) {
+      offsets.back() = columns.offset;
+      shape.back() = columns.size;
+      steps.back() = columns.step;
+      part = graph.sliceConstant(part, offsets, shape, steps);
+    } else if (part) {
+      shape.push_back(1);
+      part = graph.reshapeConstant(part, shape);
+    }
+    if (!part)
+      return {};
+    parts.push_back(part);
+  }
+  if (parts.size() > 1 && llvm::all_equal(parts)) {
+    isPerExpert = false;
+    return parts.front();
+  }
+  return parts.size() == 1 ? parts.front() : graph.stackConstants(parts);
+}
+
+FailureOr<Value> DenseBody::buildElementwise(const Lanes &lanes,
+                                             Columns columns) {
+  auto op = cast<linalg::GenericOp>(lanes.front().getDefiningOp());
+  if (!isElementwise(op))
+    return fail("is no elementwise op", lanes);
+  for (Value value : lanes.values) {
+    auto other = cast<linalg::GenericOp>(value.getDefiningOp());
+    if (other.getIndexingMaps() != op.getIndexingMaps() ||
+        !OperationEquivalence::isRegionEquivalentTo(
+            &other.getRegion(), &op.getRegion(),
+            OperationEquivalence::IgnoreLocations))
+      return fail("is computed differently for one of the experts", lanes);
+  }
+  std::optional<SmallVector<Axes>> loops = loopAxes(op, lanes);
+  AffineExpr d0 = getAffineDimExpr(0, graph.getContext()),
+             d1 = getAffineDimExpr(1, graph.getContext()),
+             zero = getAffineConstantExpr(0, graph.getContext());
+  SmallVector<Value> operands;
+  SmallVector<AffineMap> maps;
+  for (OpOperand *operand : op.getDpsInputOperands()) {
+    std::optional<SmallVector<Axes>> dims =
+        loops ? axesOf(op.getMatchingIndexingMap(operand), *loops)
+              : std::nullopt;
+    if (!dims)
+      return fail("reads its operands in an unusual order", lanes);
+    Lanes source = lanes.operand(operand->getOperandNumber(), *dims);
+    bool hasColumns = source.has(Axis::Column);
+    Columns wanted = hasColumns ? columns : Columns{0, 1, 1};
+    AffineExpr column = hasColumns ? d1 : zero;
+    if (source.has(Axis::Token)) {
+      if (!source.hasAllTokens())
+        return fail("reads other rows than its own", lanes);
+      FailureOr<Value> value = build(source, wanted);
+      if (failed(value))
+        return failure();
+      operands.push_back(*value);
+      maps.push_back(AffineMap::get(2, 0, {d0, column}, graph.getContext()));
+      continue;
+    }
+    bool isPerExpert = false;
+    Value constant = constantOf(source, wanted, isPerExpert);
+    if (!constant)
+      return fail("reads something that is neither rows nor constant", lanes);
+    operands.push_back(isPerExpert ? region.param(graph.asWeight(constant))
+                                   : constant);
+    maps.push_back(AffineMap::get(2, 0, column, graph.getContext()));
+  }
+  FailureOr<Value> result = region.elementwise(op, operands, maps, columns);
+  return succeeded(result) ? result : fail("reads no rows", lanes);
+}
+
+FailureOr<Value> DenseBody::buildContract(const Lanes &lanes, Lanes rows,
+                                          Lanes weights, int64_t depth,
+                                          Columns columns) {
+  if (!rows.hasAllTokens())
+    return fail("is a product of other rows", lanes);
+  if (!weights.has(Axis::Column))
+    return fail("is a product without columns", lanes);
+  bool isPerExpert = false;
+  Value constant = constantOf(std::move(weights), columns, isPerExpert);
+  if (!constant)
+    return fail("has weights that are no constants", lanes);
+  constant = graph.asWeight(constant);
+  FailureOr<Value> source = build(std::move(rows), {0, depth, 1});
+  if (failed(source))
+    return failure();
+  for (Value value : lanes.values)
+    products.push_back(value.getDefiningOp());
+  return region.contract(*source,
+                         isPerExpert ? region.param(constant) : constant);
+}
+
+FailureOr<Value> DenseBody::buildProduct(const Lanes &lanes, Columns columns) {
+  ProductMatch product = *matchProduct(lanes.front());
+  for (Value value : lanes.values) {
+    std::optional<ProductMatch> other = matchProduct(value);
+    if (!other || other->aMap != product.aMap || other->bMap != product.bMap)
+      return fail("is computed differently for one of the experts", lanes);
+  }
+  auto op = cast<linalg::GenericOp>(lanes.front().getDefiningOp());
+  std::optional<SmallVector<Axes>> loops = loopAxes(op, lanes);
+  int64_t depth = op.getStaticLoopRanges()[product.reduced];
+  if (!loops || ShapedType::isDynamic(depth))
+    return fail("sums over a dimension of a size that is not known", lanes);
+  // The side without tokens is the weights'.
+  unsigned weightSide = 0;
+  for (unsigned side : {0u, 1u}) {
+    auto dims = axesOf(side == 0 ? product.aMap : product.bMap, *loops);
+    if (dims && !lanes.operand(side, *dims).has(Axis::Token))
+      weightSide = side;
+  }
+  AffineMap weightMap = weightSide == 0 ? product.aMap : product.bMap,
+            rowMap = weightSide == 0 ? product.bMap : product.aMap;
+  (*loops)[product.reduced] = {Axis{Axis::Depth, depth}};
+  auto weightDims = axesOf(weightMap, *loops);
+  (*loops)[product.reduced] = {Axis{Axis::Column, depth}};
+  // The columns of the result are the weights'.
+  for (auto [loop, axes] : llvm::enumerate(*loops))
+    if (loop != product.reduced && rowMap.isFunctionOfDim(loop) &&
+        llvm::any_of(
+            axes, [](const Axis &axis) { return axis.kind == Axis::Column; }))
+      return fail("has columns on both sides", lanes);
+  auto rowDims = axesOf(rowMap, *loops);
+  if (!weightDims || !rowDims)
+    return fail("reads its operands in an unusual order", lanes);
+  return buildContract(lanes, lanes.operand(1 - weightSide, *rowDims),
+                       lanes.operand(weightSide, *weightDims), depth, columns);
+}
+
+FailureOr<Value> DenseBody::buildContract(const Lanes &lanes, Columns columns) {
+  for (Value value : lanes.values) {
+    auto op = cast<gate::ContractOp>(value.getDefiningOp());
+    if (op.getPlan() || op.getWeights().size() != 1 ||
+        !op.getExtras().empty() ||
+        !llvm::hasSingleElement(op.getEpilogue().front()))
+      return fail("is a product with more than weights", lanes);
+  }
+  auto op = cast<gate::ContractOp>(lanes.front().getDefiningOp());
+  int64_t depth = typeOf(op.getWeights()[0]).getDimSize(0);
+  if (llvm::any_of(lanes.dims[1],
+                   [](const Axis &axis) { return axis.kind == Axis::Token; }))
+    return fail("has rows for columns", lanes);
+  Lanes rows = lanes.operand(0, {lanes.dims[0], {Axis{Axis::Column, depth}}});
+  Lanes weights = lanes.operand(1, {{Axis{Axis::Depth, depth}}, lanes.dims[1]});
+  return buildContract(lanes, std::move(rows), std::move(weights), depth,
+                       columns);
+}

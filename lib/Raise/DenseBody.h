@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The work of experts as the region of an apply: rebuilt from a graph in which
+// every expert works on every row.
+#ifndef GATECC_LIB_RAISE_DENSEBODY_H
+#define GATECC_LIB_RAISE_DENSEBODY_H
+
+#include "ExpertLanes.h"
+#include <map>
+#include <string>
+
+namespace gatecc::raise {
+
+class DenseBody {
+public:
+  DenseBody(GraphBuilder &graph, int64_t experts)
+      : graph(graph), experts(experts), region(graph) {}
+
+  /// The values of all experts as the rows [n, columns] of one of them, built
+  /// into the region. Rows that are the same for all experts become inputs, a
+  /// number for each row and expert the routing matrix. On failure reason()
+  /// says what stood in the way.
+  mlir::FailureOr<mlir::Value> build(Lanes lanes);
+  /// Whether `lanes` are one number for each row and expert.
+  static bool isRouting(const Lanes &lanes);
+  /// Takes them for the routing matrix; fails if there is another one.
+  mlir::LogicalResult setRouting(Lanes lanes);
+
+  /// [T, E], or null. It is an input of the region only if experts read it.
+  mlir::Value getRouting() const { return routing; }
+  /// The values that the routing matrix consists of.
+  const Lanes &getRoutingLanes() const { return routingLanes; }
+  ExpertRegion &getRegion() { return region; }
+  llvm::ArrayRef<mlir::Operation *> getProducts() const { return products; }
+  const std::string &reason() const { return why; }
+
+private:
+  mlir::FailureOr<mlir::Value> fail(const llvm::Twine &reason, const Lanes &at);
+  mlir::FailureOr<mlir::Value> build(Lanes lanes, Columns columns);
+  mlir::FailureOr<mlir::Value> buildNew(const Lanes &lanes, Columns columns);
+  mlir::FailureOr<mlir::Value> buildRows(Lanes lanes, Columns columns);
+  mlir::FailureOr<mlir::Value> buildElementwise(const Lanes &lanes,
+                                                Columns columns);
+  mlir::FailureOr<mlir::Value> buildProduct(const Lanes &lanes,
+                                            Columns columns);
+  mlir::FailureOr<mlir::Value> buildContract(const Lanes &lanes,
+                                             Columns columns);
+  mlir::FailureOr<mlir::Value> buildContract(const Lanes &lanes, Lanes rows,
+                                             Lanes weights, int64_t depth,
+                                             Columns columns);
+  /// A constant as [E, D, C] (without E where experts share it, without D where
+  /// it has no depth), with some of its columns; null if it is none.
+  mlir::Value constantOf(Lanes lanes, Columns columns, bool &isPerExpert);
+
+  GraphBuilder &graph;
+  int64_t experts;
+  ExpertRegion region;
+  Lanes routingLanes;
+  mlir::Value routing;
+  unsigned depth = 0;
+  std::map<std::string, mlir::Value> built;
+  llvm::SmallVector<mlir::Operation *> products;
+  std::string why;
+};
+
+} // namespace gatecc::raise
+
+#endif // GATECC_LIB_RAISE_DENSEBODY_H

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Emits experts that all rows ran as experts that rows choose:
+//   %y = combine of the chosen experts' slots
+//   %bad = rows that fail the guard
+//   scf.if (any bad) { select(%bad, combine of all experts' slots, %y) }
+// The second plan has slots for the rows that fail, and runs the same region on
+// the same weights: a row's result depends on no other row.
+#include "DenseExperts.h"
+
+#include "SlotIndex.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include <cfloat>
+
+using namespace mlir;
+using namespace gatecc;
+using namespace gatecc::raise;
+
+namespace {
+class DenseEmitter {
+public:
+  DenseEmitter(GraphBuilder &graph, const DenseExperts &found, DenseBody &body,
+               Value ids)
+      : b(graph.getBuilder()), loc(graph.getLoc()), found(found),
+        routing(withDynamicRows(graph, body.getRouting())),
+        region(body.getRegion()), ids(withDynamicRows(graph, ids)) {
+    for (Value input : region.getInputs()) {
+      bool isRouting = input == body.getRouting();
+      inputs.push_back(isRouting ? routing : withDynamicRows(graph, input));
+      isInside |= isRouting;
+    }
+    rows = tensor::DimOp::create(b, loc, this->ids, 0);
+  }
+
+  Value run(Value slots, const RowGuard &guard, FlatSymbolRefAttr site);
+
+private:
+  /// One op on tensors whose dimensions are the first ones of `sizes`, or all.
+  Value elementwise(ValueRange inputs, ArrayRef<OpFoldResult> sizes,
+                    Type element, ScalarBody body);
+  /// Folds the columns of a tensor [T, C]: [T]; or the elements of [T]: [].
+  Value reduce(Value input, TypedAttr start, ScalarBody body);
+  Value chosenWeights();
+  /// [T, c, F] as [T * c, F].
+  Value flat(Value value);
+  Value repeated(Value rows, int64_t choices);
+  /// Sums up the experts that `chosen` [T, c] names, weighted by `weights` [T,
+  /// c]: [T, columns]. `makeApply` creates the apply on a plan and inputs.
+  Value sumOf(Value chosen, Value weights, FlatSymbolRefAttr site,
+              function_ref<gate::ApplyOp(Value, ArrayRef<Value>)> makeApply);
+  Value failingRows(const RowGuard &guard);
+  Value constant(TypedAttr value) {
+    return arith::ConstantOp::create(b, loc, value);
+  }
+
+  OpBuilder &b;
+  Location loc;
+  const DenseExperts &found;
+  Value routing;
+  ExpertRegion &region;
+  SmallVector<Value> inputs;
+  bool isInside = false; // experts read their weights
+  Value ids, rows, chosen;
+};
+} // namespace
+
+Value DenseEmitter::elementwise(ValueRange inputs, ArrayRef<OpFoldResult> sizes,
+                                Type element, ScalarBody body) {
+  SmallVector<AffineMap> maps;
+  for (Value input : inputs)
+    maps.push_back(b.getMultiDimIdentityMap(sizes.size())
+                       .getMajorSubMap(typeOf(input).getRank()));
+  maps.push_back(b.getMultiDimIdentityMap(sizes.size()));
+  Value init = tensor::EmptyOp::create(b, loc, sizes, element);
+  return linalg::GenericOp::create(
+             b, loc, init.getType(), inputs, init, maps,
+             SmallVector<utils::IteratorType>(sizes.size(),
+                                              utils::IteratorType::parallel),
+             [&](OpBuilder &at, Location where, ValueRange x) {
+               linalg::YieldOp::create(at, where, body(at, where, x));
+             })
+      .getResult(0);
+}
+
+Value DenseEmitter::reduce(Value input, TypedAttr start, ScalarBody body) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, input);
+  unsigned rank = sizes.size();
+  Value init = linalg::FillOp::create(
+                   b, loc, constant(start),
+                   tensor::EmptyOp::create(b, loc, ArrayRef(sizes).drop_back(),
+                                           start.getType())
+                       .getResult())
+                   .getResult(0);
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
+  iterators.back() = utils::IteratorType::reduction;
+  AffineMap identity = b.getMultiDimIdentityMap(rank);
+  return linalg::GenericOp::create(
+             b, loc, init.getType(), input, init,
+             ArrayRef{identity, identity.dropResult(rank - 1)}, iterators,
+             [&](OpBuilder &at, Location where, ValueRange x) {
+               linalg::YieldOp::create(at, where, body(at, where, x));
+             })
+      .getResult(0);
+}
+
+/// The weights [T, k] of the chosen experts.
+Value DenseEmitter::chosenWeights() {
+  if (chosen)
+    return chosen;
+  int64_t choices = typeOf(ids).getDimSize(1);
+  auto wide = RankedTensorType::get({ShapedType::kDynamic, choices, 1},
+                                    typeOf(ids).getElementType());
+  Value indices = tensor::ExpandShapeOp::create(
+      b, loc, wide, ids,
+      ArrayRef{ReassociationIndices{0}, ReassociationIndices{1, 2}},
+      SmallVector<OpFoldResult>{rows, b.getIndexAttr(choices),
+                                b.getIndexAttr(1)});
+  return chosen = gate::GatherNDOp::create(
+             b, loc,
+             RankedTensorType::get({ShapedType::kDynamic, choices},
+                                   b.getF32Type()),
+             routing, indices, /*batch_dims=*/1);
+}
+
+Value DenseEmitter::flat(Value value) {
+  if (typeOf(value).getRank() == 3)
+    return tensor::CollapseShapeOp::create(
+        b, loc, value,
+        ArrayRef{ReassociationIndices{0, 1}, ReassociationIndices{2}});
+  Value all = tensor::CollapseShapeOp::create(
+      b, loc, value, ArrayRef{ReassociationIndices{0, 1}});
+  Value count = tensor::DimOp::create(b, loc, all, 0);
+  auto type = RankedTensorType::get({ShapedType::kDynamic, 1},
+                                    typeOf(value).getElementType());
+  return tensor::ExpandShapeOp::create(
+      b, loc, type, all, ArrayRef{ReassociationIndices{0, 1}},
+      SmallVector<OpFoldResult>{count, b.getIndexAttr(1)});
+}
+
+/// Rows [T, F] once for each of the choices: [T * c, F].
+Value DenseEmitter::repeated(Value value, int64_t choices) {
+  int64_t columns = typeOf(value).getDimSize(1);
+  Value init = tensor::EmptyOp::create(
+      b, loc,
+      ArrayRef<OpFoldResult>{rows, b.getIndexAttr(choices),
+                             b.getIndexAttr(columns)},
+      typeOf(value).getElementType());
+  AffineMap identity = b.getMultiDimIdentityMap(3);
+  Value wide =
+      linalg::GenericOp::create(
+          b, loc, init.getType(), value, init,
+          ArrayRef{identity.dropResult(1), identity},
+          SmallVector<utils::IteratorType>(3, utils::IteratorType::parallel),
+          [](OpBuilder &at, Location where, ValueRange x) {
+            linalg::YieldOp::create(at, where, x[0]);
+          })
+          .getResult(0);
+  return flat(wide);
+}
+
+Value DenseEmitter::sumOf(
+    Value chosen, Value weights, FlatSymbolRefAttr site,
+    function_ref<gate::ApplyOp(Value, ArrayRef<Value>)> makeApply) {
+  int64_t choices = typeOf(chosen).getDimSize(1), perRow = choices;
+  SmallVector<Value> tensors = inputs;
+  Value count = rows;
+  if (isInside) {
+    // A slot has a number of its own: slots are the rows of the plan.
+    for (Value &tensor : tensors)
+      if (tensor != routing && choices > 1)
+        tensor = repeated(tensor, choices);
+    if (choices > 1) {
+      chosen = flat(chosen);
+      weights = flat(weights);
+      count = tensor::DimOp::create(b, loc, chosen, 0);
+      perRow = 1;
+    }
+    for (Value &tensor : tensors)
+      if (tensor == routing)
+        tensor = weights;
+  }
+  auto plan = gate::AssignOp::create(
+      b, loc, gate::PlanType::get(b.getContext(), found.experts, perRow),
+      chosen, found.isWeighted ? weights : Value(), site);
+  gate::ApplyOp apply = makeApply(plan, tensors);
+  Value slots = apply.getResult(0);
+  int64_t columns = typeOf(slots).getDimSize(1);
+  Value sum = gate::CombineOp::create(
+      b, loc,
+      RankedTensorType::get({ShapedType::kDynamic, columns},
+                            typeOf(slots).getElementType()),
+      slots, plan, count);
+  if (perRow == choices)
+    return sum;
+  // [T * c, F] -> [T, F, c] would copy: sum along the middle dimension.
+  auto wide = RankedTensorType::get({ShapedType::kDynamic, choices, columns},
+                                    typeOf(slots).getElementType());
+  Value apart = tensor::ExpandShapeOp::create(
+      b, loc, wide, sum,
+      ArrayRef{ReassociationIndices{0, 1}, ReassociationIndices{2}},
+      SmallVector<OpFoldResult>{rows, b.getIndexAttr(choices),
+                                b.getIndexAttr(columns)});
+  Value init =
+      linalg::FillOp::create(
+          b, loc, constant(b.getF32FloatAttr(0)),
+          tensor::EmptyOp::create(
+              b, loc, ArrayRef<OpFoldResult>{rows, b.getIndexAttr(columns)},
+              typeOf(slots).getElementType())
+              .getResult())
+          .getResult(0);
+  AffineMap identity = b.getMultiDimIdentityMap(3);
+  return linalg::GenericOp::create(
+             b, loc, init.getType(), apart, init,
+             ArrayRef{identity, identity.dropResult(1)},
+             ArrayRef{utils::IteratorType::parallel,
+                      utils::IteratorType::reduction,
+                      utils::IteratorType::parallel},
+             [](OpBuilder &at, Location where, ValueRange x) {
+               linalg::YieldOp::create(
+                   at, where,
+                   arith::AddFOp::create(at, where, x[1], x[0]).getResult());
+             })
+      .getResult(0);
+}
+
+/// A bit [T] for each row that the guard does not let pass.
+Value DenseEmitter::failingRows(const RowGuard &guard) {
+  SmallVector<Value> tested;
+  SmallVector<double> limits;
+  for (auto [input, limit] : llvm::zip_equal(inputs, guard.limits)) {
+    if (!limit)
+      continue;
+    // The largest magnitude, NaN if there is one.
+    tested.push_back(
+        reduce(input, b.getF32FloatAttr(0),
+               [](OpBuilder &at, Location where, ValueRange x) -> Value {
+                 Value magnitude = math::AbsFOp::create(at, where, x[0]);
+                 return arith::MaximumFOp::create(at, where, magnitude, x[1]);
+               }));
+    limits.push_back(*limit);
+  }
+  if (guard.testsWeights)
+    for (Value weights : {routing, chosenWeights()})
+      tested.push_back(reduce(
+          weights, b.getI64IntegerAttr(0),
+          [](OpBuilder &at, Location where, ValueRange x) -> Value {
+            Value zero =
+                arith::ConstantOp::create(at, where, at.getF32FloatAttr(0));
+            Value isWeight = arith::CmpFOp::create(
+                at, where, arith::CmpFPredicate::UNE, x[0], zero);
+            Value one =
+                arith::ExtUIOp::create(at, where, at.getI64Type(), isWeight);
+            return arith::AddIOp::create(at, where, x[1], one);
+          }));
+  return elementwise(
+      tested, OpFoldResult(rows), b.getI1Type(),
+      [&](OpBuilder &at, Location where, ValueRange x) -> Value {
+        Value fails;
+        auto also = [&](Value bit) {
+          fails = fails
+                      ? arith::OrIOp::create(at, where, fails, bit).getResult()
+                      : bit;
+        };
+        for (auto [value, limit] : llvm::zip(x, limits))
+          also(arith::CmpFOp::create(
+              at, where, arith::CmpFPredicate::UGT, value,
+              arith::ConstantOp::create(at, where, at.getF32FloatAttr(limit))));
+        if (guard.testsWeights)
+          also(arith::CmpIOp::create(at, where, arith::CmpIPredicate::ne,
+                                     x[limits.size()], x[limits.size() + 1]));
+        return fails;
+      });
+}
+
+Value DenseEmitter::run(Value slots, const RowGuard &guard,
+                        FlatSymbolRefAttr site) {
+  bool needsWeights = isInside || found.isWeighted;
+  gate::ApplyOp first;
+  Value sum = sumOf(ids, needsWeights ? chosenWeights() : Value(), site,
+                    [&](Value plan, ArrayRef<Value> tensors) {
+                      return first = region.finish(plan, slots, tensors);
+                    });
+  if (!guard.isNeeded())
+    return sum;
+  Value fails = failingRows(guard);
+  Value one = constant(b.getI64IntegerAttr(1)),
+        zero = constant(b.getI64IntegerAttr(0));
+  Value failing =
+      reduce(fails, b.getI64IntegerAttr(0),
+             [&](OpBuilder &at, Location where, ValueRange x) -> Value {
+               Value bit = arith::SelectOp::create(at, where, x[0], one, zero);
+               return arith::AddIOp::create(at, where, x[1], bit);
+             });
+  Value count = tensor::ExtractOp::create(b, loc, failing, ValueRange());
+  Value any =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, count, zero);
+  auto branch = scf::IfOp::create(b, loc, sum.getType(), any,
+                                  /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard restore(b);
+  b.setInsertionPointToStart(&branch.getThenRegion().front());
+  SmallVector<OpFoldResult> perExpert{rows, b.getIndexAttr(found.experts)};
+  Value all = elementwise(
+      fails, perExpert, b.getI64Type(),
+      [&](OpBuilder &at, Location where, ValueRange x) -> Value {
+        Value expert = arith::IndexCastOp::create(
+            at, where, at.getI64Type(), linalg::IndexOp::create(at, where, 1));
+        Value none =
+            arith::ConstantOp::create(at, where, at.getI64IntegerAttr(-1));
+        return arith::SelectOp::create(at, where, x[0], expert, none);
+      });
+  Value whole =
+      sumOf(all, routing, {}, [&](Value plan, ArrayRef<Value> tensors) {
+        auto apply = cast<gate::ApplyOp>(b.clone(*first));
+        apply.getPlanMutable().assign(plan);
+        apply.getInputsMutable().assign(tensors);
+        return apply;
+      });
+  SmallVector<OpFoldResult> sizes{rows,
+                                  b.getIndexAttr(typeOf(sum).getDimSize(1))};
+  Value chosenOrAll =
+      elementwise({fails, whole, sum}, sizes, b.getF32Type(),
+                  [](OpBuilder &at, Location where, ValueRange x) -> Value {
+                    return arith::SelectOp::create(at, where, x[0], x[1], x[2]);
+                  });
+  scf::YieldOp::create(b, loc, chosenOrAll);
+  b.setInsertionPointToStart(&branch.getElseRegion().front());
+  scf::YieldOp::create(b, loc, sum);
+  return branch.getResult(0);
+}
+
+Value raise::emitDense(GraphBuilder &graph, const DenseExperts &found,
+                       DenseBody &body, Value slots, Value ids,
+                       const RowGuard &guard, FlatSymbolRefAttr site) {
+  return DenseEmitter(graph, found, body, ids).run(slots, guard, site);
+}

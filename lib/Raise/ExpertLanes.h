@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Tensors of graphs in which every expert works on every row: what each of
+// their dimensions is numbered by, followed from results to operands. Experts
+// may lie along a dimension of one tensor, or have a tensor each.
+#ifndef GATECC_LIB_RAISE_EXPERTLANES_H
+#define GATECC_LIB_RAISE_EXPERTLANES_H
+
+#include "ExpertRegion.h"
+
+namespace gatecc::raise {
+
+/// What a dimension, or a factor of one, is numbered by.
+struct Axis {
+  enum Kind {
+    Expert,
+    Token,  ///< [first, last) of `kAllTokens`: reshapes cut tokens into factors
+    Column, ///< the elements of a row
+    Depth,  ///< of a weight: what a product sums over
+  };
+  Kind kind = Column;
+  int64_t size = 1;
+  uint64_t first = 0, last = 0;
+  /// Tokens: a tensor and its dimension of this extent.
+  mlir::Value tensor = {};
+  int64_t dim = 0;
+};
+inline constexpr uint64_t kAllTokens = uint64_t(1) << 48;
+
+/// The factors of one dimension, outermost first; none for one of one element.
+using Axes = llvm::SmallVector<Axis, 2>;
+
+struct Lanes {
+  /// One for all experts, or one for each.
+  llvm::SmallVector<mlir::Value> values;
+  llvm::SmallVector<Axes> dims;
+
+  mlir::Value front() const { return values.front(); }
+  /// Whether a dimension is numbered by `kind`.
+  bool has(Axis::Kind kind) const;
+  /// Whether experts differ.
+  bool isPerExpert() const { return values.size() > 1 || has(Axis::Expert); }
+  /// Whether the factors of tokens are all there.
+  bool hasAllTokens() const;
+  /// The number of dimensions up to the last one of tokens, if these are all
+  /// there, in order, and before the columns.
+  std::optional<unsigned> rowDims() const;
+  /// Several times the same value is one.
+  void mergeEqual();
+  /// The lanes of the operands with this number, whose dimensions are `dims`.
+  Lanes operand(unsigned number, llvm::SmallVector<Axes> dims) const;
+};
+
+/// What an operand with `map` has along its dimensions if the loops have
+/// `loops`; nothing for other expressions than loops and zeros.
+std::optional<llvm::SmallVector<Axes>> axesOf(mlir::AffineMap map,
+                                              llvm::ArrayRef<Axes> loops);
+
+/// What the loops of a structured op with one result have.
+std::optional<llvm::SmallVector<Axes>> loopAxes(mlir::linalg::GenericOp op,
+                                                const Lanes &result);
+
+/// The lanes that `lanes` are moved from, and which of their columns: through
+/// reshapes, transpositions, copies, slices, and concatenations of experts.
+/// Nothing where something is computed.
+std::optional<Lanes> movedFrom(Lanes lanes, Columns &columns);
+
+} // namespace gatecc::raise
+
+#endif // GATECC_LIB_RAISE_EXPERTLANES_H
