@@ -42,7 +42,7 @@ private:
   Work *startWork(RowGather gather);
   Work *startRows(RowGather gather);
   bool raiseSum(Operation *op, Work &work);
-  Value takeWeights(Value &value, unsigned &rows, Work &work);
+  Value takeWeights(Value &value, unsigned &rows, SlotOrder &order, Work &work);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
@@ -131,20 +131,21 @@ void ExpertFinder::run(Block &block) {
 }
 
 /// Takes a factor that is one number for each slot off `value`: the weights
-/// [T, k] of the decision. Null if there is none.
-Value ExpertFinder::takeWeights(Value &value, unsigned &rows, Work &work) {
+/// [T, k] of the decision. Null if there is none. `valueOrder` becomes that
+/// of its slots, where they are not by token and choice.
+Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
+                                SlotOrder &valueOrder, Work &work) {
   Value inner = value;
   unsigned innerRows = rows;
-  SlotOrder order; // of `inner`, where that is not by token and choice
+  SlotOrder order; // of `inner`
   while (Operation *op = inner.getDefiningOp()) {
-    if (std::optional<RowGather> gather = matchRowGather(inner);
-        gather && innerRows == 1 && !order) {
-      order = functions.inverseOf(gather->indices);
-      if (!order || order.ids != work.decision.ids)
-        return Value();
-      inner = gather->data;
-      continue;
-    }
+    if (innerRows == 1 && !order)
+      if (auto restored = functions.restoredRows(inner);
+          restored && restored->order.ids == work.decision.ids) {
+        order = restored->order;
+        inner = restored->rows;
+        continue;
+      }
     if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op))
       break;
     std::optional<unsigned> source = rowsOfSource(op, innerRows);
@@ -171,6 +172,7 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows, Work &work) {
         continue;
       value = product->get();
       rows = innerRows;
+      valueOrder = order;
       return asChoices(graph, found, work.decision.choices);
     }
     AffineMap map = op.getMatchingIndexingMap(weight);
@@ -233,9 +235,10 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   OpBuilder &b = graph.getBuilder();
   b.setInsertionPoint(op);
   graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
-  Value weights = takeWeights(value, rows, work);
+  SlotOrder order;
+  Value weights = takeWeights(value, rows, order, work);
   ExpertBody body(graph, work.decision, work.inside, functions);
-  FailureOr<Value> slots = body.build(value, rows);
+  FailureOr<Value> slots = body.buildSlots(value, rows, order);
   if (failed(slots)) {
     if (work.refusal.empty())
       work.refusal = body.reason();

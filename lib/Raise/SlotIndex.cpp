@@ -204,6 +204,8 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
     return multiplyDim(contract.getRows(), 0);
   if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && dim == 0)
     return multiplyDim(topk.getInput(), 0);
+  if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && topk.getCount())
+    return multiply(topk.getCount());
   if (auto linalgOp = tensor.getDefiningOp<linalg::LinalgOp>())
     return multiplyDim(
         linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
@@ -275,6 +277,27 @@ bool raise::isFilledWithOne(Value value) {
     return integer.getValue().isOne();
   auto real = dyn_cast_or_null<FloatAttr>(scalar);
   return real && real.getValueAsDouble() == 1.0;
+}
+
+std::optional<OpFoldResult> raise::sizeMadeWith(Value tensor, int64_t dim) {
+  auto type = typeOf(tensor);
+  if (!type.isDynamicDim(dim))
+    return OpFoldResult(
+        Builder(tensor.getContext()).getIndexAttr(type.getDimSize(dim)));
+  while (auto op = tensor.getDefiningOp<linalg::LinalgOp>())
+    tensor =
+        op.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())->get();
+  auto empty = tensor.getDefiningOp<tensor::EmptyOp>();
+  return empty ? std::optional(empty.getMixedSizes()[dim]) : std::nullopt;
+}
+
+bool raise::haveSameSize(Value a, int64_t dimA, Value b, int64_t dimB) {
+  SizeTerms left, right;
+  left.multiplyDim(a, dimA);
+  right.multiplyDim(b, dimB);
+  llvm::sort(left.factors);
+  llvm::sort(right.factors);
+  return left == right;
 }
 
 bool raise::isWholeSize(OpFoldResult size, Value tensor, int64_t dim) {

@@ -92,6 +92,12 @@ bool isFilledWithOne(mlir::Value value);
 bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
                      llvm::ArrayRef<int64_t> dims);
 
+/// The size that a dimension of the tensor was made with, where it was made.
+std::optional<mlir::OpFoldResult> sizeMadeWith(mlir::Value tensor, int64_t dim);
+
+/// Whether two dimensions are certain to have the same size.
+bool haveSameSize(mlir::Value a, int64_t dimA, mlir::Value b, int64_t dimB);
+
 /// Whether `size` is certain to be all of a dimension of the tensor.
 bool isWholeSize(mlir::OpFoldResult size, mlir::Value tensor, int64_t dim);
 
