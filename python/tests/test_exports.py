@@ -231,7 +231,8 @@ def test_form_is_experts(build, tmp_path, form):
     (site,) = json.loads(report.read_text())["sites"]
     assert (site["name"], site["kind"], site["groups"]) == ("top", "experts", E)
     assert "by proof" in site["note"] and len(site["nodes"]) >= 2
-    assert "gate.assign" in text and "gate.combine" in text
+    assert "gate.route" in text and "gate.combine" in text
+    assert site["router"] == "R1: softmax, the 2 best"
     assert not any(op in text for op in ("gate.gather_nd", "gate.scatter", "gate.check"))
     x = np.random.default_rng(5).standard_normal((33, D)).astype(np.float32)
     logits = x.astype(np.float64) @ Layer().graph.weights["router"]
@@ -257,7 +258,7 @@ def test_missing_experts(build, tmp_path, experts):
     text = done.stdout
     (site,) = json.loads(report.read_text())["sites"]
     assert f"the model has no work for expert {missing}" in site["note"]
-    assert site["groups"] == E
+    assert site["router"] == "R1: softmax, the 2 best" and site["groups"] == E
     assert "gate.combine" in text and "gate.scatter" not in text
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(10)
