@@ -39,9 +39,6 @@ void FormRoutes::fuse(RewriterBase &rewriter, gate::AssignOp assign,
   if (typeOf(scores).getDimSize(1) != plan.getGroups() ||
       *topk.getK() != uint64_t(plan.getChoices()))
     return; // more experts than scores
-  // A route makes weights 0 where their sum is; a network divides by it.
-  if (router.normalize && !router.isSumPositive)
-    return;
   // Sizes that were asked of the ids are those of the scores.
   for (Value result : topk->getResults())
     for (Operation *user : llvm::make_early_inc_range(result.getUsers()))
@@ -58,8 +55,9 @@ void FormRoutes::fuse(RewriterBase &rewriter, gate::AssignOp assign,
   rewriter.replaceOpWithNewOp<gate::RouteOp>(
       assign, plan, scores, router.mixing,
       gate::ScoreKindAttr::get(&getContext(), score),
-      rewriter.getBoolAttr(router.normalize), scale,
-      rewriter.getBoolAttr(false), rewriter.getBoolAttr(false),
+      rewriter.getBoolAttr(router.normalize),
+      router.isSumPositive ? FloatAttr() : router.sumOffset, router.sumMin,
+      scale, rewriter.getBoolAttr(false), rewriter.getBoolAttr(false),
       assign.getSiteAttr());
 }
 

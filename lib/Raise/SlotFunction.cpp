@@ -114,9 +114,11 @@ SlotFunctions::restoredRows(Value value) {
         scatter.getAxis() == 0 && typeOf(scatter.getIndices()).getRank() == 2) {
       data = scatter.getData();
       updates = scatter.getUpdates();
-      // One place for all columns of a row.
+      // One place for all columns of a row, and all columns of the data.
       Value narrow = matchBroadcast(scatter.getIndices());
-      if (narrow && isRowOf(narrow, scatter.getIndices()))
+      if (narrow && isRowOf(narrow, scatter.getIndices()) &&
+          typeOf(updates).getDimSize(1) == typeOf(data).getDimSize(1) &&
+          !typeOf(data).isDynamicDim(1))
         indices = narrow;
     }
   }

@@ -185,19 +185,18 @@ ROUTERS = {
     "R1-cube": ("R1: softmax, the 2 best, normalised", True, partial(r1, cube=True)),
     "R2": ("R2: logits, the 2 best, softmax over them", True, r2),
     "R2-by-hand": ("R2: logits, the 2 best, softmax over them", True, partial(r2, by_hand=True)),
-    # The sum of sigmoids may be 0, by which a route does not divide.
-    "R3": ("R3: sigmoid, a bias for the choice, the 2 best, normalised", False, r3),
+    "R3": ("R3: sigmoid, a bias for the choice, the 2 best, normalised", True, r3),
     "R3-scaled": (
         "R3: sigmoid, a bias for the choice, the 2 best, normalised, scaled",
-        False,
+        True,
         partial(r3, total=lambda r, t: r("Add", t, np.float32(1e-20)), scale=2.5),
     ),
     "R3-clipped": (
         "R3: softmax, a bias for the choice, the 2 best, normalised",
-        False,
+        True,
         partial(r3, scores=softmax, total=lambda r, t: r("Clip", t, np.float32(1e-12))),
     ),
-    "R3-unbiased": ("R3: sigmoid, the 2 best, normalised", False, partial(r3, bias=False)),
+    "R3-unbiased": ("R3: sigmoid, the 2 best, normalised", True, partial(r3, bias=False)),
     "R3-as-it-is": (
         "R3: sigmoid, a bias for the choice, the 2 best",
         True,
@@ -207,7 +206,7 @@ ROUTERS = {
     "R4": (
         "R4: sigmoid, a bias for the choice, the best groups of experts, the 2 best, "
         "normalised, scaled",
-        False,
+        True,
         r4,
     ),
     "R5": ("R5: softmax, the best groups of experts, the 2 best", True, r5),

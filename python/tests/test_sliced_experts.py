@@ -142,9 +142,25 @@ def test_sliced(build, tmp_path, form):
         assert lib(x=x[:0])["y"].shape == (0, D)
 
 
-def test_sorted_rows_that_stay_sorted(build, tmp_path):
-    """Without the way back, slots meet others' weights: no work of experts."""
-    model = build.graph(sliced(restore=lambda net, order, joined: joined, columns=D))
+def stay_sorted(net, order, joined):
+    """Slots meet the weights of others."""
+    return joined
+
+
+def some_columns(net, order, joined):
+    """The other columns stay 0."""
+    half = net.weight("half", np.array([D // 2]))
+    narrow = net("Slice", "narrow", joined, "axis0", half, "axis1")
+    zeros = net("ConstantOfShape", "nowhere", net("Shape", "joined_shape", joined))
+    column = net("Unsqueeze", "orderv", order, "axis1")
+    wide = net("Concat", "wide", net("Shape", "os", order), half, axis=0)
+    places = net("Expand", "places", column, wide)
+    return net("ScatterElements", "back", zeros, places, narrow, axis=0)
+
+
+@pytest.mark.parametrize("restore", [stay_sorted, some_columns])
+def test_no_way_back(build, tmp_path, restore):
+    model = build.graph(sliced(restore=restore, columns=D))
     report = tmp_path / "report.json"
     gatecc.compile(model, compile_to="gate", report=report)
     assert json.loads(report.read_text())["sites"] == []

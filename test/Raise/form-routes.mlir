@@ -102,3 +102,42 @@ func.func @kept(%x: tensor<?x8xf32>, %y: tensor<?x8xf32>, %f: tensor<?x2xf32>) -
   %r = gate.assign %i3 weights(%v3 : tensor<?x2xf32>) {site = @c} : tensor<?x2xi64> -> !gate.plan<groups = 8, choices = 2>
   return %p, %q, %r, %i3 : !gate.plan<groups = 8, choices = 2>, !gate.plan<groups = 8, choices = 2>, !gate.plan<groups = 8, choices = 2>, tensor<?x2xi64>
 }
+
+// -----
+
+// Scores of which nothing is known: their sum, no less than a bound, divides as it is.
+#id = affine_map<(d0, d1) -> (d0, d1)>
+#row = affine_map<(d0, d1) -> (d0)>
+#col = affine_map<(d0, d1) -> (d0, 0)>
+// CHECK-LABEL: func.func @any_sum
+// CHECK: gate.route %{{.*}} {normalize = true, score = #gate.score<identity>, sum_min = 9.99999996E-13 : f32, sum_offset = 0.000000e+00 : f32} : tensor<?x8xf32>
+// CHECK-NOT: arith.divf
+func.func @any_sum(%s: tensor<?x8xf32>) -> !gate.plan<groups = 8, choices = 2> {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %least = arith.constant 1.0e-12 : f32
+  %t = tensor.dim %s, %c0 : tensor<?x8xf32>
+  %v, %i = gate.topk %s {k = 2 : i64, largest = true} : tensor<?x8xf32> -> tensor<?x2xf32>, tensor<?x2xi64>
+  %e1 = tensor.empty(%t) : tensor<?xf32>
+  %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<?xf32>) -> tensor<?xf32>
+  %sum = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "reduction"]} ins(%v : tensor<?x2xf32>) outs(%f1 : tensor<?xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.addf %o, %a : f32
+    linalg.yield %r : f32
+  } -> tensor<?xf32>
+  %wide = tensor.expand_shape %sum [[0, 1]] output_shape [%t, 1] : tensor<?xf32> into tensor<?x1xf32>
+  %ew = tensor.empty(%t) : tensor<?x1xf32>
+  %clip = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%wide : tensor<?x1xf32>) outs(%ew : tensor<?x1xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = arith.maximumf %a, %least : f32
+    linalg.yield %r : f32
+  } -> tensor<?x1xf32>
+  %e2 = tensor.empty(%t) : tensor<?x2xf32>
+  %n = linalg.generic {indexing_maps = [#id, #col, #id], iterator_types = ["parallel", "parallel"]} ins(%v, %clip : tensor<?x2xf32>, tensor<?x1xf32>) outs(%e2 : tensor<?x2xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %r = arith.divf %a, %b : f32
+    linalg.yield %r : f32
+  } -> tensor<?x2xf32>
+  %p = gate.assign %i weights(%n : tensor<?x2xf32>) : tensor<?x2xi64> -> !gate.plan<groups = 8, choices = 2>
+  return %p : !gate.plan<groups = 8, choices = 2>
+}

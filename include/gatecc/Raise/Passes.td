@@ -40,8 +40,8 @@ def FormRoutes : Pass<"form-routes", "::mlir::ModuleOp"> {
     A router whose top-k decides and whose weights are its scores, normalised and
     scaled, is one `gate.route` in place of `gate.assign` on what a top-k, a
     gather, a sum and a division have made. The choice is made on the same
-    scores, so that it is the same choice whatever rounding did to them; a sum
-    that may be 0 is left to the network's own division.
+    scores, so that it is the same choice whatever rounding did to them, and a
+    sum of 0 divides as it did in the network.
 
     The module attribute `gatecc.report` says the form for each site, fused or
     not:
