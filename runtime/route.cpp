@@ -86,14 +86,19 @@ static GATECC_INLINE void choose(const float *logits, int64_t experts,
     selectBest<true, false>(logits, experts, chosen, weights, ids);
 }
 
+static GATECC_INLINE float sumOf(const float *weights, int64_t chosen) {
+  float sum = 0.0f;
+  for (int64_t j = 0; j < chosen; ++j)
+    sum += weights[j];
+  return sum;
+}
+
 // From scores to weights: by their sum, by the scale, without what is <= 0.
 static GATECC_INLINE void finishWeights(int64_t chosen, bool normalize,
                                         float scale, int32_t drop_nonpositive,
                                         int32_t *ids, float *weights) {
   if (normalize) {
-    float sum = 0.0f;
-    for (int64_t j = 0; j < chosen; ++j)
-      sum += weights[j];
+    float sum = sumOf(weights, chosen);
     for (int64_t j = 0; j < chosen; ++j)
       weights[j] = sum == 0.0f ? 0.0f : weights[j] / sum;
   }
@@ -150,5 +155,25 @@ extern "C" void gatecc_route_mixed_f32(const float *logits, const float *mixing,
     for (int64_t j = 0; j < chosen; ++j)
       weights[j] = mixing[ids[j]];
     finishWeights(chosen, normalize, scale, drop_nonpositive, ids, weights);
+  }
+}
+
+extern "C" void
+gatecc_route_divided_f32(const float *logits, const float *mixing, int64_t rows,
+                         int64_t experts, int64_t k, float sum_offset,
+                         float sum_min, float scale, int32_t drop_nonpositive,
+                         int32_t ties_high, int32_t *ids, float *weights) {
+  int64_t chosen = k < experts ? k : experts;
+  for (int64_t r = 0; r < rows;
+       ++r, logits += experts, mixing += experts, ids += k, weights += k) {
+    choose(logits, experts, chosen, k, ties_high, ids, weights);
+    for (int64_t j = 0; j < chosen; ++j)
+      weights[j] = mixing[ids[j]];
+    float sum = sumOf(weights, chosen) + sum_offset;
+    sum = sum < sum_min ? sum_min : sum; // NaN stays
+    for (int64_t j = 0; j < chosen; ++j)
+      weights[j] /= sum;
+    finishWeights(chosen, /*normalize=*/false, scale, drop_nonpositive, ids,
+                  weights);
   }
 }

@@ -29,9 +29,9 @@ using RowSums = SmallVector<Value, 3>;
 
 class LayerInstrumenter {
 public:
-  LayerInstrumenter(gate::RouteOp route, unsigned number)
-      : route(route), number(number), b(route.getContext()),
-        loc(route.getLoc()) {}
+  LayerInstrumenter(Operation *decision, unsigned number)
+      : decision(decision), plan(decision->getResult(0)), number(number),
+        b(decision->getContext()), loc(decision->getLoc()) {}
   LayerPrecision run();
 
 private:
@@ -52,7 +52,8 @@ private:
     return false;
   }
 
-  gate::RouteOp route;
+  Operation *decision; // a route or an assign
+  Value plan;
   unsigned number;
   OpBuilder b;
   Location loc;
@@ -64,8 +65,8 @@ private:
 };
 
 bool LayerInstrumenter::collect() {
-  llvm::SmallPtrSet<Value, 16> inside = {route.getPlan()};
-  for (Operation *op = route->getNextNode(); op; op = op->getNextNode()) {
+  llvm::SmallPtrSet<Value, 16> inside = {plan};
+  for (Operation *op = decision->getNextNode(); op; op = op->getNextNode()) {
     bool uses = false;
     op->walk([&](Operation *nested) {
       uses |= llvm::any_of(nested->getOperands(),
@@ -77,7 +78,7 @@ bool LayerInstrumenter::collect() {
       return refuse("its slots are used outside of the layer");
     slice.push_back(op);
     if (auto combine = dyn_cast<gate::CombineOp>(op);
-        combine && combine.getPlan() == route.getPlan())
+        combine && combine.getPlan() == plan)
       results.push_back(combine.getResult());
     else if (isa<gate::MergeOp>(op))
       return refuse("its results are merged and not summed");
@@ -98,9 +99,9 @@ void LayerInstrumenter::collectWeights(gate::ContractOp contract) {
   for (Value weight : contract.getWeights()) {
     auto argument = dyn_cast<BlockArgument>(weight);
     auto apply = dyn_cast<ApplyOp>(contract->getParentOp());
-    bool isParameter = argument && apply && apply.getPlan() == route.getPlan();
+    bool isParameter = argument && apply && apply.getPlan() == plan;
     // A product that all experts share is not one of the experts'.
-    if (!isParameter && contract.getPlan() != route.getPlan())
+    if (!isParameter && contract.getPlan() != plan)
       continue;
     if (isParameter)
       weight =
@@ -123,7 +124,7 @@ void LayerInstrumenter::collectWeights(gate::ContractOp contract) {
 }
 
 bool LayerInstrumenter::checkParents() {
-  for (Operation *op = route->getParentOp(); !isa<func::FuncOp>(op);
+  for (Operation *op = decision->getParentOp(); !isa<func::FuncOp>(op);
        op = op->getParentOp()) {
     auto apply = dyn_cast<ApplyOp>(op);
     if (!apply || apply.getBodies().size() != 1 || !apply.getParams().empty() ||
@@ -173,11 +174,11 @@ Value LayerInstrumenter::reduceRows(Value y, Value z) {
 void LayerInstrumenter::computeTwice() {
   b.setInsertionPointAfter(slice.back());
   IRMapping mapping;
-  auto rounded = cast<gate::RouteOp>(b.clone(*route, mapping));
-  rounded.removeSiteAttr(); // what it decides is counted once
+  Operation *rounded = b.clone(*decision, mapping);
+  rounded->removeAttr("site"); // what it decides is counted once
   for (Operation *op : slice)
     b.clone(*op, mapping);
-  route->setAttr(gate::kExactExperts, b.getUnitAttr());
+  decision->setAttr(gate::kExactExperts, b.getUnitAttr());
   for (Value y : results) {
     RowSums more = {reduceRows(y, mapping.lookup(y)), reduceRows(y, Value())};
     if (sums.empty()) {
@@ -275,18 +276,18 @@ void LayerInstrumenter::returnSums() {
 }
 
 LayerPrecision LayerInstrumenter::run() {
-  if (auto site = route.getSiteAttr())
+  if (auto site = decision->getAttrOfType<FlatSymbolRefAttr>("site"))
     if (auto op =
-            SymbolTable::lookupNearestSymbolFrom<gate::SiteOp>(route, site))
+            SymbolTable::lookupNearestSymbolFrom<gate::SiteOp>(decision, site))
       layer.name = op.getName().str();
   if (layer.name.empty())
     layer.name = "layer " + std::to_string(number);
   if (!collect() || !checkParents()) {
-    route->setAttr(gate::kExactExperts, b.getUnitAttr());
+    decision->setAttr(gate::kExactExperts, b.getUnitAttr());
     return layer;
   }
   SmallVector<ApplyOp> parents;
-  for (Operation *op = route->getParentOp(); !isa<func::FuncOp>(op);
+  for (Operation *op = decision->getParentOp(); !isa<func::FuncOp>(op);
        op = op->getParentOp())
     parents.push_back(cast<ApplyOp>(op));
   computeTwice();
@@ -300,10 +301,13 @@ LayerPrecision LayerInstrumenter::run() {
 
 PrecisionReport gatecc::instrumentLayers(ModuleOp module) {
   PrecisionReport report;
-  SmallVector<gate::RouteOp> routes;
-  module.walk([&](gate::RouteOp route) { routes.push_back(route); });
-  for (auto [number, route] : llvm::enumerate(routes))
-    report.layers.push_back(LayerInstrumenter(route, number).run());
+  SmallVector<Operation *> decisions;
+  module.walk([&](Operation *op) {
+    if (isa<gate::RouteOp, gate::AssignOp>(op))
+      decisions.push_back(op);
+  });
+  for (auto [number, decision] : llvm::enumerate(decisions))
+    report.layers.push_back(LayerInstrumenter(decision, number).run());
   return report;
 }
 

@@ -15,7 +15,7 @@ namespace {
 struct Candidate {
   std::string site, kind, reason;
   SmallVector<std::string> nodes;
-  bool isTaken = false;
+  bool isTaken = false, isRouter = false;
 };
 } // namespace
 
@@ -43,7 +43,8 @@ static SmallVector<Candidate> readCandidates(ModuleOp module) {
     };
     candidates.push_back({text("site"), text("kind"), text("reason"),
                           readNames(entry.getAs<ArrayAttr>("nodes")),
-                          text("decision") == "taken"});
+                          text("decision") == "taken",
+                          text("decision") == "router"});
   }
   return candidates;
 }
@@ -56,6 +57,14 @@ static std::string noteOf(gate::SiteOp site, ArrayRef<Candidate> candidates) {
         !candidate.reason.empty())
       note += (note.empty() ? "" : "; ") + candidate.reason;
   return note;
+}
+
+/// Which router decides at a site; empty if none does.
+static StringRef routerOf(gate::SiteOp site, ArrayRef<Candidate> candidates) {
+  for (const Candidate &candidate : candidates)
+    if (candidate.isRouter && candidate.site == site.getName())
+      return candidate.reason;
+  return "";
 }
 
 /// What is skipped at a site of this kind.
@@ -174,12 +183,14 @@ static void writeJson(ModuleOp module, const PrecisionReport *precision,
           });
           json.attribute("full_cost", site.getFullCost().convertToDouble());
           json.attribute("effect", effectOf(site.getKind()));
+          if (StringRef router = routerOf(site, candidates); !router.empty())
+            json.attribute("router", llvm::json::fixUTF8(router));
           json.attribute("note", llvm::json::fixUTF8(noteOf(site, candidates)));
         });
     });
     json.attributeArray("refused", [&] {
       for (const Candidate &candidate : candidates)
-        if (!candidate.isTaken)
+        if (!candidate.isTaken && !candidate.isRouter)
           json.object([&] {
             json.attribute("kind", candidate.kind);
             writeNodes(candidate.nodes);
@@ -207,11 +218,13 @@ static void writeText(ModuleOp module, const PrecisionReport *precision,
     os << "\n  nodes: ";
     llvm::interleaveComma(readNames(site.getNodes()), os);
     os << "\n  " << effectOf(site.getKind()) << "\n";
+    if (StringRef router = routerOf(site, candidates); !router.empty())
+      os << "  router " << router << "\n";
     if (std::string note = noteOf(site, candidates); !note.empty())
       os << "  " << note << "\n";
   }
   for (const Candidate &candidate : candidates)
-    if (!candidate.isTaken) {
+    if (!candidate.isTaken && !candidate.isRouter) {
       os << "not skipped: ";
       llvm::interleaveComma(candidate.nodes, os);
       os << "\n  " << candidate.reason << "\n";

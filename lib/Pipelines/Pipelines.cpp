@@ -27,9 +27,9 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-dense-experts", "form-experts",
-                                        "form-groups",        "form-while-rows",
-                                        "fuse-elementwise",   "fuse-epilogue"};
+static const StringRef kDisablable[] = {
+    "form-dense-experts", "form-experts",     "form-groups",  "form-routes",
+    "form-while-rows",    "fuse-elementwise", "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -111,6 +111,9 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
     pm.addPass(createFormExperts());
   if (!options.isDisabled("form-dense-experts"))
     pm.addPass(createFormDenseExperts({options.assumeFinite}));
+  addCleanup(pm);
+  if (!options.isDisabled("form-routes"))
+    pm.addPass(createFormRoutes());
   addCleanup(pm);
   if (!options.isDisabled("form-while-rows"))
     pm.addPass(createFormWhileRows());

@@ -23,8 +23,8 @@ ExpertBody::ExpertBody(GraphBuilder &graph, const Decision &decision,
 
 bool ExpertBody::Key::operator<(const Key &other) const {
   auto tuple = [](const Key &key) {
-    return std::tuple(key.value.getAsOpaquePointer(), key.rows, key.offset,
-                      key.size, key.step);
+    return std::tuple(key.value.getAsOpaquePointer(), key.order, key.rows,
+                      key.offset, key.size, key.step);
   };
   return tuple(*this) < tuple(other);
 }
@@ -48,6 +48,20 @@ std::optional<int64_t> ExpertBody::columnsOf(Value value, unsigned rows) {
   return columns;
 }
 
+FailureOr<Value> ExpertBody::buildSlots(Values values, unsigned rows,
+                                        const SlotOrder &slotOrder) {
+  order = slotOrder;
+  return build(values, rows);
+}
+
+FailureOr<Value> ExpertBody::buildIn(const SlotOrder &other, Value value,
+                                     Columns columns) {
+  SlotOrder outer = std::exchange(order, other);
+  FailureOr<Value> result = build(value, 1, columns);
+  order = outer;
+  return result;
+}
+
 FailureOr<Value> ExpertBody::build(Values values, unsigned rows) {
   std::optional<int64_t> columns = columnsOf(values.front(), rows);
   if (!columns)
@@ -57,7 +71,8 @@ FailureOr<Value> ExpertBody::build(Values values, unsigned rows) {
 
 FailureOr<Value> ExpertBody::build(Values values, unsigned rows,
                                    Columns columns) {
-  Key key{values.front(), rows, columns.offset, columns.size, columns.step};
+  Key key{values.front(), order.op,     rows,
+          columns.offset, columns.size, columns.step};
   if (auto it = built.find(key); it != built.end())
     return it->second;
   FailureOr<Value> result = buildNew(values, rows, columns);
@@ -88,6 +103,8 @@ FailureOr<Value> ExpertBody::buildNew(Values values, unsigned rows,
     return buildConcat(values, rows, columns);
   if (matchRowGather(values.front()))
     return buildGather(values, rows, columns);
+  if (isa<gate::ScatterNDOp, gate::ScatterElementsOp>(op))
+    return buildScatter(values, rows, columns);
   if (values.size() == 1 && matchProduct(values.front()))
     return buildGatheredProduct(values.front(), rows, columns);
   if (isa<linalg::GenericOp>(op))
@@ -196,6 +213,8 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
 
 FailureOr<Value> ExpertBody::tokenRows(Value value, unsigned rows) {
   Operation *op = value.getDefiningOp();
+  if (order)
+    return fail("joins sorted slots with rows that are not", value);
   if (decision.choices == 1)
     return columnsOf(value, rows)
                ? FailureOr<Value>(asRows(graph, value, rows))
@@ -232,7 +251,7 @@ FailureOr<Value> ExpertBody::leaf(Value value, unsigned rows, Columns columns) {
 FailureOr<Value> ExpertBody::buildConcat(Values values, unsigned rows,
                                          Columns columns) {
   auto concat = cast<tensor::ConcatOp>(values.front().getDefiningOp());
-  if (values.size() != 1 || rows != 1 || concat.getDim() != 0 ||
+  if (values.size() != 1 || rows != 1 || concat.getDim() != 0 || !order ||
       int64_t(concat.getInputs().size()) != decision.groups)
     return fail("joins something else than the rows of all experts", concat);
   return build(SmallVector<Value>(concat.getInputs()), 1, columns);
@@ -246,18 +265,18 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
   if (values.size() == 1) {
     RowGather gather = *matchRowGather(values.front());
     Operation *source = gather.data.getDefiningOp();
-    SlotOrder order = functions.inverseOf(gather.indices);
-    if (order && order.ids == decision.ids)
-      return build(gather.data, 1, columns);
-    order = functions.orderOf(gather.indices);
-    if (order && order.ids == decision.ids && order.group < 0) {
+    if (auto restored = functions.restoredRows(values.front());
+        restored && restored->order.ids == decision.ids && !order)
+      return buildIn(restored->order, restored->rows, columns);
+    SlotOrder found = functions.orderOf(gather.indices);
+    if (found && found == order && found.group < 0) {
       std::optional<SlotPart> part =
-          functions.partOf(gather.indices, 0, order, decision.choices);
+          functions.partOf(gather.indices, 0, found, decision.choices);
       if (part == SlotPart::Token)
         return region.slice(region.input(asRows(graph, gather.data, 1)),
                             columns);
       if (part == SlotPart::Slot && source && inside.contains(source))
-        return build(gather.data, 1, columns);
+        return buildIn({}, gather.data, columns);
     }
     return fail("gathers other rows than those of its slots", values.front());
   }
@@ -280,6 +299,16 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
   }
   return isPart ? build(source, 1, columns)
                 : region.slice(region.input(asRows(graph, source, 1)), columns);
+}
+
+/// Rows written back to the slots that they were sorted from.
+FailureOr<Value> ExpertBody::buildScatter(Values values, unsigned rows,
+                                          Columns columns) {
+  auto restored = functions.restoredRows(values.front());
+  if (values.size() != 1 || rows != 1 || order || !restored ||
+      restored->order.ids != decision.ids)
+    return fail("writes rows to other places than all slots", values.front());
+  return buildIn(restored->order, restored->rows, columns);
 }
 
 FailureOr<Value> ExpertBody::buildProduct(Values values, unsigned rows,
@@ -325,6 +354,8 @@ FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
     return fail("multiplies no gathered weights", value);
   if (withoutViews(weights->indices) != withoutViews(decision.ids))
     return fail("has weights that another decision chose", value);
+  if (order)
+    return fail("joins sorted slots with weights that are not", value);
   RankedTensorType stack = typeOf(weights->data);
   if (stack.getRank() != 3 || stack.getDimSize(0) != decision.groups)
     return fail("has weights that are no stack of matrices", value);
@@ -412,7 +443,7 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
       maps.push_back(AffineMap::get(2, 0, hasColumns ? d1 : zero, context));
       continue;
     }
-    if (sources.size() == 1 && rowLoops == rows)
+    if (sources.size() == 1 && rowLoops == rows && !order)
       if (Value bias = gatheredColumns(sources.front(), wanted)) {
         operands.push_back(bias);
         maps.push_back(AffineMap::get(2, 0, hasColumns ? d1 : zero, context));
@@ -421,7 +452,7 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
     FailureOr<Value> built = failure();
     if (rowLoops == rows) {
       built = build(sources, rowDims, wanted);
-    } else if (rowLoops + 1 == rows && llvm::all_equal(sources) &&
+    } else if (rowLoops + 1 == rows && llvm::all_equal(sources) && !order &&
                type.getDimSize(rows - 1) == decision.choices &&
                columnsOf(sources.front(), rowDims)) {
       built = region.slice(

@@ -28,11 +28,13 @@ public:
              SlotFunctions &functions, llvm::ArrayRef<SlotOrder> orders = {});
 
   /// The value as it is for the slots of a group, built into the region. Its
-  /// first `rows` dimensions enumerate slots, in some order; of the others at
-  /// most one has more than one element. On failure reason() says what stood
-  /// in the way.
-  mlir::FailureOr<mlir::Value> build(llvm::ArrayRef<mlir::Value> values,
-                                     unsigned rows);
+  /// first `rows` dimensions enumerate slots: by token and choice, or in
+  /// `order` if that is given, or those of a group where there is a copy for
+  /// each. Of the other dimensions at most one has more than one element. On
+  /// failure reason() says what stood in the way.
+  mlir::FailureOr<mlir::Value> buildSlots(llvm::ArrayRef<mlir::Value> values,
+                                          unsigned rows,
+                                          const SlotOrder &order = {});
   /// The rows [T, F] behind a value of slots that is the same for all choices
   /// of a token, made at the graph builder's place.
   mlir::FailureOr<mlir::Value> tokenRows(mlir::Value value, unsigned rows);
@@ -49,6 +51,7 @@ private:
   using Values = llvm::ArrayRef<mlir::Value>;
   struct Key {
     mlir::Value value;
+    mlir::Operation *order;
     unsigned rows;
     int64_t offset, size, step;
     bool operator<(const Key &other) const;
@@ -58,8 +61,12 @@ private:
                                     mlir::Value at = {});
   /// The number of columns, or nothing where more than one dimension has them.
   std::optional<int64_t> columnsOf(mlir::Value value, unsigned rows);
+  mlir::FailureOr<mlir::Value> build(Values values, unsigned rows);
   mlir::FailureOr<mlir::Value> build(Values values, unsigned rows,
                                      Columns columns);
+  /// The same for a value whose slots are in another order.
+  mlir::FailureOr<mlir::Value> buildIn(const SlotOrder &other,
+                                       mlir::Value value, Columns columns);
   mlir::FailureOr<mlir::Value> buildNew(Values values, unsigned rows,
                                         Columns columns);
   mlir::FailureOr<mlir::Value> buildView(Values values, unsigned rows,
@@ -76,6 +83,8 @@ private:
                                             Columns columns);
   mlir::FailureOr<mlir::Value> buildGather(Values values, unsigned rows,
                                            Columns columns);
+  mlir::FailureOr<mlir::Value> buildScatter(Values values, unsigned rows,
+                                            Columns columns);
   mlir::FailureOr<mlir::Value> leaf(mlir::Value value, unsigned rows,
                                     Columns columns);
   /// Columns that are the same for all slots, or all slots of a group: a
@@ -89,6 +98,7 @@ private:
   GroupCounts counts;
   llvm::ArrayRef<SlotOrder> orders;
   ExpertRegion region;
+  SlotOrder order; // of the value that is built; null: by token and choice
   std::map<Key, mlir::Value> built;
   llvm::SmallVector<mlir::Operation *> contracted;
   std::string why;

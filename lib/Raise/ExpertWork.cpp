@@ -75,6 +75,33 @@ static Value idsInRange(GraphBuilder &graph, const Decision &decision,
   return generic.getResult(0);
 }
 
+/// The ids with -1, which is in no plan, for groups that have no work.
+static Value idsWithWork(GraphBuilder &graph, const ExpertWork &work,
+                         Value ids) {
+  if (work.missing.empty())
+    return ids;
+  OpBuilder &b = graph.getBuilder();
+  SmallVector<int64_t> table =
+      llvm::to_vector(llvm::seq<int64_t>(0, work.decision.groups));
+  for (int64_t group : work.missing)
+    table[group] = -1;
+  auto tableType =
+      RankedTensorType::get({work.decision.groups}, b.getI64Type());
+  Value groups = graph.denseConstant(
+      "experts", DenseElementsAttr::get(tableType, ArrayRef(table)));
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(b, graph.getLoc(), ids);
+  sizes.push_back(b.getIndexAttr(1));
+  RankedTensorType type = typeOf(ids);
+  auto wide = RankedTensorType::get({type.getDimSize(0), type.getDimSize(1), 1},
+                                    type.getElementType());
+  Value indices = tensor::ExpandShapeOp::create(
+      b, graph.getLoc(), wide, ids,
+      ArrayRef{ReassociationIndices{0}, ReassociationIndices{1, 2}}, sizes);
+  return gate::GatherNDOp::create(b, graph.getLoc(), type.clone(b.getI64Type()),
+                                  groups, indices, b.getI64IntegerAttr(0));
+}
+
 /// What computed the ids; they may be an input of the network.
 static std::string describeDecider(const ExpertWork &work) {
   Operation *op = work.decision.ids.getDefiningOp();
@@ -88,6 +115,7 @@ Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
   int64_t groups = work.decision.groups, choices = work.decision.choices;
   Value ids = idsInRange(graph, work.decision,
                          asChoices(graph, work.decision.ids, choices));
+  ids = idsWithWork(graph, work, ids);
   FlatSymbolRefAttr symbol =
       graph.site("experts", SmallVector<double>(groups, 1.0), double(groups));
   auto plan = gate::AssignOp::create(
@@ -105,12 +133,17 @@ Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
       nodes.push_back(name);
   auto site = graph.getModule().lookupSymbol<gate::SiteOp>(symbol.getAttr());
   site.setNodesAttr(b.getStrArrayAttr(nodes));
-  report.push_back(
-      reportEntry(graph.getContext(), site.getName(), "experts",
-                  site.getNodesAttr(), "taken",
-                  "by proof: the products are those of the experts that " +
-                      describeDecider(work) + " chose, " +
-                      std::to_string(choices) + " for each row"));
+  std::string reason = "by proof: the products are those of the experts that " +
+                       describeDecider(work) + " chose, " +
+                       std::to_string(choices) + " for each row";
+  if (!work.missing.empty()) {
+    reason += "; the model has no work for expert ";
+    llvm::raw_string_ostream os(reason);
+    llvm::interleaveComma(work.missing, os);
+    os << ": rows that choose it get nothing";
+  }
+  report.push_back(reportEntry(graph.getContext(), site.getName(), "experts",
+                               site.getNodesAttr(), "taken", reason));
 
   auto type =
       RankedTensorType::get({ShapedType::kDynamic, typeOf(slots).getDimSize(1)},

@@ -25,6 +25,8 @@ struct ExpertWork {
   unsigned number = 0; // in the order of the graph
   std::string refusal;
   llvm::SmallVector<SlotLink> links;
+  /// Groups that the graph has no work for: rows get nothing from them.
+  llvm::SmallVector<int64_t> missing;
 };
 
 /// [T.., k] as [T, k], whatever dimensions of one element it has.

@@ -7,6 +7,7 @@
 // number of ops.
 #include "ExpertWork.h"
 #include "GroupSites.h"
+#include "RouterForm.h"
 #include "RowCost.h"
 #include "gatecc/Raise/Passes.h"
 
@@ -39,10 +40,10 @@ private:
   /// The work that `op` belongs to because of what it reads, or null.
   Work *workOf(Operation *op);
   /// Starts or continues the work of a decision that weights are gathered by.
-  Work *startWork(RowGather gather);
+  Work *startWork(RowGather gather, Value rows);
   Work *startRows(RowGather gather);
   bool raiseSum(Operation *op, Work &work);
-  Value takeWeights(Value &value, unsigned &rows, Work &work);
+  Value takeWeights(Value &value, unsigned &rows, SlotOrder &order, Work &work);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
@@ -52,7 +53,19 @@ private:
   DenseMap<Operation *, Work *> workOfOp;
 };
 
-Work *ExpertFinder::startWork(RowGather gather) {
+/// Whether products read the gathered rows as weights, in whatever shape.
+static bool isMultiplied(Value rows) {
+  for (Operation *user : rows.getUsers()) {
+    if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(user) &&
+        isMultiplied(user->getResult(0)))
+      return true;
+    if (user->getNumResults() == 1 && matchProduct(user->getResult(0)))
+      return true;
+  }
+  return false;
+}
+
+Work *ExpertFinder::startWork(RowGather gather, Value rows) {
   RankedTensorType stack = typeOf(gather.data);
   if (!stack.hasStaticShape() || stack.getRank() < 2 ||
       !isa<FloatType>(stack.getElementType()) || !graph.isConstant(gather.data))
@@ -60,12 +73,19 @@ Work *ExpertFinder::startWork(RowGather gather) {
   Value ids = withoutViews(gather.indices);
   Work *&work = workOfIds[ids];
   if (!work) {
-    // A table of single rows is an embedding, unless its rows are biases.
-    if (stack.getRank() < 3)
+    // A table of single rows is an embedding, unless its rows are biases, or
+    // experts that are one vector each.
+    bool isVectors = stack.getRank() < 3;
+    if (isVectors && (SlotFunctions::choicesOf(ids) == 1 ||
+                      !isChosenByTopK(ids) || !isMultiplied(rows)))
       return nullptr;
     work = works.emplace_back(std::make_unique<Work>()).get();
     work->number = works.size();
     work->decision = {ids, SlotFunctions::choicesOf(ids), stack.getDimSize(0)};
+    if (isVectors)
+      work->refusal =
+          "each of the " + std::to_string(stack.getDimSize(0)) +
+          " experts is one vector; those of a row are gathered and multiplied";
   }
   return work->decision.groups == stack.getDimSize(0) && !work->isRaised
              ? work
@@ -95,7 +115,8 @@ Work *ExpertFinder::startRows(RowGather gather) {
 Work *ExpertFinder::workOf(Operation *op) {
   if (op->getNumResults() == 1)
     if (std::optional<RowGather> gather = matchRowGather(op->getResult(0)))
-      for (Work *work : {startWork(*gather), startRows(*gather)})
+      for (Work *work :
+           {startWork(*gather, op->getResult(0)), startRows(*gather)})
         if (work)
           return work;
   // Of several works the last one that was started: it may read the others.
@@ -131,20 +152,21 @@ void ExpertFinder::run(Block &block) {
 }
 
 /// Takes a factor that is one number for each slot off `value`: the weights
-/// [T, k] of the decision. Null if there is none.
-Value ExpertFinder::takeWeights(Value &value, unsigned &rows, Work &work) {
+/// [T, k] of the decision. Null if there is none. `valueOrder` becomes that
+/// of its slots, where they are not by token and choice.
+Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
+                                SlotOrder &valueOrder, Work &work) {
   Value inner = value;
   unsigned innerRows = rows;
-  SlotOrder order; // of `inner`, where that is not by token and choice
+  SlotOrder order; // of `inner`
   while (Operation *op = inner.getDefiningOp()) {
-    if (std::optional<RowGather> gather = matchRowGather(inner);
-        gather && innerRows == 1 && !order) {
-      order = functions.inverseOf(gather->indices);
-      if (!order || order.ids != work.decision.ids)
-        return Value();
-      inner = gather->data;
-      continue;
-    }
+    if (innerRows == 1 && !order)
+      if (auto restored = functions.restoredRows(inner);
+          restored && restored->order.ids == work.decision.ids) {
+        order = restored->order;
+        inner = restored->rows;
+        continue;
+      }
     if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op))
       break;
     std::optional<unsigned> source = rowsOfSource(op, innerRows);
@@ -171,6 +193,7 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows, Work &work) {
         continue;
       value = product->get();
       rows = innerRows;
+      valueOrder = order;
       return asChoices(graph, found, work.decision.choices);
     }
     AffineMap map = op.getMatchingIndexingMap(weight);
@@ -233,9 +256,10 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   OpBuilder &b = graph.getBuilder();
   b.setInsertionPoint(op);
   graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
-  Value weights = takeWeights(value, rows, work);
+  SlotOrder order;
+  Value weights = takeWeights(value, rows, order, work);
   ExpertBody body(graph, work.decision, work.inside, functions);
-  FailureOr<Value> slots = body.build(value, rows);
+  FailureOr<Value> slots = body.buildSlots(value, rows, order);
   if (failed(slots)) {
     if (work.refusal.empty())
       work.refusal = body.reason();

@@ -3,6 +3,8 @@
 // compute them.
 #include "SlotFunction.h"
 
+#include "GroupCounts.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -52,16 +54,18 @@ int64_t SlotFunctions::choicesOf(Value ids) {
              : type.getShape().back();
 }
 
+/// The order of all slots whose numbers `indices` hold.
+SlotOrder SlotFunctions::orderOfSlots(Value indices) {
+  SlotOrder order = orderOf(indices);
+  return order && order.group < 0 &&
+                 partOf(indices, 0, order, choicesOf(order.ids)) ==
+                     SlotPart::Slot
+             ? order
+             : SlotOrder();
+}
+
 SlotOrder SlotFunctions::inverseOf(Value indices) {
   indices = withoutViews(indices);
-  auto orderOfSlots = [&](Value sorted) {
-    SlotOrder order = orderOf(sorted);
-    return order && order.group < 0 &&
-                   partOf(sorted, 0, order, choicesOf(order.ids)) ==
-                       SlotPart::Slot
-               ? order
-               : SlotOrder();
-  };
   // Positions written to the slots' places, or slots sorted once more.
   if (auto scatter = indices.getDefiningOp<gate::ScatterNDOp>())
     return scatter.getReduction() == gate::Reduction::None &&
@@ -78,6 +82,54 @@ SlotOrder SlotFunctions::inverseOf(Value indices) {
     return orderOfSlots(withoutReshapes(topk.getInput()));
   }
   return {};
+}
+
+/// Whether element [i, j] of a broadcast is the element of `narrow` at i.
+static bool isRowOf(Value narrow, Value broadcast) {
+  auto generic = broadcast.getDefiningOp<linalg::GenericOp>();
+  AffineMap map = generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
+  std::optional<RowLoops> loops = rowLoopsOf(map, 1);
+  return loops && loops->count == 1 && loops->dims == 1 &&
+         typeOf(narrow).getNumDynamicDims() <= 1;
+}
+
+std::optional<SlotFunctions::Restored>
+SlotFunctions::restoredRows(Value value) {
+  if (std::optional<RowGather> gather = matchRowGather(value)) {
+    SlotOrder order = inverseOf(gather->indices);
+    return order ? std::optional(Restored{gather->data, order}) : std::nullopt;
+  }
+  // Every slot has its place in the sort, so that none keeps what was there;
+  // rows beyond the slots would.
+  Value data, updates, indices;
+  if (auto scatter = value.getDefiningOp<gate::ScatterNDOp>()) {
+    if (scatter.getReduction() == gate::Reduction::None &&
+        typeOf(scatter.getIndices()).getShape().back() == 1) {
+      data = scatter.getData();
+      updates = scatter.getUpdates();
+      indices = scatter.getIndices();
+    }
+  } else if (auto scatter = value.getDefiningOp<gate::ScatterElementsOp>()) {
+    if (scatter.getReduction() == gate::Reduction::None &&
+        scatter.getAxis() == 0 && typeOf(scatter.getIndices()).getRank() == 2) {
+      data = scatter.getData();
+      updates = scatter.getUpdates();
+      // One place for all columns of a row, and all columns of the data.
+      Value narrow = matchBroadcast(scatter.getIndices());
+      if (narrow && isRowOf(narrow, scatter.getIndices()) &&
+          typeOf(updates).getDimSize(1) == typeOf(data).getDimSize(1) &&
+          !typeOf(data).isDynamicDim(1))
+        indices = narrow;
+    }
+  }
+  SlotOrder order = indices ? orderOfSlots(indices) : SlotOrder();
+  if (!order)
+    return std::nullopt;
+  Decision decision{order.ids, choicesOf(order.ids), idCount(order.ids)};
+  std::optional<OpFoldResult> size = sizeMadeWith(data, 0);
+  if (!size || !GroupCounts(decision, *this).isAllSlots(*size))
+    return std::nullopt;
+  return Restored{updates, order};
 }
 
 SlotOrder SlotFunctions::orderOf(Value indices) {
@@ -529,7 +581,9 @@ std::optional<SlotPart> SlotFunctions::partOf(Value indices, int64_t column,
                                               int64_t choices) {
   auto type = cast<RankedTensorType>(indices.getType());
   SmallVector<Place> places{{Place::Slot, 0}};
-  if (type.getRank() == 2)
+  if (type.getRank() == 2 && indices.getDefiningOp<gate::TopKOp>())
+    places.insert(places.begin(), {Place::Number, 0}); // a sort of one row
+  else if (type.getRank() == 2)
     places.push_back({Place::Number, column});
   else if (type.getRank() != 1)
     return std::nullopt;

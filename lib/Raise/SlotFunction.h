@@ -42,6 +42,13 @@ public:
   /// The order whose slots' positions `indices` hold, by token and choice: the
   /// inverse of a sort.
   SlotOrder inverseOf(mlir::Value indices);
+  /// Rows of slots in an order that `value` holds by token and choice: gathered
+  /// by the inverse of a sort, or scattered to where the slots were.
+  struct Restored {
+    mlir::Value rows;
+    SlotOrder order;
+  };
+  std::optional<Restored> restoredRows(mlir::Value value);
 
   /// Whether an elementwise op on one input makes the number `to` of `from`.
   static bool maps(mlir::linalg::GenericOp op, int64_t from, int64_t to);
@@ -69,6 +76,7 @@ private:
     llvm::SmallVector<Place::Kind> dims;
   };
 
+  SlotOrder orderOfSlots(mlir::Value indices);
   const Mask &maskOf(gate::NonZeroOp op);
   bool tryMask(gate::NonZeroOp op, llvm::ArrayRef<Place::Kind> dims,
                Mask &mask);

@@ -209,6 +209,8 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
   if (auto concat = tensor.getDefiningOp<tensor::ConcatOp>();
       concat && int64_t(concat.getDim()) != dim)
     return multiplyDim(concat.getInputs().front(), dim);
+  if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && topk.getCount())
+    return multiply(topk.getCount());
   if (auto linalgOp = tensor.getDefiningOp<linalg::LinalgOp>())
     return multiplyDim(
         linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
@@ -282,6 +284,27 @@ bool raise::isFilledWithOne(Value value) {
   return real && real.getValueAsDouble() == 1.0;
 }
 
+std::optional<OpFoldResult> raise::sizeMadeWith(Value tensor, int64_t dim) {
+  auto type = typeOf(tensor);
+  if (!type.isDynamicDim(dim))
+    return OpFoldResult(
+        Builder(tensor.getContext()).getIndexAttr(type.getDimSize(dim)));
+  while (auto op = tensor.getDefiningOp<linalg::LinalgOp>())
+    tensor =
+        op.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())->get();
+  auto empty = tensor.getDefiningOp<tensor::EmptyOp>();
+  return empty ? std::optional(empty.getMixedSizes()[dim]) : std::nullopt;
+}
+
+bool raise::haveSameSize(Value a, int64_t dimA, Value b, int64_t dimB) {
+  SizeTerms left, right;
+  left.multiplyDim(a, dimA);
+  right.multiplyDim(b, dimB);
+  llvm::sort(left.factors);
+  llvm::sort(right.factors);
+  return left == right;
+}
+
 bool raise::isWholeSize(OpFoldResult size, Value tensor, int64_t dim) {
   return isProductOfDims(size, tensor, dim);
 }
@@ -295,13 +318,4 @@ bool raise::isProductOfDims(OpFoldResult size, Value tensor,
   llvm::sort(a.factors);
   llvm::sort(b.factors);
   return a == b;
-}
-
-bool raise::isSameExtent(Value a, int64_t aDim, Value b, int64_t bDim) {
-  SizeTerms left, right;
-  left.multiplyDim(a, aDim);
-  right.multiplyDim(b, bDim);
-  llvm::sort(left.factors);
-  llvm::sort(right.factors);
-  return left == right;
 }

@@ -92,9 +92,11 @@ bool isFilledWithOne(mlir::Value value);
 bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
                      llvm::ArrayRef<int64_t> dims);
 
-/// Whether a dimension of one tensor is certain to have the extent of one of
-/// another.
-bool isSameExtent(mlir::Value a, int64_t aDim, mlir::Value b, int64_t bDim);
+/// The size that a dimension of the tensor was made with, where it was made.
+std::optional<mlir::OpFoldResult> sizeMadeWith(mlir::Value tensor, int64_t dim);
+
+/// Whether two dimensions are certain to have the same size.
+bool haveSameSize(mlir::Value a, int64_t dimA, mlir::Value b, int64_t dimB);
 
 /// Whether `size` is certain to be all of a dimension of the tensor.
 bool isWholeSize(mlir::OpFoldResult size, mlir::Value tensor, int64_t dim);

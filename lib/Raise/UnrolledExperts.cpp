@@ -139,6 +139,32 @@ static Value takeWeights(GraphBuilder &graph, SlotFunctions &functions,
   return asChoices(graph, weights, choices);
 }
 
+/// Experts that the graph has no work for get no slots. Their part of each
+/// stack is another expert's, so that experts keep their numbers.
+static void completeExperts(ExpertWork &chain, MutableArrayRef<Value> updates,
+                            MutableArrayRef<SlotOrder> orders, Location loc) {
+  unsigned present =
+      llvm::find_if(updates, [](Value v) { return bool(v); }) - updates.begin();
+  std::string names;
+  for (unsigned expert = 0; expert < updates.size(); ++expert) {
+    if (updates[expert])
+      continue;
+    names += (names.empty() ? "" : ", ") + std::to_string(expert);
+    chain.missing.push_back(expert);
+  }
+  if (names.empty())
+    return;
+  for (int64_t expert : chain.missing) {
+    updates[expert] = updates[present];
+    orders[expert] = orders[present];
+  }
+  mlir::emitWarning(loc)
+      << "the model has no work for expert " << names << " of "
+      << updates.size()
+      << ": rows that choose it get nothing; an exporter that traced the "
+         "network has dropped experts that its example did not choose";
+}
+
 bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
                        ExpertWork &chain, SmallVectorImpl<Attribute> &report) {
   auto refuse = [&](const Twine &reason) {
@@ -182,17 +208,7 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
         return refuse("a sum of some of them is used by " + describe(user));
     last = link->result;
   }
-  std::string missing;
-  for (auto [expert, update] : llvm::enumerate(updates))
-    if (!update)
-      missing += (missing.empty() ? "" : ", ") + std::to_string(expert);
-  if (!missing.empty()) {
-    mlir::emitWarning(last.getLoc())
-        << "the model has no work for expert " << missing << " of " << groups
-        << ": rows that choose it get nothing; an exporter that traced the "
-           "network has dropped experts that its example did not choose";
-    return refuse("there is no expert " + missing);
-  }
+  completeExperts(chain, updates, orders, last.getLoc());
   if (!typeOf(last).getElementType().isF32() || typeOf(last).getRank() != 2)
     return refuse("their sum is no f32 tensor of rank 2");
 
@@ -203,7 +219,8 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   Value weights =
       takeWeights(graph, functions, updates, chain.decision.choices, orders);
   ExpertBody body(graph, chain.decision, chain.inside, functions, orders);
-  FailureOr<Value> slots = body.build(updates, 1);
+  FailureOr<Value> slots =
+      body.buildSlots(updates, 1, isWhole ? orders.front() : SlotOrder());
   if (failed(slots))
     return refuse(body.reason());
   Value combined = emitExperts(graph, chain, body, *slots, weights, report);

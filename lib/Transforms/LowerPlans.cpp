@@ -149,19 +149,29 @@ LogicalResult PlanBuilder::lowerRoute(gate::RouteOp route) {
   Value ids = empty(shape, rewriter.getI32Type());
   Value weights = empty(shape, rewriter.getF32Type());
   Value scale = arith::ConstantOp::create(rewriter, loc, route.getScaleAttr());
+  FloatAttr offset = route.getSumOffsetAttr(), least = route.getSumMinAttr();
+  StringRef callee = offset              ? "gatecc_route_divided_f32"
+                     : route.getMixing() ? "gatecc_route_mixed_f32"
+                                         : "gatecc_route_f32";
   SmallVector<Value> operands{route.getLogits()};
-  if (route.getMixing())
-    operands.push_back(route.getMixing());
+  if (route.getMixing() || offset)
+    operands.push_back(route.getMixing() ? route.getMixing()
+                                         : route.getLogits());
   operands.append({rows, index(plan.getGroups()), index(plan.getChoices())});
-  if (!route.getMixing())
-    operands.push_back(int32(int64_t(route.getScore())));
-  operands.append({int32(route.getNormalize()), scale,
-                   int32(route.getDropNonpositive()),
-                   int32(route.getTiesHigh())});
-  auto call = createRuntimeCall(rewriter, loc,
-                                route.getMixing() ? "gatecc_route_mixed_f32"
-                                                  : "gatecc_route_f32",
-                                operands, {ids, weights});
+  if (offset) {
+    if (!least)
+      least = rewriter.getF32FloatAttr(-std::numeric_limits<float>::infinity());
+    operands.push_back(arith::ConstantOp::create(rewriter, loc, offset));
+    operands.push_back(arith::ConstantOp::create(rewriter, loc, least));
+  } else {
+    if (!route.getMixing())
+      operands.push_back(int32(int64_t(route.getScore())));
+    operands.push_back(int32(route.getNormalize()));
+  }
+  operands.append(
+      {scale, int32(route.getDropNonpositive()), int32(route.getTiesHigh())});
+  auto call =
+      createRuntimeCall(rewriter, loc, callee, operands, {ids, weights});
   replacePlan(route.getPlan(), call.getTensors()[0], call.getTensors()[1],
               rows);
   rewriter.eraseOp(route);

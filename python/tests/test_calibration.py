@@ -13,6 +13,7 @@ from conftest import MODELS
 from gatecc import reference
 from gatecc.models import moe
 from quantized_models import QMoE
+from test_exports import FORMS
 from test_nested_sites import experts_behind_an_exit
 
 MODEL = MODELS / "digits-moe.onnx"
@@ -103,6 +104,22 @@ def test_only_rows_that_stay_are_measured(tmp_path):
         else:
             assert layer["rows"] == site["rows"] > 30
             assert 0.005 < layer["error"] < 0.03
+
+
+@pytest.mark.parametrize("form", ["gathered-weights", "sorted-and-split", "nonzero-of-each-expert"])
+def test_experts_that_were_found(tmp_path, form):
+    """Layers of plain ONNX are measured as those of com.microsoft.MoE are."""
+    FORMS[form]().save(tmp_path / "m.onnx")
+    x = np.random.default_rng(1).standard_normal((50, 6), np.float32)
+    (layer,) = report(tmp_path, tmp_path / "m.onnx", experts="int8", calibration=x)["layers"]
+    gatecc.compile(tmp_path / "m.onnx", tmp_path / "exact.so")
+    with gatecc.load(tmp_path / "m.so") as lib, gatecc.load(tmp_path / "exact.so") as exact:
+        y = exact(x=x)["y"]
+        off = lib(x=x)["y"] - y
+    assert (layer["name"], layer["rows"], layer["format"]) == ("top", len(x), "int8")
+    assert layer["f32_bytes"] == 4 * 2 * 5 * 6 * 4
+    assert layer["error"] == pytest.approx(np.linalg.norm(off) / np.linalg.norm(y), rel=1e-3)
+    assert layer["error"] > 1e-4
 
 
 def test_not_measured(tmp_path):

@@ -6,6 +6,7 @@
 # $GATECC_EXPORTS names, each with an .npz of inputs and outputs, if it is set.
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -166,14 +167,14 @@ def sorted_and_sliced():
     return net.finish(net.combine_sorted(order, net("Concat", "joined", *done, axis=0)))
 
 
-def nonzero_of_each_expert():
+def nonzero_of_each_expert(experts=range(E)):
     net = Layer()
     result = net("Mul", "nothing", "x", net.weight("f0", np.float32(0)))
     values = net.weight("values", np.array([0, 1]))
     hot = net("OneHot", "hot", "chosen", net.weight("E", np.array(E)), values)
     mask = net("Transpose", "mask", hot, perm=[2, 1, 0])  # [E,k,T]
     flat = net("Reshape", "flat1", "best", "flat")
-    for e in range(E):
+    for e in experts:
         mine = net("Gather", f"m{e}", mask, net.weight(f"e{e}", np.array(e)), axis=0)
         places = net("NonZero", f"nz{e}", mine)  # [2,n]: choice, token
         net.graph.node("Split", [places], f"sp{e}", [f"c{e}", f"t{e}"], num_outputs=2, axis=0)
@@ -230,7 +231,8 @@ def test_form_is_experts(build, tmp_path, form):
     (site,) = json.loads(report.read_text())["sites"]
     assert (site["name"], site["kind"], site["groups"]) == ("top", "experts", E)
     assert "by proof" in site["note"] and len(site["nodes"]) >= 2
-    assert "gate.assign" in text and "gate.combine" in text
+    assert "gate.route" in text and "gate.combine" in text
+    assert site["router"] == "R1: softmax, the 2 best"
     assert not any(op in text for op in ("gate.gather_nd", "gate.scatter", "gate.check"))
     x = np.random.default_rng(5).standard_normal((33, D)).astype(np.float32)
     logits = x.astype(np.float64) @ Layer().graph.weights["router"]
@@ -242,6 +244,31 @@ def test_form_is_experts(build, tmp_path, form):
         x[7] = np.nan
         y = lib(x=x)["y"]
         assert np.isnan(y[7]).all() and np.isfinite(np.delete(y, 7, 0)).all()
+
+
+@pytest.mark.parametrize("experts", [[0, 2], [3]])
+def test_missing_experts(build, tmp_path, experts):
+    """A tracing exporter drops experts that its example did not choose."""
+    model = build.graph(nonzero_of_each_expert(experts))
+    report = tmp_path / "report.json"
+    missing = ", ".join(str(e) for e in range(E) if e not in experts)
+    command = [gatecc.find_compiler(), model, "--compile-to=gate", f"--report={report}"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert f"warning: the model has no work for expert {missing} of {E}: rows" in done.stderr
+    text = done.stdout
+    (site,) = json.loads(report.read_text())["sites"]
+    assert f"the model has no work for expert {missing}" in site["note"]
+    assert site["router"] == "R1: softmax, the 2 best" and site["groups"] == E
+    assert "gate.combine" in text and "gate.scatter" not in text
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(10)
+    with build.load(model) as lib:
+        for rows in (1, 2, 7, 64):
+            x = rng.standard_normal((rows, D)).astype(np.float32)
+            assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+        groups = lib.stats()["sites"][0]["groups"]
+        assert all((n > 0) == (e in experts) for e, n in enumerate(groups))
+        assert lib(x=x[:0])["y"].shape == (0, D)
 
 
 def test_a_partial_sum_may_be_an_output(build):

@@ -375,6 +375,40 @@ def test_sizes_that_must_agree(build):
             lib(x=x, a=a, b=b | a)
 
 
+def test_sizes_that_one_branch_checks(build):
+    """What a branch has found to be equal need not be so outside of it."""
+
+    def branch(op, *inputs):
+        node = onnx.helper.make_node(op, inputs, ["taken"], name="in_branch")
+        value = onnx.helper.make_tensor_value_info("taken", T.FLOAT, ["T", 4])
+        return onnx.helper.make_graph([node], "branch", [], [value])
+
+    graph = Graph("branches")
+    graph.input("x", ["T", 4])
+    graph.input("n", [1], T.INT64)
+    graph.input("c", [], T.BOOL)
+    zero = graph.weight("zero", np.array([0]))
+    part = graph.node("Slice", ["x", zero, "n", zero], "part")
+    shape = graph.node("Shape", ["x"], "shape")
+    then, other = branch("Reshape", part, shape), branch("Identity", "x")
+    graph.node("If", ["c"], "if", ["y"], then_branch=then, else_branch=other)
+    rows = graph.node("Shape", ["x"], "rows", end=1)
+    apart = graph.node("Concat", [rows, graph.weight("rest", np.array([2, -1]))], "apart", axis=0)
+    pairs = graph.node("Reshape", [part, apart], "pairs")
+    graph.node("ReduceSum", [pairs, graph.weight("last", np.array([2]))], "z", ["z"], keepdims=0)
+    graph.output("y", ["T", 4])
+    graph.output("z", ["T", 2])
+    x = floats(2, 4)
+    one = np.array([1], np.int64)
+    with build.load(build.graph(graph)) as lib:
+        for n, c, z in ((2, True, x), (2, False, x), (1, False, x[:1])):
+            actual = lib(x=x, n=n * one, c=np.array(c))
+            np.testing.assert_array_equal(actual["y"], x)
+            np.testing.assert_allclose(actual["z"], z.reshape(2, 2, -1).sum(2), rtol=1e-6)
+        with pytest.raises(gatecc.RunError, match="cannot reshape"):
+            lib(x=x, n=one, c=np.array(True))
+
+
 @pytest.mark.parametrize("largest", [0, 1])
 def test_topk_of_a_whole_axis(build, largest):
     """k is the size of the axis: a stable sort."""

@@ -90,6 +90,16 @@ def test_route_weights(score):
     np.testing.assert_allclose(normalized.weight.sum(1), 3.0)
 
 
+def test_route_divides_by_any_sum():
+    scores, mixing = np.array([[0.0, 1.0, 2.0]] * 2), np.array([[9.0, 1.0, 3.0], [9.0, 0.0, 0.0]])
+    plan = reference.route(scores, 2, "identity", True, mixing=mixing, sum_offset=4.0, scale=2.0)
+    assert plan.weight.tolist() == [[0.75, 0.25], [0.0, 0.0]]
+    plan = reference.route(scores, 2, "identity", True, mixing=mixing, sum_offset=0.0)
+    assert plan.weight[0].tolist() == [0.75, 0.25] and np.isnan(plan.weight[1]).all()
+    plan = reference.route(scores, 2, "identity", True, mixing=mixing, sum_offset=0.0, sum_min=8.0)
+    assert plan.weight.tolist() == [[0.375, 0.125], [0.0, 0.0]]
+
+
 def test_route_ties_and_drops():
     logits = np.zeros((1, 4))
     assert reference.route(logits, 2).ids().tolist() == [[0, 1]]

@@ -132,3 +132,18 @@ func.func @plan_of_branch(%s: tensor<?x4xf32>, %base: tensor<?x4xf32>, %c: tenso
   %m = gate.merge %s, %p groups [0, 1] base(%base) : tensor<?x4xf32>, !gate.plan<groups = 2, choices = 1>, tensor<?x4xf32>
   return %m : tensor<?x4xf32>
 }
+
+// -----
+
+// Weights that are divided by their sum, whatever it is; without `mixing` they are the
+// logits themselves.
+// CHECK-LABEL: func.func @divided
+// CHECK-SAME: (%[[L:.*]]: tensor<?x4xf32>)
+// CHECK-DAG: %[[O:.*]] = arith.constant 9.99999968E-21 : f32
+// CHECK-DAG: %[[M:.*]] = arith.constant 0xFF800000 : f32
+// CHECK: gate.runtime_call "gatecc_route_divided_f32"(%[[L]], %[[L]], %{{.*}}, %{{.*}}, %{{.*}}, %[[O]], %[[M]], %{{.*}} : tensor<?x4xf32>, tensor<?x4xf32>, index, index, index, f32, f32, f32, i32, i32) outs(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>)
+func.func @divided(%l: tensor<?x4xf32>) -> tensor<?x2xf32> {
+  %p = gate.route %l {score = #gate.score<identity>, normalize = true, sum_offset = 1.0e-20 : f32} : tensor<?x4xf32> -> !gate.plan<groups = 4, choices = 2>
+  %o, %s, %n, %w = gate.plan_tensors %p : !gate.plan<groups = 4, choices = 2> -> tensor<5xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x2xf32>
+  return %w : tensor<?x2xf32>
+}

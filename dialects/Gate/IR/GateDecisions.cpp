@@ -50,6 +50,11 @@ LogicalResult RouteOp::verify() {
            << logits << " with the score identity, got "
            << getMixing().getType() << " and "
            << stringifyScoreKind(getScore());
+  if ((getSumOffset() &&
+       (getScore() != ScoreKind::Identity || !getNormalize())) ||
+      (getSumMin() && !getSumOffset())) // C5
+    return emitOpError("expects a normalised score identity beside sum_offset, "
+                       "and sum_offset beside sum_min");
   return success(); // C3 is the plan type's own.
 }
 

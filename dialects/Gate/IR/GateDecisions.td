@@ -47,7 +47,8 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
       weight[t, j] = scale * s[t, j] / (normalize ? sum_i s[t, i] : 1)
 
     With `mixing` [T, G] the logits only choose, and s is the chosen elements of
-    `mixing` (a router whose bias is for the choice alone). A weight is 0 where it would be divided by a sum of 0. With
+    `mixing` (a router whose bias is for the choice alone). A weight is 0 where it would be divided by a sum of 0.
+    With `sum_offset`, s is divided by max(sum + `sum_offset`, `sum_min`) as it is, 0 / 0 included. With
     `drop_nonpositive` a choice whose weight is <= 0 is absent from the plan
     (com.microsoft.MoE does so). *Ties* go to the lower group, or, with
     `ties_high`, to the higher one (ONNX Runtime's CPU kernel). *NaN*: ranks
@@ -58,6 +59,7 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
     Constraints: (C1) `logits` is a float tensor of rank 2. (C2) its second
     extent is the plan's `groups`. (C3) 1 <= choices <= groups.
     (C4) `mixing` has the type of `logits`, and `score` is then identity.
+    (C5) `sum_offset` is for a score identity that is normalised, `sum_min` for a `sum_offset`.
 
     Example:
     ```mlir
@@ -69,6 +71,7 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
   let arguments = (ins AnyRankedTensor:$logits, Optional<AnyRankedTensor>:$mixing,
       Gate_ScoreKindAttr:$score,
       DefaultValuedAttr<BoolAttr, "false">:$normalize,
+      OptionalAttr<F32Attr>:$sum_offset, OptionalAttr<F32Attr>:$sum_min,
       DefaultValuedAttr<F32Attr, "1.0f">:$scale,
       DefaultValuedAttr<BoolAttr, "false">:$drop_nonpositive,
       DefaultValuedAttr<BoolAttr, "false">:$ties_high,

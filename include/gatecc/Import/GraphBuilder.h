@@ -111,6 +111,9 @@ public:
   Extent fromEither(const Extent &index, const Extent &size);
   /// a / b rounded to zero for b > 0; a where b is 0.
   Extent quotient(const Extent &a, const Extent &b);
+  /// The extent in terms of what checks above this place have found equal to
+  /// its symbols: [a+b, D] that passed as [2*T, D] is 2*T from there on.
+  Extent canonical(Extent extent) const;
   /// Tells that the parts, added up in order, are `total`.
   void knowSum(llvm::ArrayRef<Extent> parts, const Extent &total);
 
@@ -273,6 +276,7 @@ private:
                      build);
   bool isSize(const Extent &extent) const;
   bool isChecked(char kind, const Extent &a, const Extent &b);
+  void knowEqual(const Extent &a, const Extent &b);
   mlir::FailureOr<mlir::Value> reshapeInRun(mlir::Value input,
                                             llvm::ArrayRef<Extent> shape);
   void insertAfter(llvm::ArrayRef<mlir::Value> values);
@@ -288,6 +292,9 @@ private:
   std::map<Extent, mlir::Value> materialized;
   std::map<std::tuple<char, Extent, Extent>, Extent> derivedSymbols;
   std::set<std::tuple<mlir::Block *, char, Extent, Extent>> checked;
+  /// What a symbol is equal to below a check in that block.
+  llvm::DenseMap<unsigned, llvm::SmallVector<std::pair<mlir::Block *, Extent>>>
+      equals;
   llvm::DenseMap<mlir::Value, Extents> shapes;
   llvm::DenseMap<mlir::Value, Extents> known;
   llvm::DenseSet<mlir::Value> params;

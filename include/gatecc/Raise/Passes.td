@@ -54,6 +54,31 @@ def FormDenseExperts : Pass<"form-dense-experts", "::mlir::ModuleOp"> {
     "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
 }
 
+def FormRoutes : Pass<"form-routes", "::mlir::ModuleOp"> {
+  let summary = "Names the router of each site, and makes it one op";
+  let description = [{
+    A router whose top-k decides and whose weights are its scores, normalised and
+    scaled, is one `gate.route` in place of `gate.assign` on what a top-k, a
+    gather, a sum and a division have made. The choice is made on the same
+    scores, so that it is the same choice whatever rounding did to them, and a
+    sum of 0 divides as it did in the network.
+
+    The module attribute `gatecc.report` says the form for each site, fused or
+    not:
+
+      R1  scores = softmax over all experts; the k best, normalised or not
+      R2  the k best logits; softmax over the chosen
+      R3  scores = sigmoid (or softmax), plus a bias for the choice, or sigmoid
+          of the chosen; weighed by scores without the bias
+      R4  R3 in the best groups of experts only
+      R5  the same, weighed by the masked scores themselves
+      R6  one choice after another, each by a maximum of its own
+      R7  weights times a scale for each expert
+      other
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def FormWhileRows : Pass<"form-while-rows", "::mlir::ModuleOp"> {
   let summary = "Takes rows that a loop does not change any more out of it";
   let description = [{

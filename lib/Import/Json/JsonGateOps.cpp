@@ -206,7 +206,8 @@ LogicalResult JsonImporter::importRoute(const Node &node, Scope &scope) {
   auto op = gate::RouteOp::create(
       builder, node.loc, gate::PlanType::get(context, groups, *topK), *logits,
       /*mixing=*/Value(), gate::ScoreKindAttr::get(context, *score),
-      builder.getBoolAttr(*normalize), builder.getF32FloatAttr(scale),
+      builder.getBoolAttr(*normalize), /*sum_offset=*/FloatAttr(),
+      /*sum_min=*/FloatAttr(), builder.getF32FloatAttr(scale),
       builder.getBoolAttr(*drop), builder.getBoolAttr(false),
       importSite(node, "experts", groups));
   return definePlan(node, op.getPlan(), shape[0], scope);

@@ -178,7 +178,8 @@ OperatorResults gatecc::buildExperts(GraphBuilder &g, const Experts &experts,
   auto plan = gate::RouteOp::create(
       b, g.getLoc(), gate::PlanType::get(g.getContext(), e, experts.k), *scores,
       *mixed, gate::ScoreKindAttr::get(g.getContext(), score),
-      b.getBoolAttr(normalize), b.getF32FloatAttr(1.0f), b.getBoolAttr(true),
+      b.getBoolAttr(normalize), /*sum_offset=*/FloatAttr(),
+      /*sum_min=*/FloatAttr(), b.getF32FloatAttr(1.0f), b.getBoolAttr(true),
       b.getBoolAttr(ties && ties.getValue() == "ort-cpu"),
       g.site("experts", SmallVector<double>(e, 1.0), double(e)));
 

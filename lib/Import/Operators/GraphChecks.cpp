@@ -68,8 +68,54 @@ bool GraphBuilder::isChecked(char kind, const Extent &a, const Extent &b) {
   return false;
 }
 
-LogicalResult GraphBuilder::requireEqual(const Extent &a, const Extent &b,
+Extent GraphBuilder::canonical(Extent extent) const {
+  auto replacementOf = [&](unsigned id) -> const Extent * {
+    auto it = equals.find(id);
+    if (it == equals.end())
+      return nullptr;
+    for (Block *block = builder.getInsertionBlock(); block;
+         block = block->getParentOp() ? block->getParentOp()->getBlock()
+                                      : nullptr)
+      for (const auto &[place, equal] : it->second)
+        if (place == block)
+          return &equal;
+    return nullptr;
+  };
+  // What stands for a symbol never leads back to it: it was canonical itself.
+  for (bool changed = true; changed;) {
+    changed = false;
+    Extent next(extent.getCoefficient());
+    for (unsigned id : extent.getSymbols()) {
+      const Extent *equal = replacementOf(id);
+      next *= equal ? *equal : Extent::symbol(id);
+      changed |= equal != nullptr;
+    }
+    extent = next;
+  }
+  return extent;
+}
+
+/// Lets one side's symbol stand for the other from here on. A constant does
+/// not: types have said already which extents are.
+void GraphBuilder::knowEqual(const Extent &a, const Extent &b) {
+  for (auto [symbol, other] : {std::pair(a, b), std::pair(b, a)}) {
+    if (symbol.getSymbols().size() != 1 || !isDecidedInRun(symbol))
+      continue;
+    unsigned id = symbol.getSymbols().front();
+    std::optional<Extent> equal =
+        other.dividedBy(Extent(symbol.getCoefficient()));
+    if (!equal || equal->isConstant() ||
+        llvm::is_contained(equal->getSymbols(), id))
+      continue;
+    equals[id].push_back({builder.getInsertionBlock(), *equal});
+    return;
+  }
+}
+
+LogicalResult GraphBuilder::requireEqual(const Extent &left,
+                                         const Extent &right,
                                          const Twine &reason) {
+  Extent a = canonical(left), b = canonical(right);
   if (a == b)
     return success();
   if (!isDecidedInRun(a) && !isDecidedInRun(b))
@@ -79,6 +125,7 @@ LogicalResult GraphBuilder::requireEqual(const Extent &a, const Extent &b,
   if (!isChecked('=', a, b))
     check(compare(arith::CmpIPredicate::eq, a, b),
           reason + ": {0} and {1} are not equal", {a, b});
+  knowEqual(a, b);
   return success();
 }
 

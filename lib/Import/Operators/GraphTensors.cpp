@@ -166,10 +166,13 @@ Value GraphBuilder::reduce(Value input, ArrayRef<int64_t> axes, bool keepDims,
   return keepDims ? *reshape(result, kept) : result;
 }
 
-FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
-  Extents from = shapeOf(input);
-  if (ArrayRef<Extent>(from) == shape)
+FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> wanted) {
+  Extents from = shapeOf(input), shape(wanted);
+  if (from == shape)
     return input;
+  for (Extents *extents : {&from, &shape})
+    for (Extent &extent : *extents)
+      extent = canonical(extent);
   if (productOf(from) != productOf(shape)) {
     if (isDecidedInRun(productOf(from)) || isDecidedInRun(productOf(shape)))
       return reshapeInRun(input, shape);
@@ -202,7 +205,7 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
         if (a > from.size() - i || b > shape.size() - j)
           continue;
         Extent product = productOf(ArrayRef(from).slice(i, a));
-        if (product != productOf(shape.slice(j, b)))
+        if (product != productOf(ArrayRef(shape).slice(j, b)))
           continue;
         iEnd = i + a;
         jEnd = j + b;
@@ -219,7 +222,7 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
   // What is left over are dimensions of extent 1, or all is one group.
   bool rest = llvm::all_of(ArrayRef(from).drop_front(i),
                            [](const Extent &e) { return e.isOne(); }) &&
-              llvm::all_of(shape.drop_front(j),
+              llvm::all_of(ArrayRef(shape).drop_front(j),
                            [](const Extent &e) { return e.isOne(); });
   if (!rest || (groups.empty() && !from.empty() && !shape.empty())) {
     Group all;
@@ -249,8 +252,11 @@ FailureOr<Value> GraphBuilder::reshape(Value input, ArrayRef<Extent> shape) {
   if (middle.size() != shape.size())
     value = tensor::ExpandShapeOp::create(builder, loc, typeOf(shape, element),
                                           value, expand, fold(shape));
-  if (value == input) // Only the spelling of an extent differs.
-    return input;
+  if (value == input) { // Only the spelling of an extent differs.
+    if (ArrayRef<Extent>(shapeOf(input)) == ArrayRef<Extent>(shape))
+      return input;
+    value = tensor::CastOp::create(builder, loc, typeOf(shape, element), input);
+  }
   setShape(value, shape);
   return value;
 }
@@ -271,6 +277,8 @@ FailureOr<Value> GraphBuilder::reshapeInRun(Value input,
   if (failed(requireEqual(
           have, want, "cannot reshape " + text(from) + " to " + text(shape))))
     return failure();
+  if (canonical(have) == canonical(want))
+    return reshape(input, shape);
   Extents flat{have};
   llvm::append_range(flat, shape.take_back(tail));
   FailureOr<Value> rows = reshape(input, flat);

@@ -43,7 +43,8 @@ OperatorResults gatecc::lowerReshape(GraphBuilder &g,
     }
   }
   if (inferred >= 0) {
-    Extent all = productOf(from), others = productOf(shape);
+    Extent all = g.canonical(productOf(from)),
+           others = g.canonical(productOf(shape));
     std::optional<Extent> rest = all.dividedBy(others);
     if (!rest && (g.isDecidedInRun(all) || g.isDecidedInRun(others)))
       rest = g.quotient(all, others);

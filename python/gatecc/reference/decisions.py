@@ -40,10 +40,13 @@ def route(
     drop_nonpositive=False,
     ties_high=False,
     mixing=None,
+    sum_offset=None,
+    sum_min=-np.inf,
 ):
     """Router logits [T,G] -> plan: each row goes to its top_k groups.
 
-    With mixing [T,G] the logits only choose, and the weights are its elements.
+    With mixing [T,G] the logits only choose, and the weights are its elements. With
+    sum_offset they are divided by max(sum + sum_offset, sum_min), whatever that is.
     """
     logits = np.asarray(logits, np.float64)
     if score == "softmax":
@@ -61,7 +64,10 @@ def route(
     with np.errstate(invalid="ignore", divide="ignore"):
         if normalize:
             total = weight.sum(1, keepdims=True)
-            weight = np.where(total == 0, 0, weight / total)
+            if sum_offset is None:
+                weight = np.where(total == 0, 0, weight / total)
+            else:
+                weight = weight / np.maximum(total + sum_offset, sum_min)
     weight = scale * weight
     dropped = weight <= 0 if drop_nonpositive else np.zeros(weight.shape, bool)
     return Plan.build(np.where(dropped, -1, ids), logits.shape[1], weight)

@@ -37,6 +37,8 @@ func.func @decisions(%x: tensor<?x8xf32>, %i: tensor<?xi1>, %g: tensor<?x1xi32>)
   %p3 = gate.route %x {score = #gate.score<identity>} : tensor<?x8xf32> -> !gate.plan<groups = 8, choices = 1>
   // CHECK: gate.route %{{.*}} mixing(%{{.*}} : tensor<?x8xf32>) {normalize = true, score = #gate.score<identity>} : tensor<?x8xf32> -> <groups = 8, choices = 2>
   %p6 = gate.route %x mixing(%x : tensor<?x8xf32>) {score = #gate.score<identity>, normalize = true} : tensor<?x8xf32> -> !gate.plan<groups = 8, choices = 2>
+  // CHECK: gate.route %{{.*}} {normalize = true, score = #gate.score<identity>, sum_min = {{.*}}, sum_offset = {{.*}}} : tensor<?x8xf32> -> <groups = 8, choices = 2>
+  %p9 = gate.route %x {score = #gate.score<identity>, normalize = true, sum_offset = 0.0 : f32, sum_min = 1.0e-12 : f32} : tensor<?x8xf32> -> !gate.plan<groups = 8, choices = 2>
   // CHECK: gate.partition %{{.*}} {exit = 1 : i64, site = @s} : tensor<?xi1> -> <groups = 2, choices = 1>
   %p4 = gate.partition %i {site = @s, exit = 1 : i64} : tensor<?xi1> -> !gate.plan<groups = 2, choices = 1>
   // CHECK: gate.assign %{{.*}} : tensor<?x1xi32> -> <groups = 3, choices = 1>

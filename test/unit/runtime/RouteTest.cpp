@@ -238,3 +238,27 @@ TEST(Route, MixedTakesWeightsFromElsewhere) {
   mix(false, 1, true, true);
   EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 3, 2, 3, -1}));
 }
+
+TEST(Route, DividesByAnySum) {
+  std::vector<float> logits{1, 3, 2, 0, 0, 0, 1, 2, NAN};
+  std::vector<float> mixing{.5f, 1.5f, .5f, 0, 0, 0, NAN, 1, 1};
+  std::vector<int32_t> ids(6);
+  std::vector<float> weights(6);
+  auto route = [&](float offset, float least, float scale) {
+    gatecc_route_divided_f32(logits.data(), mixing.data(), 3, 3, 2, offset,
+                             least, scale, 0, 0, ids.data(), weights.data());
+  };
+  route(0, -INFINITY, 2);
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 0, 1, 1, 0}));
+  EXPECT_EQ(weights[0], 1.5f);
+  EXPECT_EQ(weights[1], .5f);
+  for (int j = 2; j < 6; ++j) // 0 / 0, and a NaN in the sum
+    EXPECT_TRUE(std::isnan(weights[j]));
+  route(1, -INFINITY, 1);
+  EXPECT_EQ(weights[0], .5f);
+  EXPECT_EQ(weights[2], 0.0f);
+  route(0, 4, 1);
+  EXPECT_EQ(weights[0], .375f);
+  EXPECT_EQ(weights[3], 0.0f);
+  EXPECT_TRUE(std::isnan(weights[4]));
+}
