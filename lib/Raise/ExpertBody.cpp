@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -27,8 +28,8 @@ ExpertBody::~ExpertBody() = default;
 
 bool ExpertBody::Key::operator<(const Key &other) const {
   auto tuple = [](const Key &key) {
-    return std::tuple(key.value.getAsOpaquePointer(), key.rows, key.offset,
-                      key.size, key.step);
+    return std::tuple(key.value.getAsOpaquePointer(), key.order, key.rows,
+                      key.offset, key.size, key.step);
   };
   return tuple(*this) < tuple(other);
 }
@@ -52,7 +53,9 @@ std::optional<int64_t> ExpertBody::columnsOf(Value value, unsigned rows) {
   return columns;
 }
 
-FailureOr<Value> ExpertBody::build(Values values, unsigned rows) {
+FailureOr<Value> ExpertBody::build(Values values, unsigned rows,
+                                   RowOrder order) {
+  this->order = order;
   std::optional<int64_t> columns = columnsOf(values.front(), rows);
   if (!columns)
     return fail("has more than one dimension beside its rows", values.front());
@@ -61,13 +64,20 @@ FailureOr<Value> ExpertBody::build(Values values, unsigned rows) {
 
 FailureOr<Value> ExpertBody::build(Values values, unsigned rows,
                                    Columns columns) {
-  Key key{values.front(), rows, columns.offset, columns.size, columns.step};
+  Key key{values.front(), order,        rows,
+          columns.offset, columns.size, columns.step};
   if (auto it = built.find(key); it != built.end())
     return it->second;
   FailureOr<Value> result = buildNew(values, rows, columns);
   if (succeeded(result))
     built[key] = *result;
   return result;
+}
+
+FailureOr<Value> ExpertBody::buildIn(RowOrder other, Values values,
+                                     Columns columns) {
+  llvm::SaveAndRestore guard(order, other);
+  return build(values, 1, columns);
 }
 
 FailureOr<Value> ExpertBody::buildNew(Values values, unsigned rows,
@@ -194,7 +204,7 @@ FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,
   if (!columnsOf(slice.getSource(), rows))
     return fail("has more than one dimension beside its rows",
                 slice.getSource());
-  return isPart ? build(sources.front(), rows, wider)
+  return isPart ? buildIn(RowOrder::ByGroup, sources.front(), wider)
                 : build(sources, rows, wider);
 }
 
@@ -306,6 +316,9 @@ FailureOr<Value> ExpertBody::tokenRows(Value value, unsigned rows) {
 }
 
 FailureOr<Value> ExpertBody::leaf(Value value, unsigned rows, Columns columns) {
+  if (order != RowOrder::ByChoice)
+    return fail("has rows of tokens where those of sorted slots are read",
+                value);
   FailureOr<Value> tokens = tokenRows(value, rows);
   return failed(tokens) ? tokens : slice(input(*tokens), columns);
 }
@@ -314,10 +327,11 @@ FailureOr<Value> ExpertBody::leaf(Value value, unsigned rows, Columns columns) {
 FailureOr<Value> ExpertBody::buildConcat(Values values, unsigned rows,
                                          Columns columns) {
   auto concat = cast<tensor::ConcatOp>(values.front().getDefiningOp());
-  if (values.size() != 1 || rows != 1 || concat.getDim() != 0 ||
+  if (values.size() != 1 || rows != 1 || concat.getDim() != 0 || !isByGroup() ||
       int64_t(concat.getInputs().size()) != decision.groups)
     return fail("joins something else than the rows of all experts", concat);
-  return build(SmallVector<Value>(concat.getInputs()), 1, columns);
+  return buildIn(RowOrder::OfGroup, SmallVector<Value>(concat.getInputs()),
+                 columns);
 }
 
 FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
@@ -328,17 +342,17 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
   if (values.size() == 1) {
     RowGather gather = *matchRowGather(values.front());
     Operation *source = gather.data.getDefiningOp();
-    SlotOrder order = functions.inverseOf(gather.indices);
-    if (order && order.ids == decision.ids)
-      return build(gather.data, 1, columns);
-    order = functions.orderOf(gather.indices);
-    if (order && order.ids == decision.ids && order.group < 0) {
+    SlotOrder sort = functions.inverseOf(gather.indices);
+    if (sort && sort.ids == decision.ids && order == RowOrder::ByChoice)
+      return buildIn(RowOrder::ByGroup, gather.data, columns);
+    sort = functions.orderOf(gather.indices);
+    if (sort && sort.ids == decision.ids && sort.group < 0 && isByGroup()) {
       std::optional<SlotPart> part =
-          functions.partOf(gather.indices, 0, order, decision.choices);
+          functions.partOf(gather.indices, 0, sort, decision.choices);
       if (part == SlotPart::Token)
         return slice(input(asRows(graph, gather.data, 1)), columns);
       if (part == SlotPart::Slot && source && inside.contains(source))
-        return build(gather.data, 1, columns);
+        return buildIn(RowOrder::ByChoice, gather.data, columns);
     }
     return fail("gathers other rows than those of its slots", values.front());
   }
@@ -347,10 +361,10 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
   bool isPart = false;
   for (auto [group, value] : llvm::enumerate(values)) {
     RowGather gather = *matchRowGather(value);
-    SlotOrder order = functions.orderOf(gather.indices);
+    SlotOrder mine = functions.orderOf(gather.indices);
     bool isTokens =
-        order && orders.size() == values.size() && order == orders[group] &&
-        functions.partOf(gather.indices, 0, order, decision.choices) ==
+        mine && orders.size() == values.size() && mine == orders[group] &&
+        functions.partOf(gather.indices, 0, mine, decision.choices) ==
             SlotPart::Token;
     isPart = !isTokens && counts.isGroup(gather.indices, group);
     if (!isTokens && !isPart)
@@ -359,7 +373,7 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
       return fail("gathers from another tensor than other experts", value);
     source = gather.data;
   }
-  return isPart ? build(source, 1, columns)
+  return isPart ? buildIn(RowOrder::ByGroup, source, columns)
                 : slice(input(asRows(graph, source, 1)), columns);
 }
 
@@ -390,7 +404,7 @@ FailureOr<Value> ExpertBody::buildProduct(Values values, unsigned rows,
     sources.push_back(contract.getRows());
     weights.push_back(weight);
   }
-  FailureOr<Value> source = build(sources, 1);
+  FailureOr<Value> source = build(sources, 1, order);
   if (failed(source))
     return failure();
   for (Value value : values)
@@ -411,7 +425,8 @@ FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
   std::optional<RowGather> weights = matchRowGather(product.b);
   if (!weights)
     return fail("multiplies no gathered weights", value);
-  if (withoutViews(weights->indices) != withoutViews(decision.ids))
+  if (withoutViews(weights->indices) != withoutViews(decision.ids) ||
+      order != RowOrder::ByChoice)
     return fail("has weights that another decision chose", value);
   RankedTensorType stack = typeOf(weights->data);
   if (stack.getRank() != 3 || stack.getDimSize(0) != decision.groups)
@@ -522,7 +537,8 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
     FailureOr<Value> built = failure();
     if (rowLoops == rows) {
       built = build(sources, rowDims, wanted);
-    } else if (rowLoops + 1 == rows && llvm::all_equal(sources) &&
+    } else if (rowLoops + 1 == rows && order == RowOrder::ByChoice &&
+               llvm::all_equal(sources) &&
                type.getDimSize(rows - 1) == decision.choices &&
                columnsOf(sources.front(), rowDims)) {
       built = slice(input(asRows(graph, sources.front(), rowDims)), wanted);
@@ -630,7 +646,8 @@ Value ExpertBody::columnConstant(Values sources, bool hasColumns,
 
 Value ExpertBody::gatheredColumns(Value value, Columns columns) {
   std::optional<RowGather> gather = matchRowGather(withoutReshapes(value));
-  if (!gather || withoutViews(gather->indices) != withoutViews(decision.ids))
+  if (!gather || order != RowOrder::ByChoice ||
+      withoutViews(gather->indices) != withoutViews(decision.ids))
     return {};
   RankedTensorType stack = typeOf(gather->data);
   if (!stack.hasStaticShape() || stack.getDimSize(0) != decision.groups)

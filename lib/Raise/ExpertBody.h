@@ -22,6 +22,13 @@ struct Columns {
   }
 };
 
+/// Which slots the rows of a value are, one after another.
+enum class RowOrder {
+  ByChoice, // token by token, in the order of its choices
+  ByGroup,  // sorted by their groups
+  OfGroup   // those of one group
+};
+
 /// Rebuilds values of slots as tensors [n, columns] of one group. A value is
 /// given once, or once for each group where the graph has a copy for each; the
 /// copies must be alike but for their constants.
@@ -37,11 +44,11 @@ public:
   ~ExpertBody();
 
   /// The value as it is for the slots of a group, built into the region. Its
-  /// first `rows` dimensions enumerate slots, in some order; of the others at
+  /// first `rows` dimensions enumerate slots as `order` says; of the others at
   /// most one has more than one element. On failure reason() says what stood
   /// in the way.
   mlir::FailureOr<mlir::Value> build(llvm::ArrayRef<mlir::Value> values,
-                                     unsigned rows);
+                                     unsigned rows, RowOrder order);
   /// The rows [T, F] behind a value of slots that is the same for all choices
   /// of a token, made at the graph builder's place.
   mlir::FailureOr<mlir::Value> tokenRows(mlir::Value value, unsigned rows);
@@ -56,6 +63,7 @@ private:
   using Values = llvm::ArrayRef<mlir::Value>;
   struct Key {
     mlir::Value value;
+    RowOrder order;
     unsigned rows;
     int64_t offset, size, step;
     bool operator<(const Key &other) const;
@@ -67,6 +75,14 @@ private:
   std::optional<int64_t> columnsOf(mlir::Value value, unsigned rows);
   mlir::FailureOr<mlir::Value> build(Values values, unsigned rows,
                                      Columns columns);
+  /// The same for rows in another order than those that are being built.
+  mlir::FailureOr<mlir::Value> buildIn(RowOrder other, Values values,
+                                       Columns columns);
+  /// Whether the rows that are being built are those of all slots, sorted.
+  bool isByGroup() const {
+    return order == RowOrder::ByGroup ||
+           (order == RowOrder::OfGroup && decision.groups == 1);
+  }
   mlir::FailureOr<mlir::Value> buildNew(Values values, unsigned rows,
                                         Columns columns);
   mlir::FailureOr<mlir::Value> buildView(Values values, unsigned rows,
@@ -109,7 +125,8 @@ private:
   SlotFunctions &functions;
   GroupCounts counts;
   llvm::ArrayRef<SlotOrder> orders;
-  mlir::OpBuilder body; // into `block`
+  RowOrder order = RowOrder::ByChoice; // of the rows that are being built
+  mlir::OpBuilder body;                // into `block`
   std::unique_ptr<mlir::Block> block;
   llvm::SmallVector<mlir::Value> inputs, params;
   mlir::Value count;

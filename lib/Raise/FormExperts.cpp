@@ -42,7 +42,8 @@ private:
   Work *startWork(RowGather gather);
   Work *startRows(RowGather gather);
   bool raiseSum(Operation *op, Work &work);
-  Value takeWeights(Value &value, unsigned &rows, Work &work);
+  Value takeWeights(Value &value, unsigned &rows, RowOrder &rowOrder,
+                    Work &work);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
@@ -132,7 +133,8 @@ void ExpertFinder::run(Block &block) {
 
 /// Takes a factor that is one number for each slot off `value`: the weights
 /// [T, k] of the decision. Null if there is none.
-Value ExpertFinder::takeWeights(Value &value, unsigned &rows, Work &work) {
+Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
+                                RowOrder &rowOrder, Work &work) {
   Value inner = value;
   unsigned innerRows = rows;
   SlotOrder order; // of `inner`, where that is not by token and choice
@@ -171,6 +173,7 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows, Work &work) {
         continue;
       value = product->get();
       rows = innerRows;
+      rowOrder = RowOrder::ByGroup;
       return asChoices(graph, found, work.decision.choices);
     }
     AffineMap map = op.getMatchingIndexingMap(weight);
@@ -233,9 +236,10 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   OpBuilder &b = graph.getBuilder();
   b.setInsertionPoint(op);
   graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
-  Value weights = takeWeights(value, rows, work);
+  RowOrder rowOrder = RowOrder::ByChoice;
+  Value weights = takeWeights(value, rows, rowOrder, work);
   ExpertBody body(graph, work.decision, work.inside, functions);
-  FailureOr<Value> slots = body.build(value, rows);
+  FailureOr<Value> slots = body.build(value, rows, rowOrder);
   if (failed(slots)) {
     if (work.refusal.empty())
       work.refusal = body.reason();

@@ -203,7 +203,8 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   Value weights =
       takeWeights(graph, functions, updates, chain.decision.choices, orders);
   ExpertBody body(graph, chain.decision, chain.inside, functions, orders);
-  FailureOr<Value> slots = body.build(updates, 1);
+  FailureOr<Value> slots =
+      body.build(updates, 1, isWhole ? RowOrder::ByGroup : RowOrder::OfGroup);
   if (failed(slots))
     return refuse(body.reason());
   Value combined = emitExperts(graph, chain, body, *slots, weights, report);
