@@ -195,6 +195,14 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   }
   if (!typeOf(last).getElementType().isF32() || typeOf(last).getRank() != 2)
     return refuse("their sum is no f32 tensor of rank 2");
+  // A number of rows that is fixed says nothing of a number of tokens that is
+  // not.
+  RankedTensorType ids = typeOf(chain.decision.ids);
+  if (int64_t rows = typeOf(last).getDimSize(0);
+      !ShapedType::isDynamic(rows) &&
+      (!ids.hasStaticShape() ||
+       ids.getNumElements() != rows * chain.decision.choices))
+    return refuse("their sum has other rows than those of the tokens");
 
   Operation *place = last.getDefiningOp();
   OpBuilder &b = graph.getBuilder();

@@ -56,6 +56,8 @@ SORTED = {
     "counts-that-are-maxima": attribute("counts", "reduction", b"max"),
 }
 COMBINED = {
+    # As many rows as an expert has columns: the rest is left out.
+    "into-other-rows": operand("nothing", 0, "w2.3"),
     "rows-overwritten": attribute("out", "reduction", b"none"),
     "largest-of-the-rows": attribute("out", "reduction", b"max"),
     "added-to-the-tokens": operand("out", 0, "x"),
