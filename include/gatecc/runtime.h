@@ -107,8 +107,8 @@ enum {
   GATECC_WEIGHTS = 4,
   // `cancel` was called. The contents of the outputs are undefined.
   GATECC_CANCELLED = 5,
-  // The model met a value that it cannot process, such as an index out of
-  // range in a Gather. The contents of the outputs are undefined.
+  // The model met a value that it cannot process, such as a shape that its
+  // elements do not fill. The contents of the outputs are undefined.
   GATECC_RUNTIME = 6,
   // A mistake of gatecc itself; please report it.
   GATECC_INTERNAL = 7

@@ -2,11 +2,11 @@
 // Runs a network that measures its layers, on inputs from files or random ones.
 #include "lib/Driver/Calibration.h"
 
+#include "lib/Driver/RandomInputs.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <random>
 
 using namespace llvm;
@@ -25,25 +25,6 @@ void PrecisionReport::giveUp(const Twine &reason) {
   for (LayerPrecision &layer : layers)
     if (layer.reason.empty())
       layer.reason = reason.str();
-}
-
-/// Fills an array of f32 or f64 from the standard normal distribution.
-static void generate(NpyArray &array, std::mt19937_64 &random) {
-  // The standard does not say how normal_distribution draws.
-  auto normal = [&] {
-    double u = double((random() >> 11) + 1) * 0x1p-53,
-           v = double(random() >> 11) * 0x1p-53;
-    return std::sqrt(-2 * std::log(u)) * std::cos(2 * M_PI * v);
-  };
-  size_t bytes = array.type.bits / 8;
-  for (size_t at = 0; at < array.data.size(); at += bytes) {
-    double wide = normal();
-    float narrow = float(wide);
-    if (bytes == 8)
-      std::memcpy(&array.data[at], &wide, 8);
-    else
-      std::memcpy(&array.data[at], &narrow, 4);
-  }
 }
 
 /// Makes an input for which there is no file.
@@ -69,7 +50,7 @@ static bool generateInput(const TensorDescription &tensor,
     }
   }
   array.data.resize(bytes);
-  generate(array, random);
+  fillRandom(array, /*limit=*/0, random);
   return true;
 }
 

@@ -8,8 +8,16 @@
 
 namespace gatecc {
 int compileModel(const CompileCommand &command);
+/// The same for a module in memory that is at the level `level`, Import or
+/// Gate, and stays where it is.
+int compileModule(const CompileCommand &command, mlir::ModuleOp module,
+                  Level level);
+int verifyModel(const VerifyCommand &command);
 int runLibrary(const RunCommand &command);
 int inspectLibrary(const InspectCommand &command);
+
+/// All that models and text at any level may hold.
+const mlir::DialectRegistry &compilerDialects();
 
 /// Tells the user that gatecc, and not the input, is at fault.
 void printInternalError(llvm::StringRef what);

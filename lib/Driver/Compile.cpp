@@ -34,16 +34,17 @@ namespace {
 class Compilation {
 public:
   Compilation(const CompileCommand &command)
-      : command(command), ownContext(std::make_unique<MLIRContext>(registry())),
+      : command(command),
+        ownContext(std::make_unique<MLIRContext>(compilerDialects())),
         context(*ownContext), printer(context) {}
-  /// For a module that is at the level Gate already.
-  Compilation(const CompileCommand &command, OwningOpRef<ModuleOp> module)
+  /// For a module that is at the level Import or Gate already.
+  Compilation(const CompileCommand &command, OwningOpRef<ModuleOp> module,
+              Level level)
       : command(command), context(*module->getContext()), printer(context),
-        source(std::move(module)), level(Level::Gate) {}
+        source(std::move(module)), level(level) {}
   int run();
 
 private:
-  static const DialectRegistry &registry();
   int readModel();
   int readText();
   int lower(ModuleOp module, Level upTo, const CpuTarget *cpu);
@@ -100,7 +101,7 @@ private:
 };
 } // namespace
 
-const DialectRegistry &Compilation::registry() {
+const DialectRegistry &gatecc::compilerDialects() {
   static const DialectRegistry *all = [] {
     auto *made = new DialectRegistry;
     registerAllDialects(*made);
@@ -208,7 +209,7 @@ int Compilation::runCalibration(OwningOpRef<ModuleOp> module) {
   std::string weightsFile = stem.str() + ".weights";
   llvm::sys::RemoveFileOnSignal(weightsFile);
   llvm::FileRemover remover(weightsFile);
-  int status = Compilation(inner, std::move(module)).run();
+  int status = Compilation(inner, std::move(module), Level::Gate).run();
   std::unique_ptr<LoadedLibrary> library;
   if (status == kExitSuccess) {
     library = LoadedLibrary::open(inner.output, error);
@@ -422,7 +423,8 @@ int Compilation::run() {
     tell("import");
     if (command.upTo == Level::Import)
       return writeText();
-
+  }
+  if (level < Level::Gate) {
     if (int status = lower(*source, Level::Gate, nullptr))
       return status;
     level = std::max(level, Level::Gate);
@@ -468,4 +470,9 @@ int Compilation::run() {
 
 int gatecc::compileModel(const CompileCommand &command) {
   return Compilation(command).run();
+}
+
+int gatecc::compileModule(const CompileCommand &command, ModuleOp module,
+                          Level level) {
+  return Compilation(command, module.clone(), level).run();
 }

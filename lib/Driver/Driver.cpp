@@ -14,6 +14,8 @@ using namespace gatecc;
 static int runCommand(const Command &command) {
   if (auto *compile = std::get_if<CompileCommand>(&command))
     return compileModel(*compile);
+  if (auto *verify = std::get_if<VerifyCommand>(&command))
+    return verifyModel(*verify);
   if (auto *run = std::get_if<RunCommand>(&command))
     return runLibrary(*run);
   if (auto *inspect = std::get_if<InspectCommand>(&command))

@@ -4,6 +4,7 @@
 #define GATECC_LIB_DRIVER_NPY_H
 
 #include "gatecc/runtime.h"
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include <optional>
 #include <string>

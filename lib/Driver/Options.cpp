@@ -42,6 +42,21 @@ Compile:  gatecc MODEL.onnx|MODEL.json -o OUT.so [options]
                        without proof
   -v                   say what is done, and how long it takes
 
+Verify:   gatecc verify MODEL.onnx|MODEL.json [options]
+                       compiles with and without finding work to skip, runs
+                       both, and ONNX Runtime where Python has it, and says
+                       where values or decisions differ
+  --inputs FILE.npz    what to run on: NAME, or in{i}.NAME for case i; out{i}.NAME
+                       are compared as well
+  --random N           else, N runs on random inputs (default 5): extents 1, 2, 7,
+                       64 and 0, integers below the extent of the table that
+                       they index, else 0 and 1
+  --seed N             of the random inputs (default 0)
+  --threads N          threads to use (default: all cores)
+  --onnxruntime=yes|no fail without ONNX Runtime, or leave it out; the interpreter
+                       is $GATECC_PYTHON, else python3
+  --mcpu, --ties, --assume-finite, -v  as above
+
 Run:      gatecc run OUT.so --input NAME=FILE.npy ... --output NAME=FILE.npy ...
   --threads N          threads to use (default: all cores)
   --repeat N           run N times after 3 warm-up runs; print the times
@@ -53,7 +68,7 @@ Inspect:  gatecc inspect OUT.so [--json] [--bind NAME=N ...]
 Other:    gatecc --help | --version | --list-ops
 
 Exit status: 0 success; 1 the input, the data or the file system is at fault;
-2 wrong usage; 3 an internal error of gatecc.
+2 wrong usage; 3 an internal error of gatecc; 4 verify has found a difference.
 )";
 
 namespace {
@@ -316,6 +331,43 @@ static bool checkCompile(Arguments &arguments, CompileCommand &command) {
   return true;
 }
 
+static bool parseVerifyOption(Arguments &arguments, VerifyCommand &command) {
+  StringRef name = arguments.name;
+  constexpr int kMaxNumber = 1 << 30;
+  if (!arguments.isOption)
+    return arguments.positional(command.compile.model, "model");
+  if (name == "--inputs")
+    return arguments.value(command.inputs);
+  if (name == "--random")
+    return command.isRandom = arguments.number(command.runs, 1, kMaxNumber);
+  if (name == "--seed")
+    return arguments.number(command.seed, 0, kMaxNumber);
+  if (name == "--threads")
+    return arguments.number(command.threads, 1, 1024);
+  if (name == "--onnxruntime") {
+    std::string text;
+    if (!arguments.value(text))
+      return false;
+    if (text != "yes" && text != "no")
+      return arguments.fail("--onnxruntime expects yes or no, got '" + text +
+                            "'");
+    command.onnxRuntime = text == "yes";
+    return true;
+  }
+  if (is_contained({"--mcpu", "--ties", "--assume-finite", "-v", "--verbose"},
+                   name))
+    return parseCompileOption(arguments, command.compile);
+  return arguments.unknown();
+}
+
+static bool checkVerify(Arguments &arguments, VerifyCommand &command) {
+  if (command.isRandom && !command.inputs.empty())
+    return arguments.fail("--inputs and --random exclude each other");
+  // The libraries are made in a folder of their own.
+  command.compile.output = "library";
+  return checkCompile(arguments, command.compile);
+}
+
 static bool addPair(Arguments &arguments,
                     std::vector<std::pair<std::string, std::string>> &list) {
   std::pair<std::string, std::string> entry;
@@ -402,6 +454,9 @@ Command gatecc::parseCommand(ArrayRef<std::string> arguments) {
       return print;
     }
   }
+  if (arguments[0] == "verify")
+    return parseAll<VerifyCommand>(arguments.drop_front(), parseVerifyOption,
+                                   checkVerify);
   if (arguments[0] == "run")
     return parseAll<RunCommand>(arguments.drop_front(), parseRunOption,
                                 checkLibrary);

@@ -6,6 +6,7 @@
 #include "gatecc/Pipelines/Pipelines.h"
 #include "gatecc/Target/Cpu.h"
 #include "llvm/ADT/ArrayRef.h"
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -27,6 +28,18 @@ struct CompileCommand {
   /// empty for the only input.
   std::vector<std::pair<std::string, std::string>> calibration;
   CompileOptions options;
+};
+
+struct VerifyCommand {
+  CompileCommand compile;
+  std::string inputs;    // a .npz file; "": random ones
+  bool isRandom = false; // --random is given
+  int runs = 5;          // on random inputs
+  int seed = 0;
+  int threads = 0;
+  /// Whether ONNX Runtime must take part (yes), must not (no), or takes part
+  /// where it is installed.
+  std::optional<bool> onnxRuntime;
 };
 
 struct RunCommand {
@@ -53,8 +66,8 @@ struct UsageError {
   std::string message;
 };
 
-using Command = std::variant<CompileCommand, RunCommand, InspectCommand,
-                             PrintCommand, UsageError>;
+using Command = std::variant<CompileCommand, VerifyCommand, RunCommand,
+                             InspectCommand, PrintCommand, UsageError>;
 
 /// Parses the arguments after the program's name.
 Command parseCommand(llvm::ArrayRef<std::string> arguments);

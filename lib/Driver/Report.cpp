@@ -4,6 +4,7 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Target/Program.h"
+#include "lib/Driver/SiteFacts.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
@@ -59,12 +60,13 @@ static std::string noteOf(gate::SiteOp site, ArrayRef<Candidate> candidates) {
   return note;
 }
 
-/// Which router decides at a site; empty if none does.
-static StringRef routerOf(gate::SiteOp site, ArrayRef<Candidate> candidates) {
+/// What decides at a site: a router of a known form, or whatever makes ids.
+static StringRef routerOf(gate::SiteOp site, ArrayRef<Candidate> candidates,
+                          const SiteFacts &fact) {
   for (const Candidate &candidate : candidates)
     if (candidate.isRouter && candidate.site == site.getName())
       return candidate.reason;
-  return "";
+  return fact.router;
 }
 
 /// What is skipped at a site of this kind.
@@ -79,6 +81,21 @@ static StringRef effectOf(StringRef kind) {
   if (kind == "select")
     return "the work runs on the rows that are kept";
   return "rows that have halted are taken out of further steps";
+}
+
+/// The option that a reason names; "" if it names none.
+static StringRef flagOf(StringRef reason) {
+  constexpr StringRef flag = "--assume-finite";
+  return reason.contains(flag) ? flag : "";
+}
+
+/// Why nothing changes where work is skipped. A selection drops what it does
+/// not select; a product by zero does not, if the other side is not finite.
+static StringRef basisOf(StringRef note) {
+  for (StringRef basis : {"row guard", "--assume-finite"})
+    if (note.contains(("by " + basis).str()))
+      return basis;
+  return "proof";
 }
 
 /// Where the values of an input come from.
@@ -154,10 +171,37 @@ static void writeText(const PrecisionReport &precision, llvm::raw_ostream &os) {
   os << "\n";
 }
 
+static StringRef nodeOf(Operation *op) {
+  StringRef name;
+  op->getLoc()->walk([&](Location location) {
+    if (auto named = dyn_cast<NameLoc>(location))
+      name = named.getName().getValue();
+    return name.empty() ? WalkResult::advance() : WalkResult::interrupt();
+  });
+  return name;
+}
+
+static constexpr StringRef kLeftOpen =
+    "where its indices repeat, which ONNX leaves open, the last update counts";
+
+/// Nodes that ONNX gives a meaning for some inputs only.
+static SmallVector<StringRef> findLeftOpen(ModuleOp module) {
+  SmallVector<StringRef> nodes;
+  module.walk([&](Operation *op) {
+    auto places = dyn_cast<gate::ScatterNDOp>(op);
+    auto elements = dyn_cast<gate::ScatterElementsOp>(op);
+    if ((places && places.getReduction() == gate::Reduction::None) ||
+        (elements && elements.getReduction() == gate::Reduction::None))
+      nodes.push_back(nodeOf(op));
+  });
+  return nodes;
+}
+
 static void writeJson(ModuleOp module, const PrecisionReport *precision,
                       llvm::raw_ostream &os) {
   llvm::json::OStream json(os, 1);
   SmallVector<Candidate> candidates = readCandidates(module);
+  llvm::StringMap<SiteFacts> facts = collectSiteFacts(module);
   auto writeNodes = [&](ArrayRef<std::string> nodes) {
     json.attributeArray("nodes", [&] {
       for (const std::string &node : nodes)
@@ -176,6 +220,11 @@ static void writeJson(ModuleOp module, const PrecisionReport *precision,
             json.attribute("groups", nullptr);
           else
             json.attribute("groups", int64_t(site.getCost().size()));
+          const SiteFacts &fact = facts[site.getSymName()];
+          json.attribute("rows", llvm::json::fixUTF8(fact.rows));
+          json.attribute("choices", fact.choices);
+          json.attribute("router",
+                         llvm::json::fixUTF8(routerOf(site, candidates, fact)));
           writeNodes(readNames(site.getNodes()));
           json.attributeArray("cost", [&] {
             for (double cost : site.getCost())
@@ -183,9 +232,9 @@ static void writeJson(ModuleOp module, const PrecisionReport *precision,
           });
           json.attribute("full_cost", site.getFullCost().convertToDouble());
           json.attribute("effect", effectOf(site.getKind()));
-          if (StringRef router = routerOf(site, candidates); !router.empty())
-            json.attribute("router", llvm::json::fixUTF8(router));
-          json.attribute("note", llvm::json::fixUTF8(noteOf(site, candidates)));
+          std::string note = noteOf(site, candidates);
+          json.attribute("basis", basisOf(note));
+          json.attribute("note", llvm::json::fixUTF8(note));
         });
     });
     json.attributeArray("refused", [&] {
@@ -195,7 +244,19 @@ static void writeJson(ModuleOp module, const PrecisionReport *precision,
             json.attribute("kind", candidate.kind);
             writeNodes(candidate.nodes);
             json.attribute("reason", llvm::json::fixUTF8(candidate.reason));
+            StringRef flag = flagOf(candidate.reason);
+            if (flag.empty())
+              json.attribute("flag", nullptr);
+            else
+              json.attribute("flag", flag);
           });
+    });
+    json.attributeArray("left_open", [&] {
+      for (StringRef node : findLeftOpen(module))
+        json.object([&] {
+          json.attribute("node", llvm::json::fixUTF8(node));
+          json.attribute("effect", kLeftOpen);
+        });
     });
     if (precision)
       json.attributeObject("experts", [&] { writeJson(*precision, json); });
@@ -207,6 +268,7 @@ static void writeText(ModuleOp module, const PrecisionReport *precision,
                       llvm::raw_ostream &os) {
   auto sites = llvm::to_vector(module.getOps<gate::SiteOp>());
   SmallVector<Candidate> candidates = readCandidates(module);
+  llvm::StringMap<SiteFacts> facts = collectSiteFacts(module);
   os << sites.size() << (sites.size() == 1 ? " site" : " sites")
      << " where rows are dispatched\n";
   for (gate::SiteOp site : sites) {
@@ -215,11 +277,12 @@ static void writeText(ModuleOp module, const PrecisionReport *precision,
       os << ", groups decided at run time";
     else
       os << ", " << site.getCost().size() << " groups";
+    const SiteFacts &fact = facts[site.getSymName()];
+    os << "\n  rows: " << fact.rows
+       << "; router: " << routerOf(site, candidates, fact);
     os << "\n  nodes: ";
     llvm::interleaveComma(readNames(site.getNodes()), os);
     os << "\n  " << effectOf(site.getKind()) << "\n";
-    if (StringRef router = routerOf(site, candidates); !router.empty())
-      os << "  router " << router << "\n";
     if (std::string note = noteOf(site, candidates); !note.empty())
       os << "  " << note << "\n";
   }
@@ -229,6 +292,8 @@ static void writeText(ModuleOp module, const PrecisionReport *precision,
       llvm::interleaveComma(candidate.nodes, os);
       os << "\n  " << candidate.reason << "\n";
     }
+  for (StringRef node : findLeftOpen(module))
+    os << "node '" << node << "': " << kLeftOpen << "\n";
   if (precision)
     writeText(*precision, os);
 }

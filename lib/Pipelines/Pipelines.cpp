@@ -42,6 +42,13 @@ std::optional<Level> gatecc::parseLevel(StringRef name) {
 
 ArrayRef<StringRef> gatecc::disablablePasses() { return kDisablable; }
 
+ArrayRef<StringRef> gatecc::raisingPasses() {
+  // What they are called by.
+  static const auto raising = llvm::filter_to_vector(
+      kDisablable, [](StringRef name) { return name.starts_with("form-"); });
+  return raising;
+}
+
 static void addCleanup(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

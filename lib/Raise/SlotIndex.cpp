@@ -297,25 +297,32 @@ std::optional<OpFoldResult> raise::sizeMadeWith(Value tensor, int64_t dim) {
 }
 
 bool raise::haveSameSize(Value a, int64_t dimA, Value b, int64_t dimB) {
-  SizeTerms left, right;
-  left.multiplyDim(a, dimA);
-  right.multiplyDim(b, dimB);
-  llvm::sort(left.factors);
-  llvm::sort(right.factors);
-  return left == right;
+  return isProductOfDims(a, dimA, b, dimB);
 }
 
 bool raise::isWholeSize(OpFoldResult size, Value tensor, int64_t dim) {
   return isProductOfDims(size, tensor, dim);
 }
 
+static bool isProductOf(SizeTerms size, Value tensor, ArrayRef<int64_t> dims) {
+  SizeTerms product;
+  for (int64_t dim : dims)
+    product.multiplyDim(tensor, dim);
+  llvm::sort(size.factors);
+  llvm::sort(product.factors);
+  return size == product;
+}
+
 bool raise::isProductOfDims(OpFoldResult size, Value tensor,
                             ArrayRef<int64_t> dims) {
-  SizeTerms a, b;
-  a.multiply(size);
-  for (int64_t dim : dims)
-    b.multiplyDim(tensor, dim);
-  llvm::sort(a.factors);
-  llvm::sort(b.factors);
-  return a == b;
+  SizeTerms terms;
+  terms.multiply(size);
+  return isProductOf(terms, tensor, dims);
+}
+
+bool raise::isProductOfDims(Value sized, int64_t dim, Value tensor,
+                            ArrayRef<int64_t> dims) {
+  SizeTerms terms;
+  terms.multiplyDim(sized, dim);
+  return isProductOf(terms, tensor, dims);
 }

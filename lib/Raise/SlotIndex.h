@@ -91,6 +91,9 @@ bool isFilledWithOne(mlir::Value value);
 /// Whether `size` is certain to be the product of some dimensions.
 bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
                      llvm::ArrayRef<int64_t> dims);
+/// The same for a dimension of `sized`.
+bool isProductOfDims(mlir::Value sized, int64_t dim, mlir::Value tensor,
+                     llvm::ArrayRef<int64_t> dims);
 
 /// The size that a dimension of the tensor was made with, where it was made.
 std::optional<mlir::OpFoldResult> sizeMadeWith(mlir::Value tensor, int64_t dim);

@@ -211,6 +211,11 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   completeExperts(chain, updates, orders, last.getLoc());
   if (!typeOf(last).getElementType().isF32() || typeOf(last).getRank() != 2)
     return refuse("their sum is no f32 tensor of rank 2");
+  // [T, k], or [T] where a token has one.
+  Value ids = chain.decision.ids;
+  int64_t idDims = std::max<int64_t>(typeOf(ids).getRank() - 1, 1);
+  if (!isProductOfDims(start, 0, ids, llvm::to_vector(llvm::seq(idDims))))
+    return refuse("their sum is not known to have a row for each token");
 
   Operation *place = last.getDefiningOp();
   OpBuilder &b = graph.getBuilder();

@@ -8,13 +8,14 @@ namespace gatecc {
 /// What `gatecc` ends with.
 enum ExitCode {
   kExitSuccess = 0,
-  kExitInput = 1,   // the input, the data or the file system is at fault
-  kExitUsage = 2,   // the command line
-  kExitInternal = 3 // a mistake of gatecc
+  kExitInput = 1,    // the input, the data or the file system is at fault
+  kExitUsage = 2,    // the command line
+  kExitInternal = 3, // a mistake of gatecc
+  kExitDifferent = 4 // `verify` has found a difference
 };
 
-/// Compiles, runs or inspects, as the arguments say; returns an ExitCode. A
-/// crash in it is caught and reported as an internal error.
+/// Compiles, verifies, runs or inspects, as the arguments say; returns an
+/// ExitCode. A crash in it is caught and reported as an internal error.
 int runDriver(int argc, const char *const *argv);
 
 } // namespace gatecc

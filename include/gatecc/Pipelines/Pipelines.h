@@ -46,8 +46,10 @@ struct CompileOptions {
   }
 };
 
-/// The names that --disable takes, sorted.
+/// The names that --disable takes.
 llvm::ArrayRef<llvm::StringRef> disablablePasses();
+/// Those of passes that find work to skip: form-*.
+llvm::ArrayRef<llvm::StringRef> raisingPasses();
 
 /// Reads an ONNX or JSON model into a module at the level Import. On failure a
 /// diagnostic names the file, the node and the reason.

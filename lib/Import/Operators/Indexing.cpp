@@ -7,6 +7,8 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/Matchers.h"
+#include <set>
 
 using namespace mlir;
 using namespace gatecc;
@@ -205,6 +207,54 @@ scattered(GraphBuilder &g, const OperatorCall &call, gate::Reduction reduction,
   return one(g.cast(result, element));
 }
 
+/// The elements of constant indices of any shape; none if they are no constant.
+static SmallVector<int64_t> constantIndices(Value indices) {
+  SmallVector<int64_t> numbers;
+  DenseIntElementsAttr constant;
+  if (matchPattern(indices, m_Constant(&constant)))
+    for (const APInt &number : constant.getValues<APInt>())
+      numbers.push_back(number.getSExtValue());
+  return numbers;
+}
+
+/// Says so if updates that nothing reduces meet at elements that are known now.
+/// `places` are the elements' positions, one vector after the other.
+static void warnOfRepeats(GraphBuilder &g, gate::Reduction reduction,
+                          ArrayRef<int64_t> places, size_t length,
+                          ArrayRef<Extent> shape) {
+  if (reduction != gate::Reduction::None)
+    return;
+  std::set<SmallVector<int64_t>> seen;
+  for (size_t at = 0; at + length <= places.size(); at += length) {
+    SmallVector<int64_t> place(places.slice(at, length));
+    for (auto [index, extent] : llvm::zip(place, shape))
+      if (index < 0 && extent.isConstant())
+        index += extent.getConstant();
+    if (seen.insert(std::move(place)).second)
+      continue;
+    emitWarning(g.getLoc())
+        << "writes an element more than once without a reduction, which ONNX "
+           "leaves open; the last update counts";
+    return;
+  }
+}
+
+/// The positions of the elements that indices along `axis` mean.
+static SmallVector<int64_t> placesAlong(ArrayRef<int64_t> indices,
+                                        ArrayRef<Extent> shape, int64_t axis) {
+  SmallVector<int64_t> places;
+  for (auto [flat, index] : llvm::enumerate(indices)) {
+    SmallVector<int64_t> place(shape.size());
+    int64_t rest = flat;
+    for (int64_t dim = int64_t(shape.size()) - 1; dim >= 0; --dim) {
+      place[dim] = dim == axis ? index : rest % shape[dim].getConstant();
+      rest /= shape[dim].getConstant();
+    }
+    places.append(place);
+  }
+  return places;
+}
+
 OperatorResults gatecc::lowerScatterND(GraphBuilder &g,
                                        const OperatorCall &call) {
   FailureOr<gate::Reduction> reduction = reductionOf(g, call);
@@ -218,6 +268,7 @@ OperatorResults gatecc::lowerScatterND(GraphBuilder &g,
     return g.fail("expects index vectors of 1 to " + Twine(from.size()) +
                   " indices");
   int64_t length = places.back().getConstant();
+  warnOfRepeats(g, *reduction, constantIndices(call.operand(1)), length, from);
   Extents shape(places.begin(), places.end() - 1);
   shape.append(from.begin() + length, from.end());
   return scattered(
@@ -240,6 +291,9 @@ OperatorResults gatecc::lowerScatterElements(GraphBuilder &g,
     return failure();
   if (from.size() != places.size())
     return g.fail("expects data and indices of one rank");
+  warnOfRepeats(g, *reduction,
+                placesAlong(constantIndices(call.operand(1)), places, *axis),
+                from.size(), from);
   return scattered(
       g, call, *reduction, places, [&](Value updates, Value data) -> Value {
         return gate::ScatterElementsOp::create(

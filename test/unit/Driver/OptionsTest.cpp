@@ -48,6 +48,24 @@ TEST(Options, CompileAll) {
       parse<CompileCommand>({"m", "-o", "x", "--report"}).reportFile.empty());
 }
 
+TEST(Options, Verify) {
+  auto command = parse<VerifyCommand>({"verify", "m.onnx"});
+  EXPECT_EQ(command.compile.model, "m.onnx");
+  EXPECT_EQ(command.runs, 5);
+  EXPECT_TRUE(command.inputs.empty() && !command.onnxRuntime);
+  command = parse<VerifyCommand>({"verify", "--random=9", "m.onnx", "--seed",
+                                  "3", "--threads=2", "--onnxruntime=no",
+                                  "--assume-finite", "--mcpu=x86-64-v3"});
+  EXPECT_EQ(command.runs, 9);
+  EXPECT_EQ(command.seed, 3);
+  EXPECT_EQ(command.threads, 2);
+  EXPECT_EQ(command.onnxRuntime, false);
+  EXPECT_TRUE(command.compile.options.assumeFinite);
+  EXPECT_EQ(command.compile.cpus[0].name, "x86-64-v3");
+  command = parse<VerifyCommand>({"verify", "m", "--inputs=a.npz"});
+  EXPECT_EQ(command.inputs, "a.npz");
+}
+
 TEST(Options, Calibration) {
   auto command = parse<CompileCommand>({"m", "-o", "x", "--experts=int8",
                                         "--calibration=a=b=c.npy",
