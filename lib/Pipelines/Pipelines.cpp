@@ -27,9 +27,9 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-experts", "form-while-rows",
-                                        "form-groups", "fuse-elementwise",
-                                        "fuse-epilogue"};
+static const StringRef kDisablable[] = {"form-experts",    "form-selections",
+                                        "form-while-rows", "form-groups",
+                                        "fuse-elementwise", "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -108,6 +108,9 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   addCleanup(pm);
   if (!options.isDisabled("form-experts"))
     pm.addPass(createFormExperts());
+  addCleanup(pm);
+  if (!options.isDisabled("form-selections"))
+    pm.addPass(createFormSelections());
   addCleanup(pm);
   if (!options.isDisabled("form-while-rows"))
     pm.addPass(createFormWhileRows());

@@ -3,6 +3,7 @@
 #include "SlotIndex.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -165,6 +166,8 @@ void SizeTerms::multiply(OpFoldResult size) {
     return;
   }
   Value value = cast<Value>(size);
+  if (auto bound = value.getDefiningOp<gate::BoundOp>())
+    return multiply(bound.getValue());
   if (auto product = value.getDefiningOp<arith::MulIOp>()) {
     multiply(product.getLhs());
     multiply(product.getRhs());
@@ -174,6 +177,16 @@ void SizeTerms::multiply(OpFoldResult size) {
     if (std::optional<int64_t> index = dim.getConstantIndex())
       return multiplyDim(dim.getSource(), *index);
   factors.push_back(value.getAsOpaquePointer());
+}
+
+/// The name of a dimension of a network's input, or null.
+static StringAttr nameOfDim(BlockArgument argument, int64_t dim) {
+  auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  auto dims = function ? function.getArgAttrOfType<ArrayAttr>(
+                             argument.getArgNumber(), "gate.dims")
+                       : ArrayAttr();
+  return dims && dim < int64_t(dims.size()) ? dyn_cast<StringAttr>(dims[dim])
+                                            : StringAttr();
 }
 
 void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
@@ -202,8 +215,23 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
   if (auto contract = tensor.getDefiningOp<gate::ContractOp>();
       contract && !contract.getPlan() && dim == 0)
     return multiplyDim(contract.getRows(), 0);
-  if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && dim == 0)
-    return multiplyDim(topk.getInput(), 0);
+  if (auto topk = tensor.getDefiningOp<gate::TopKOp>())
+    return dim == 0 ? multiplyDim(topk.getInput(), 0)
+                    : multiply(topk.getCount());
+  if (isa_and_nonnull<gate::MergeOp, gate::ScatterNDOp,
+                      gate::ScatterElementsOp>(tensor.getDefiningOp()))
+    return multiplyDim(tensor.getDefiningOp()->getOperand(2), dim);
+  if (auto cast = tensor.getDefiningOp<tensor::CastOp>())
+    return multiplyDim(cast.getSource(), dim);
+  if (auto concat = tensor.getDefiningOp<tensor::ConcatOp>();
+      concat && int64_t(concat.getDim()) != dim)
+    return multiplyDim(concat.getInputs().front(), dim);
+  // Dimensions of inputs that have one name have one size.
+  if (auto argument = dyn_cast<BlockArgument>(tensor))
+    if (StringAttr name = nameOfDim(argument, dim)) {
+      factors.push_back(const_cast<void *>(name.getAsOpaquePointer()));
+      return;
+    }
   if (auto linalgOp = tensor.getDefiningOp<linalg::LinalgOp>())
     return multiplyDim(
         linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
@@ -279,6 +307,18 @@ bool raise::isFilledWithOne(Value value) {
 
 bool raise::isWholeSize(OpFoldResult size, Value tensor, int64_t dim) {
   return isProductOfDims(size, tensor, dim);
+}
+
+bool raise::haveSameExtent(Value a, ArrayRef<int64_t> aDims, Value b,
+                           ArrayRef<int64_t> bDims) {
+  SizeTerms left, right;
+  for (int64_t dim : aDims)
+    left.multiplyDim(a, dim);
+  for (int64_t dim : bDims)
+    right.multiplyDim(b, dim);
+  llvm::sort(left.factors);
+  llvm::sort(right.factors);
+  return left == right;
 }
 
 bool raise::isProductOfDims(OpFoldResult size, Value tensor,

@@ -92,6 +92,10 @@ bool isFilledWithOne(mlir::Value value);
 bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
                      llvm::ArrayRef<int64_t> dims);
 
+/// Whether some dimensions of two tensors certainly have the same product.
+bool haveSameExtent(mlir::Value a, llvm::ArrayRef<int64_t> aDims, mlir::Value b,
+                    llvm::ArrayRef<int64_t> bDims);
+
 /// Whether `size` is certain to be all of a dimension of the tensor.
 bool isWholeSize(mlir::OpFoldResult size, mlir::Value tensor, int64_t dim);
 

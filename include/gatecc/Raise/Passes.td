@@ -34,6 +34,25 @@ def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
     "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
+def FormSelections : Pass<"form-selections", "::mlir::ModuleOp"> {
+  let summary = "Turns work on rows that an index selects into groups of a partition";
+  let description = [{
+    Rows are selected by `gate.nonzero` of a mask or by `gate.topk` of scores,
+    gathered, worked on one by one, and scattered or added back to the rows that
+    they came from. The mask, or the columns that were chosen, becomes the
+    predicate of a `gate.partition`, the work a `gate.apply` on the rows of the
+    tensors that were gathered from, and the scatter a `gate.merge`. Rows that
+    are selected from selected rows become a partition inside. Indices are
+    followed through views, casts, sorts, concatenations of coordinates, and
+    gathers from other indices; that they do not repeat is proved by what
+    enumerates them, and anything else stays as it is. The module attribute
+    `gatecc.report` lists every candidate that holds a product, taken or
+    refused, with the reason.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+}
+
 def FormWhileRows : Pass<"form-while-rows", "::mlir::ModuleOp"> {
   let summary = "Takes rows that a loop does not change any more out of it";
   let description = [{
