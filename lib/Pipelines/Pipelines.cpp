@@ -27,9 +27,9 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {"form-experts",    "form-selections",
-                                        "form-while-rows", "form-groups",
-                                        "fuse-elementwise", "fuse-epilogue"};
+static const StringRef kDisablable[] = {
+    "form-experts", "form-selections", "form-while-rows",  "select-weighted",
+    "form-skips",   "form-groups",     "fuse-elementwise", "fuse-epilogue"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -87,6 +87,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
   stage.experts = options.experts;
   stage.block = options.block;
   stage.zeroPoints = options.zeroPoints;
+  stage.assumeFinite = options.assumeFinite;
   if (options.tiesOrtCpu)
     module->setAttr("gatecc.ties",
                     StringAttr::get(module.getContext(), "ort-cpu"));
@@ -114,6 +115,10 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   addCleanup(pm);
   if (!options.isDisabled("form-while-rows"))
     pm.addPass(createFormWhileRows());
+  if (!options.isDisabled("select-weighted"))
+    pm.addPass(createSelectWeighted({options.assumeFinite}));
+  if (!options.isDisabled("form-skips"))
+    pm.addPass(createFormSkips());
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
   addCleanup(pm);
@@ -186,6 +191,9 @@ struct StagePipelineOptions : PassPipelineOptions<StagePipelineOptions> {
   Option<bool> zeroPoints{*this, "zero-points",
                           llvm::cl::desc("integers are asymmetric"),
                           llvm::cl::init(false)};
+  Option<bool> assumeFinite{*this, "assume-finite",
+                            llvm::cl::desc("no value is NaN or infinite"),
+                            llvm::cl::init(false)};
 };
 } // namespace
 
@@ -200,6 +208,7 @@ void gatecc::registerStagePipelines() {
           stage.experts = options.experts;
           stage.block = options.block;
           stage.zeroPoints = options.zeroPoints;
+          stage.assumeFinite = options.assumeFinite;
           build(pm, stage);
         });
   };

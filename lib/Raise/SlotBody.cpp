@@ -41,6 +41,12 @@ void SlotBody::build(const SlotSlice &slice) {
 
 Value SlotBody::rowsOf(Value value) { return made.lookup(value); }
 
+Value SlotBody::lookup(Value value) {
+  if (Value rows = made.lookup(value))
+    return rows;
+  return work.isSeed(value) ? rowsOfAll(value, 1) : Value();
+}
+
 Value SlotBody::flatten(Value tensor, unsigned rowDims) {
   if (rowDims <= 1)
     return tensor;
@@ -105,8 +111,9 @@ void SlotBody::rewrite(Operation *op) {
   }
   const SlotRows *from = nullptr;
   for (Value operand : op->getOperands())
-    if (!from)
-      from = work.find(operand);
+    if (const SlotRows *rows = work.findRows(operand);
+        rows && (!from || work.find(operand)))
+      from = rows;
   if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op)) {
     made[op->getResult(0)] =
         rewriteReshape(op, *from, *work.find(op->getResult(0)));
@@ -133,7 +140,7 @@ void SlotBody::rewrite(Operation *op) {
   for (auto [operand, isFollowed] : llvm::zip(op->getOperands(), follows)) {
     if (!isFollowed)
       operands.push_back(operand);
-    else if (Value rows = made.lookup(operand))
+    else if (Value rows = lookup(operand))
       operands.push_back(rows);
     else
       operands.push_back(remake(operand, from->dims, extent));
@@ -184,7 +191,7 @@ withoutDim1(ArrayRef<ReassociationIndices> groups) {
 Value SlotBody::rewriteReshape(Operation *op, const SlotRows &from,
                                const SlotRows &to) {
   Location loc = op->getLoc();
-  Value source = made.lookup(op->getOperand(0));
+  Value source = lookup(op->getOperand(0));
   RankedTensorType type = withOneDim(op->getResult(0).getType(), to.dims);
   if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
     SmallVector<ReassociationIndices> groups =
@@ -210,7 +217,7 @@ Value SlotBody::rewriteReshape(Operation *op, const SlotRows &from,
 }
 
 Value SlotBody::rewriteSlice(tensor::ExtractSliceOp op, const SlotRows &rows) {
-  Value source = made.lookup(op.getSource());
+  Value source = lookup(op.getSource());
   SmallVector<OpFoldResult> offsets = op.getMixedOffsets(),
                             sizes = op.getMixedSizes(),
                             strides = op.getMixedStrides();
@@ -235,7 +242,8 @@ void SlotBody::rewriteLinalg(linalg::LinalgOp op, unsigned dims, Value extent) {
     if (Value rows = made.lookup(value))
       operands.push_back(rows);
     else if (follows && isa<RankedTensorType>(value.getType()))
-      operands.push_back(remake(value, dims, extent));
+      operands.push_back(work.isSeed(value) ? rowsOfAll(value, 1)
+                                            : remake(value, dims, extent));
     else
       operands.push_back(value);
   }
@@ -302,7 +310,7 @@ Value SlotBody::remake(Value value, unsigned dims, Value extent) {
 }
 
 DictionaryAttr raise::describeGroup(const SlotSlice &slice, StringRef name,
-                                    StringRef kind) {
+                                    StringRef kind, ArrayRef<StringRef> notes) {
   Builder builder(slice.ops.front()->getContext());
   SmallVector<StringRef> nodes;
   auto add = [&](Operation *op) {
@@ -316,7 +324,7 @@ DictionaryAttr raise::describeGroup(const SlotSlice &slice, StringRef name,
   NamedAttrList formed;
   formed.append("name", builder.getStringAttr(name));
   formed.append("nodes", builder.getStrArrayAttr(nodes));
-  formed.append("notes", builder.getArrayAttr({}));
+  formed.append("notes", builder.getStrArrayAttr(notes));
   if (!kind.empty())
     formed.append("kind", builder.getStringAttr(kind));
   return formed.getDictionary(builder.getContext());

@@ -5,8 +5,10 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include <map>
 
 using namespace mlir;
 using namespace gatecc;
@@ -149,8 +151,18 @@ std::optional<SumMatch> raise::matchSum(Operation *op) {
 namespace {
 /// A size as a coefficient and factors that are not looked into any further.
 struct SizeTerms {
+  /// Dimensions of what branches and loops yield, each of which is asked for
+  /// once.
+  using Branches = std::map<std::pair<void *, int64_t>, SizeTerms>;
+
   int64_t coefficient = 1;
   SmallVector<void *> factors;
+  Branches *branches = nullptr;
+  /// Of a carried dimension that changes: certain, whatever is assumed.
+  bool isNumbered = false;
+
+  void multiplyIf(scf::IfOp op, unsigned result, int64_t dim);
+  void multiplyCarried(scf::ForOp op, BlockArgument argument, int64_t dim);
 
   void multiply(OpFoldResult size);
   void multiplyDim(Value tensor, int64_t dim);
@@ -226,6 +238,12 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
   if (auto concat = tensor.getDefiningOp<tensor::ConcatOp>();
       concat && int64_t(concat.getDim()) != dim)
     return multiplyDim(concat.getInputs().front(), dim);
+  if (auto branch = tensor.getDefiningOp<scf::IfOp>())
+    return multiplyIf(branch, cast<OpResult>(tensor).getResultNumber(), dim);
+  if (auto argument = dyn_cast<BlockArgument>(tensor))
+    if (auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp());
+        loop && argument.getArgNumber() > 0)
+      return multiplyCarried(loop, argument, dim);
   // Dimensions of inputs that have one name have one size.
   if (auto argument = dyn_cast<BlockArgument>(tensor))
     if (StringAttr name = nameOfDim(argument, dim)) {
@@ -239,6 +257,62 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
         dim);
   // Dimensions of one tensor have no values of their own: number them.
   factors.push_back(static_cast<char *>(tensor.getAsOpaquePointer()) + dim + 1);
+}
+
+/// The dimension of what both branches yield, if they agree.
+void SizeTerms::multiplyIf(scf::IfOp op, unsigned result, int64_t dim) {
+  Branches own;
+  Branches &known = branches ? *branches : own;
+  Value tensor = op.getResult(result);
+  std::pair<void *, int64_t> key{tensor.getAsOpaquePointer(), dim};
+  auto found = known.find(key);
+  if (found == known.end()) {
+    SizeTerms sides[2];
+    for (auto [side, region] : llvm::zip(sides, op->getRegions())) {
+      side.branches = &known;
+      side.multiplyDim(region.front().getTerminator()->getOperand(result), dim);
+      llvm::sort(side.factors);
+    }
+    if (!(sides[0] == sides[1])) {
+      sides[0] = SizeTerms();
+      sides[0].factors.push_back(static_cast<char *>(key.first) + dim + 1);
+    }
+    sides[0].branches = nullptr;
+    found = known.emplace(key, sides[0]).first;
+  }
+  coefficient *= found->second.coefficient;
+  llvm::append_range(factors, found->second.factors);
+}
+
+/// The dimension of what a loop begins with, if it carries on with that.
+void SizeTerms::multiplyCarried(scf::ForOp op, BlockArgument argument,
+                                int64_t dim) {
+  Branches own;
+  Branches &known = branches ? *branches : own;
+  std::pair<void *, int64_t> key{argument.getAsOpaquePointer(), dim};
+  auto found = known.find(key);
+  if (found == known.end()) {
+    SizeTerms first, next;
+    first.branches = next.branches = &known;
+    first.multiplyDim(op.getTiedLoopInit(argument)->get(), dim);
+    llvm::sort(first.factors);
+    first.branches = nullptr;
+    // The body yields it if it was given it.
+    known.emplace(key, first);
+    next.multiplyDim(op.getTiedLoopYieldedValue(argument)->get(), dim);
+    llvm::sort(next.factors);
+    if (!(first == next)) {
+      // What has been found under the assumption goes with it.
+      for (auto it = known.begin(); it != known.end();)
+        it = it->second.isNumbered ? std::next(it) : known.erase(it);
+      first = SizeTerms();
+      first.isNumbered = true;
+      first.factors.push_back(static_cast<char *>(key.first) + dim + 1);
+    }
+    found = known.insert_or_assign(key, first).first;
+  }
+  coefficient *= found->second.coefficient;
+  llvm::append_range(factors, found->second.factors);
 }
 
 std::optional<Positions> raise::matchPositions(Value indices) {

@@ -48,10 +48,21 @@ void SlotWork::forget(Operation *op) {
     known.erase(result);
 }
 
+bool SlotWork::isSeed(Value value) const {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  Operation *op = value.getDefiningOp();
+  return inside && type && type.getRank() > 0 &&
+         !(op && inside->contains(op)) && !isUniformRows(value) &&
+         haveSameExtent(value, 0, seedRows.path.front(), 0);
+}
+
 const SlotRows *SlotWork::firstOperand(Operation *op) const {
   for (Value operand : op->getOperands())
     if (const SlotRows *rows = find(operand))
       return rows;
+  for (Value operand : op->getOperands())
+    if (isSeed(operand))
+      return &seedRows;
   return nullptr;
 }
 
@@ -192,13 +203,13 @@ std::optional<SlotRows> SlotWork::expand(tensor::ExpandShapeOp op,
   Value step = from.path.front();
   bool isBatched = step.getDefiningOp<gate::TopKOp>();
   rows.isBlock = false;
-  if (isBatched && haveSameExtent(result, 0, step, 0) &&
+  if (isBatched && !inside && haveSameExtent(result, 0, step, 0) &&
       haveSameExtent(result, 1, step, 1)) {
     rows.dims = 2;
     return rows;
   }
-  SmallVector<int64_t, 2> slots{1};
-  if (isBatched)
+  SmallVector<int64_t, 2> slots{inside ? 0 : 1};
+  if (isBatched && !inside)
     slots = {0, 1};
   return haveSameExtent(result, 0, step, slots) ? std::optional(rows)
                                                 : std::nullopt;
@@ -246,7 +257,8 @@ std::optional<Flags> SlotWork::followedByLinalg(linalg::LinalgOp op,
     }
     if (llvm::none_of(map.getResults(), usesLoops))
       continue;
-    if (!isUniform(operand.get(), rows.dims) || !followsWith(map))
+    bool isRow = isSeed(operand.get()) && rows == seedRows;
+    if (!(isRow || isUniform(operand.get(), rows.dims)) || !followsWith(map))
       return std::nullopt;
     flags[operand.getOperandNumber()] = true;
   }
@@ -291,7 +303,7 @@ std::optional<Flags> SlotWork::followed(Operation *op) const {
     if (concat.getDim() < rows->dims)
       return std::nullopt;
     for (auto [index, operand] : llvm::enumerate(op->getOperands())) {
-      const SlotRows *held = find(operand);
+      const SlotRows *held = findRows(operand);
       if (held ? !(*held == *rows) : !isUniform(operand, rows->dims))
         return std::nullopt;
       flags[index] = true;
@@ -304,7 +316,7 @@ std::optional<Flags> SlotWork::followed(Operation *op) const {
     return std::nullopt;
   llvm::DenseSet<Value> following;
   for (auto [index, operand] : llvm::enumerate(op->getOperands())) {
-    const SlotRows *held = find(operand);
+    const SlotRows *held = findRows(operand);
     if ((*uses)[index].kind == RowUse::Whole)
       continue;
     if ((*uses)[index].kind == RowUse::Follows &&

@@ -27,6 +27,12 @@ struct SlotRows {
 class SlotWork {
 public:
   explicit SlotWork(const RowIndices &indices) : indices(indices) {}
+  /// For work on the rows that a condition (one bit for each index of its
+  /// dimension 0) decides about: what `inside` reads from elsewhere row by row
+  /// holds these rows.
+  SlotWork(const RowIndices &indices, mlir::Value condition,
+           const llvm::SetVector<mlir::Operation *> &inside)
+      : indices(indices), inside(&inside), seedRows{{condition}, 1, false} {}
 
   /// Takes in an op; those that it depends on come first.
   void visit(mlir::Operation *op);
@@ -34,6 +40,15 @@ public:
     auto found = known.find(value);
     return found == known.end() ? nullptr : &found->second;
   }
+  /// Whether a value from elsewhere holds the rows that a condition decides
+  /// about.
+  bool isSeed(mlir::Value value) const;
+  /// How a value holds slots or, where it is read row by row, would do so.
+  const SlotRows *findRows(mlir::Value value) const {
+    const SlotRows *rows = find(value);
+    return rows ? rows : isSeed(value) ? &seedRows : nullptr;
+  }
+
   /// Has to be called before an op is erased.
   void forget(mlir::Operation *op);
 
@@ -63,6 +78,8 @@ private:
   const SlotRows *firstOperand(mlir::Operation *op) const;
 
   const RowIndices &indices;
+  const llvm::SetVector<mlir::Operation *> *inside = nullptr;
+  SlotRows seedRows;
   llvm::DenseMap<mlir::Value, SlotRows> known;
   /// Ops that read slots and make none.
   llvm::DenseSet<mlir::Operation *> ends;
@@ -106,6 +123,8 @@ private:
                      mlir::Value extent);
   mlir::Value remake(mlir::Value uniform, unsigned dims, mlir::Value extent);
   mlir::Value extentOf(mlir::Value rows);
+  /// The value on the rows of the group, if it has been made or holds rows.
+  mlir::Value lookup(mlir::Value value);
 
   const SlotWork &work;
   mlir::OpBuilder &outside, b;
@@ -118,7 +137,8 @@ private:
 
 /// What a group is called after, and the products that it may skip.
 mlir::DictionaryAttr describeGroup(const SlotSlice &slice, llvm::StringRef name,
-                                   llvm::StringRef kind = "");
+                                   llvm::StringRef kind = "",
+                                   llvm::ArrayRef<llvm::StringRef> notes = {});
 
 /// Creates partition, apply and merges: `yields` of the body on the rows of the
 /// predicate, `bases` elsewhere.

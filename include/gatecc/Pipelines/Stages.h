@@ -22,6 +22,8 @@ struct StageOptions {
   std::string experts = "f32";
   int64_t block = 32;
   bool zeroPoints = false;
+  /// No value is NaN or infinite.
+  bool assumeFinite = false;
   /// Optimisations that must not run.
   std::vector<std::string> disabled;
 
