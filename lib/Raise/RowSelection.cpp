@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -164,7 +165,35 @@ void RowIndices::visit(Operation *op) {
     known[op->getResult(0)] = *index;
 }
 
+/// A constant [n, ...] whose elements are the index of dimension 0.
+static bool isConstantCount(Value value) {
+  DenseIntElementsAttr constant;
+  if (!matchPattern(value, m_Constant(&constant)) ||
+      typeOf(value).getRank() < 1 || constant.empty())
+    return false;
+  int64_t each = constant.getNumElements() / typeOf(value).getDimSize(0);
+  for (auto [place, number] : llvm::enumerate(constant.getValues<APInt>()))
+    if (number.getSExtValue() != int64_t(place) / each)
+      return false;
+  return true;
+}
+
+/// The number of the batch, for all that it chose.
+static RowIndex numbersOfBatches(Value value) {
+  RowIndex index;
+  for (int64_t dim = 0, rank = typeOf(value).getRank(); dim < rank; ++dim)
+    index.dims.push_back(isOne(value, dim) ? IndexDim::Unit
+                         : dim == 0        ? IndexDim::Batch
+                                           : IndexDim::Repeat);
+  index.coordinates.push_back(0);
+  return index;
+}
+
 std::optional<RowIndex> RowIndices::compute(Operation *op) const {
+  if (op->hasTrait<OpTrait::ConstantLike>())
+    return isConstantCount(op->getResult(0))
+               ? std::optional(numbersOfBatches(op->getResult(0)))
+               : std::nullopt;
   if (isa<tensor::CastOp>(op)) {
     const RowIndex *from = find(op->getOperand(0));
     return from ? std::optional(*from) : std::nullopt;
@@ -321,15 +350,7 @@ std::optional<RowIndex> RowIndices::computeGeneric(linalg::GenericOp op) const {
   Value scalar = withoutRange(body.getTerminator()->getOperand(0), notASize);
   if (auto loop = scalar.getDefiningOp<linalg::IndexOp>();
       loop && loop.getDim() == 0 && op.getNumLoops() > 0) {
-    // The number of the batch, for all that it chose.
-    RowIndex index;
-    index.dims.assign(op.getNumLoops(), IndexDim::Repeat);
-    index.dims[0] = IndexDim::Batch;
-    for (unsigned dim = 0; dim < op.getNumLoops(); ++dim)
-      if (isOne(op->getResult(0), dim))
-        index.dims[dim] = IndexDim::Unit;
-    index.coordinates.push_back(0);
-    return index;
+    return numbersOfBatches(op->getResult(0));
   }
   if (auto match = matchElementary(op);
       match && match->kind == Elementary::Select && match->inputs[2] >= 0 &&
@@ -379,7 +400,8 @@ std::optional<RowIndex> RowIndices::compose(const RowAccess &read) const {
     return index;
   }
   std::optional<Positions> positions = matchPositions(read.data);
-  if (!positions || !isConstantIntValue(positions->offset, 0) ||
+  bool countsRows = positions && isConstantIntValue(positions->offset, 0);
+  if (!(countsRows || isConstantCount(read.data)) ||
       typeOf(read.data).getRank() != 1 || last->coordinates.size() != 1)
     return std::nullopt;
   index.path = last->path;

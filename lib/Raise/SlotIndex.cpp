@@ -244,6 +244,14 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
     if (auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp());
         loop && argument.getArgNumber() > 0)
       return multiplyCarried(loop, argument, dim);
+  // All rows of a group are the same ones.
+  if (auto argument = dyn_cast<BlockArgument>(tensor); argument && dim == 0)
+    if (auto apply =
+            dyn_cast<gate::ApplyOp>(argument.getOwner()->getParentOp());
+        apply && argument.getArgNumber() < apply.getInputs().size()) {
+      factors.push_back(argument.getOwner());
+      return;
+    }
   // Dimensions of inputs that have one name have one size.
   if (auto argument = dyn_cast<BlockArgument>(tensor))
     if (StringAttr name = nameOfDim(argument, dim)) {
