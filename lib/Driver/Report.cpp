@@ -55,8 +55,12 @@ static std::string noteOf(gate::SiteOp site, ArrayRef<Candidate> candidates) {
   std::string note = site.getNote().value_or("").str();
   for (const Candidate &candidate : candidates)
     if (candidate.isTaken && candidate.site == site.getName() &&
-        !candidate.reason.empty())
-      note += (note.empty() ? "" : "; ") + candidate.reason;
+        !candidate.reason.empty()) {
+      // The reason of a group ends with the notes of its site.
+      bool repeats = StringRef(candidate.reason).ends_with(note);
+      note = repeats || note.empty() ? candidate.reason
+                                     : note + "; " + candidate.reason;
+    }
   return note;
 }
 

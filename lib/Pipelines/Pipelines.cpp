@@ -28,8 +28,10 @@ using namespace gatecc;
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
 static const StringRef kDisablable[] = {
-    "form-dense-experts", "form-experts",     "form-groups",  "form-routes",
-    "form-while-rows",    "fuse-elementwise", "fuse-epilogue"};
+    "form-dense-experts", "form-experts",     "form-groups",
+    "form-routes",        "form-selections",  "form-skips",
+    "form-while-rows",    "fuse-elementwise", "fuse-epilogue",
+    "select-weighted"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -43,9 +45,9 @@ std::optional<Level> gatecc::parseLevel(StringRef name) {
 ArrayRef<StringRef> gatecc::disablablePasses() { return kDisablable; }
 
 ArrayRef<StringRef> gatecc::raisingPasses() {
-  // What they are called by.
+  // The others change how a graph is computed, not what of it.
   static const auto raising = llvm::filter_to_vector(
-      kDisablable, [](StringRef name) { return name.starts_with("form-"); });
+      kDisablable, [](StringRef name) { return !name.starts_with("fuse-"); });
   return raising;
 }
 
@@ -122,8 +124,15 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   if (!options.isDisabled("form-routes"))
     pm.addPass(createFormRoutes());
   addCleanup(pm);
+  if (!options.isDisabled("form-selections"))
+    pm.addPass(createFormSelections());
+  addCleanup(pm);
   if (!options.isDisabled("form-while-rows"))
     pm.addPass(createFormWhileRows());
+  if (!options.isDisabled("select-weighted"))
+    pm.addPass(createSelectWeighted({options.assumeFinite}));
+  if (!options.isDisabled("form-skips"))
+    pm.addPass(createFormSkips());
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
   addCleanup(pm);

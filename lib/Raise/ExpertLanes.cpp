@@ -85,7 +85,7 @@ std::optional<SmallVector<Axes>> raise::loopAxes(linalg::GenericOp op,
 static bool hasExtent(Value tensor, int64_t dim, const Axis &axis) {
   if (axis.kind != Axis::Token)
     return typeOf(tensor).getDimSize(dim) == axis.size;
-  return haveSameSize(tensor, dim, axis.tensor, axis.dim);
+  return haveSameExtent(tensor, dim, axis.tensor, axis.dim);
 }
 
 /// The factors of one dimension, given to the dimensions `group` of the tensor

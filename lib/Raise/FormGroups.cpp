@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The pass that turns work demanded under a row condition into groups.
+#include "GraphBlocks.h"
 #include "GroupBuilder.h"
 #include "GroupSites.h"
 #include "RowCost.h"
@@ -43,10 +44,10 @@ struct FormGroups : gatecc::impl::FormGroupsBase<FormGroups> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     for (auto function : module.getOps<func::FuncOp>())
-      if (llvm::hasSingleElement(function.getBody())) {
-        removeDeadOps(function.front());
-        formInBlock(function.front());
-      }
+      forEachGraphBlock(function, [&](Block &block) {
+        removeDeadOps(block);
+        formInBlock(block);
+      });
     SmallVector<Attribute> report;
     if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
       report.append(earlier.begin(), earlier.end());
@@ -143,6 +144,10 @@ private:
             !name.empty() && !llvm::is_contained(nodes, name))
           nodes.push_back(name);
     SmallVector<StringRef> widened(slice.widened.begin(), slice.widened.end());
+    for (Operation *op : slice.ops)
+      if (auto note = op->getAttrOfType<StringAttr>(kAssumptionAttr))
+        if (!llvm::is_contained(widened, note.getValue()))
+          widened.push_back(note.getValue());
     Literal first = demand.basis(slice.term)[0];
     NamedAttrList formed;
     formed.append("name",

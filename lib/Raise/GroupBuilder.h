@@ -8,7 +8,8 @@
 
 namespace gatecc::raise {
 
-/// Marks the partitions made here: {name, nodes, notes}. Gone after the pass.
+/// Marks the partitions made here: {name, nodes, notes} and, if it is known,
+/// the kind of their site. Gone after the pass.
 inline constexpr llvm::StringLiteral kFormedAttr = "gatecc.formed";
 
 struct Group {

@@ -114,8 +114,9 @@ static void createSite(SmallVectorImpl<ExitLevel> &chain, SiteNamer &namer,
                        SmallVectorImpl<Attribute> &report) {
   MLIRContext *context = chain[0].partition.getContext();
   OpBuilder builder(context);
-  bool isSkip = chain.size() == 1 && passesThrough(chain[0]);
-  StringRef kind = isSkip ? "skip" : "exit";
+  auto known = chain[0].formed.getAs<StringAttr>("kind");
+  bool isSkip = chain.size() == 1 && (known || passesThrough(chain[0]));
+  StringRef kind = !isSkip ? "exit" : known ? known.getValue() : "skip";
   SmallVector<double> cost;
   if (isSkip) {
     cost = {rowCost(chain[0].apply), 0.0};

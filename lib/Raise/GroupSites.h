@@ -14,6 +14,9 @@ namespace gatecc::raise {
 /// Module attribute: [{site, kind, nodes, decision, reason}].
 inline constexpr llvm::StringLiteral kReportAttr = "gatecc.report";
 
+/// Of an op: what has been assumed to put it in the place of another one.
+inline constexpr llvm::StringLiteral kAssumptionAttr = "gatecc.assumption";
+
 mlir::Attribute reportEntry(mlir::MLIRContext *context, llvm::StringRef site,
                             llvm::StringRef kind, mlir::ArrayAttr nodes,
                             llvm::StringRef decision, llvm::StringRef reason);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Why a selection did not become a group.
+#include "GraphBlocks.h"
 #include "GroupSites.h"
 
 #include "RowCost.h"
@@ -133,6 +134,6 @@ static void reportBlock(Block &block, SmallVectorImpl<Attribute> &report) {
 void raise::reportRefusals(ModuleOp module,
                            SmallVectorImpl<Attribute> &report) {
   for (auto function : module.getOps<func::FuncOp>())
-    for (Block &block : function.getBody())
-      reportBlock(block, report);
+    forEachGraphBlock(function,
+                      [&](Block &block) { reportBlock(block, report); });
 }

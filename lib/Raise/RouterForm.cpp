@@ -514,7 +514,7 @@ bool RouterReader::canFuse() {
     if (fused.mixing == fused.topk.getInput())
       fused.mixing = {};
     else if (fused.mixing.getType() != scores ||
-             !haveSameSize(fused.mixing, 0, fused.topk.getInput(), 0))
+             !haveSameExtent(fused.mixing, 0, fused.topk.getInput(), 0))
       return false;
   } else if (source != Source::Chosen && source != Source::Softmax) {
     return false;

@@ -3,9 +3,12 @@
 #include "SlotIndex.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include <map>
 
 using namespace mlir;
 using namespace gatecc;
@@ -148,8 +151,18 @@ std::optional<SumMatch> raise::matchSum(Operation *op) {
 namespace {
 /// A size as a coefficient and factors that are not looked into any further.
 struct SizeTerms {
+  /// Dimensions of what branches and loops yield, each of which is asked for
+  /// once.
+  using Branches = std::map<std::pair<void *, int64_t>, SizeTerms>;
+
   int64_t coefficient = 1;
   SmallVector<void *> factors;
+  Branches *branches = nullptr;
+  /// Of a carried dimension that changes: certain, whatever is assumed.
+  bool isNumbered = false;
+
+  void multiplyIf(scf::IfOp op, unsigned result, int64_t dim);
+  void multiplyCarried(scf::ForOp op, BlockArgument argument, int64_t dim);
 
   void multiply(OpFoldResult size);
   void multiplyDim(Value tensor, int64_t dim);
@@ -165,6 +178,8 @@ void SizeTerms::multiply(OpFoldResult size) {
     return;
   }
   Value value = cast<Value>(size);
+  if (auto bound = value.getDefiningOp<gate::BoundOp>())
+    return multiply(bound.getValue());
   if (auto product = value.getDefiningOp<arith::MulIOp>()) {
     multiply(product.getLhs());
     multiply(product.getRhs());
@@ -174,6 +189,16 @@ void SizeTerms::multiply(OpFoldResult size) {
     if (std::optional<int64_t> index = dim.getConstantIndex())
       return multiplyDim(dim.getSource(), *index);
   factors.push_back(value.getAsOpaquePointer());
+}
+
+/// The name of a dimension of a network's input, or null.
+static StringAttr nameOfDim(BlockArgument argument, int64_t dim) {
+  auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  auto dims = function ? function.getArgAttrOfType<ArrayAttr>(
+                             argument.getArgNumber(), "gate.dims")
+                       : ArrayAttr();
+  return dims && dim < int64_t(dims.size()) ? dyn_cast<StringAttr>(dims[dim])
+                                            : StringAttr();
 }
 
 void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
@@ -202,15 +227,37 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
   if (auto contract = tensor.getDefiningOp<gate::ContractOp>();
       contract && !contract.getPlan() && dim == 0)
     return multiplyDim(contract.getRows(), 0);
-  if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && dim == 0)
-    return multiplyDim(topk.getInput(), 0);
-  if (auto scatter = tensor.getDefiningOp<gate::ScatterElementsOp>())
-    return multiplyDim(scatter.getData(), dim);
+  if (auto topk = tensor.getDefiningOp<gate::TopKOp>())
+    return dim == 0 ? multiplyDim(topk.getInput(), 0)
+                    : multiply(topk.getCount());
+  if (isa_and_nonnull<gate::MergeOp, gate::ScatterNDOp,
+                      gate::ScatterElementsOp>(tensor.getDefiningOp()))
+    return multiplyDim(tensor.getDefiningOp()->getOperand(2), dim);
+  if (auto cast = tensor.getDefiningOp<tensor::CastOp>())
+    return multiplyDim(cast.getSource(), dim);
   if (auto concat = tensor.getDefiningOp<tensor::ConcatOp>();
       concat && int64_t(concat.getDim()) != dim)
     return multiplyDim(concat.getInputs().front(), dim);
-  if (auto topk = tensor.getDefiningOp<gate::TopKOp>(); topk && topk.getCount())
-    return multiply(topk.getCount());
+  if (auto branch = tensor.getDefiningOp<scf::IfOp>())
+    return multiplyIf(branch, cast<OpResult>(tensor).getResultNumber(), dim);
+  if (auto argument = dyn_cast<BlockArgument>(tensor))
+    if (auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp());
+        loop && argument.getArgNumber() > 0)
+      return multiplyCarried(loop, argument, dim);
+  // All rows of a group are the same ones.
+  if (auto argument = dyn_cast<BlockArgument>(tensor); argument && dim == 0)
+    if (auto apply =
+            dyn_cast<gate::ApplyOp>(argument.getOwner()->getParentOp());
+        apply && argument.getArgNumber() < apply.getInputs().size()) {
+      factors.push_back(argument.getOwner());
+      return;
+    }
+  // Dimensions of inputs that have one name have one size.
+  if (auto argument = dyn_cast<BlockArgument>(tensor))
+    if (StringAttr name = nameOfDim(argument, dim)) {
+      factors.push_back(const_cast<void *>(name.getAsOpaquePointer()));
+      return;
+    }
   if (auto linalgOp = tensor.getDefiningOp<linalg::LinalgOp>())
     return multiplyDim(
         linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
@@ -218,6 +265,62 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
         dim);
   // Dimensions of one tensor have no values of their own: number them.
   factors.push_back(static_cast<char *>(tensor.getAsOpaquePointer()) + dim + 1);
+}
+
+/// The dimension of what both branches yield, if they agree.
+void SizeTerms::multiplyIf(scf::IfOp op, unsigned result, int64_t dim) {
+  Branches own;
+  Branches &known = branches ? *branches : own;
+  Value tensor = op.getResult(result);
+  std::pair<void *, int64_t> key{tensor.getAsOpaquePointer(), dim};
+  auto found = known.find(key);
+  if (found == known.end()) {
+    SizeTerms sides[2];
+    for (auto [side, region] : llvm::zip(sides, op->getRegions())) {
+      side.branches = &known;
+      side.multiplyDim(region.front().getTerminator()->getOperand(result), dim);
+      llvm::sort(side.factors);
+    }
+    if (!(sides[0] == sides[1])) {
+      sides[0] = SizeTerms();
+      sides[0].factors.push_back(static_cast<char *>(key.first) + dim + 1);
+    }
+    sides[0].branches = nullptr;
+    found = known.emplace(key, sides[0]).first;
+  }
+  coefficient *= found->second.coefficient;
+  llvm::append_range(factors, found->second.factors);
+}
+
+/// The dimension of what a loop begins with, if it carries on with that.
+void SizeTerms::multiplyCarried(scf::ForOp op, BlockArgument argument,
+                                int64_t dim) {
+  Branches own;
+  Branches &known = branches ? *branches : own;
+  std::pair<void *, int64_t> key{argument.getAsOpaquePointer(), dim};
+  auto found = known.find(key);
+  if (found == known.end()) {
+    SizeTerms first, next;
+    first.branches = next.branches = &known;
+    first.multiplyDim(op.getTiedLoopInit(argument)->get(), dim);
+    llvm::sort(first.factors);
+    first.branches = nullptr;
+    // The body yields it if it was given it.
+    known.emplace(key, first);
+    next.multiplyDim(op.getTiedLoopYieldedValue(argument)->get(), dim);
+    llvm::sort(next.factors);
+    if (!(first == next)) {
+      // What has been found under the assumption goes with it.
+      for (auto it = known.begin(); it != known.end();)
+        it = it->second.isNumbered ? std::next(it) : known.erase(it);
+      first = SizeTerms();
+      first.isNumbered = true;
+      first.factors.push_back(static_cast<char *>(key.first) + dim + 1);
+    }
+    found = known.insert_or_assign(key, first).first;
+  }
+  coefficient *= found->second.coefficient;
+  llvm::append_range(factors, found->second.factors);
 }
 
 std::optional<Positions> raise::matchPositions(Value indices) {
@@ -296,33 +399,29 @@ std::optional<OpFoldResult> raise::sizeMadeWith(Value tensor, int64_t dim) {
   return empty ? std::optional(empty.getMixedSizes()[dim]) : std::nullopt;
 }
 
-bool raise::haveSameSize(Value a, int64_t dimA, Value b, int64_t dimB) {
-  return isProductOfDims(a, dimA, b, dimB);
-}
-
 bool raise::isWholeSize(OpFoldResult size, Value tensor, int64_t dim) {
   return isProductOfDims(size, tensor, dim);
 }
 
-static bool isProductOf(SizeTerms size, Value tensor, ArrayRef<int64_t> dims) {
-  SizeTerms product;
-  for (int64_t dim : dims)
-    product.multiplyDim(tensor, dim);
-  llvm::sort(size.factors);
-  llvm::sort(product.factors);
-  return size == product;
+bool raise::haveSameExtent(Value a, ArrayRef<int64_t> aDims, Value b,
+                           ArrayRef<int64_t> bDims) {
+  SizeTerms left, right;
+  for (int64_t dim : aDims)
+    left.multiplyDim(a, dim);
+  for (int64_t dim : bDims)
+    right.multiplyDim(b, dim);
+  llvm::sort(left.factors);
+  llvm::sort(right.factors);
+  return left == right;
 }
 
 bool raise::isProductOfDims(OpFoldResult size, Value tensor,
                             ArrayRef<int64_t> dims) {
-  SizeTerms terms;
+  SizeTerms terms, product;
   terms.multiply(size);
-  return isProductOf(terms, tensor, dims);
-}
-
-bool raise::isProductOfDims(Value sized, int64_t dim, Value tensor,
-                            ArrayRef<int64_t> dims) {
-  SizeTerms terms;
-  terms.multiplyDim(sized, dim);
-  return isProductOf(terms, tensor, dims);
+  for (int64_t dim : dims)
+    product.multiplyDim(tensor, dim);
+  llvm::sort(terms.factors);
+  llvm::sort(product.factors);
+  return terms == product;
 }

@@ -91,15 +91,13 @@ bool isFilledWithOne(mlir::Value value);
 /// Whether `size` is certain to be the product of some dimensions.
 bool isProductOfDims(mlir::OpFoldResult size, mlir::Value tensor,
                      llvm::ArrayRef<int64_t> dims);
-/// The same for a dimension of `sized`.
-bool isProductOfDims(mlir::Value sized, int64_t dim, mlir::Value tensor,
-                     llvm::ArrayRef<int64_t> dims);
 
 /// The size that a dimension of the tensor was made with, where it was made.
 std::optional<mlir::OpFoldResult> sizeMadeWith(mlir::Value tensor, int64_t dim);
 
-/// Whether two dimensions are certain to have the same size.
-bool haveSameSize(mlir::Value a, int64_t dimA, mlir::Value b, int64_t dimB);
+/// Whether some dimensions of two tensors certainly have the same product.
+bool haveSameExtent(mlir::Value a, llvm::ArrayRef<int64_t> aDims, mlir::Value b,
+                    llvm::ArrayRef<int64_t> bDims);
 
 /// Whether `size` is certain to be all of a dimension of the tensor.
 bool isWholeSize(mlir::OpFoldResult size, mlir::Value tensor, int64_t dim);

@@ -214,7 +214,7 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   // [T, k], or [T] where a token has one.
   Value ids = chain.decision.ids;
   int64_t idDims = std::max<int64_t>(typeOf(ids).getRank() - 1, 1);
-  if (!isProductOfDims(start, 0, ids, llvm::to_vector(llvm::seq(idDims))))
+  if (!haveSameExtent(start, 0, ids, llvm::to_vector(llvm::seq(idDims))))
     return refuse("their sum is not known to have a row for each token");
 
   Operation *place = last.getDefiningOp();

@@ -79,6 +79,54 @@ def FormRoutes : Pass<"form-routes", "::mlir::ModuleOp"> {
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def FormSelections : Pass<"form-selections", "::mlir::ModuleOp"> {
+  let summary = "Turns work on rows that an index selects into groups of a partition";
+  let description = [{
+    Rows are selected by `gate.nonzero` of a mask or by `gate.topk` of scores,
+    gathered, worked on one by one, and scattered or added back to the rows that
+    they came from. The mask, or the columns that were chosen, becomes the
+    predicate of a `gate.partition`, the work a `gate.apply` on the rows of the
+    tensors that were gathered from, and the scatter a `gate.merge`. Rows that
+    are selected from selected rows become a partition inside. Indices are
+    followed through views, casts, sorts, concatenations of coordinates, and
+    gathers from other indices; that they do not repeat is proved by what
+    enumerates them, and anything else stays as it is. The module attribute
+    `gatecc.report` lists every candidate that holds a product, taken or
+    refused, with the reason.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+}
+
+def SelectWeighted : Pass<"select-weighted", "::mlir::ModuleOp"> {
+  let summary = "Turns products with a weight of 0 or 1 into selections";
+  let description = [{
+    `x + w * f(x)`, where w is 0 or 1 by construction (a condition as a number, 1
+    less such a number, products of them), needs `f` where w is 1 only, if f is
+    finite elsewhere. With `assume-finite` the product becomes a selection of
+    f or 0, which form-skips and form-groups take up. Without it the
+    module attribute `gatecc.report` says that this stands in the way.
+  }];
+  let options = [Option<"assumeFinite", "assume-finite", "bool", "false",
+    "no value is NaN or infinite">];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+}
+
+def FormSkips : Pass<"form-skips", "::mlir::ModuleOp"> {
+  let summary = "Turns work on blocks that few rows need into groups of a partition";
+  let description = [{
+    A branch of a selection by a condition for each row of a tensor [B, S, D]
+    may work on [B * S, D]. What nothing but the branch needs, and keeps the
+    blocks of the rows apart, becomes a `gate.apply` on the rows that take the
+    branch; the others get the other branch's value by a `gate.merge`.
+    Selections inside of the work become groups inside. form-groups does the
+    same for work whose rows are those of the condition.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+}
+
 def FormWhileRows : Pass<"form-while-rows", "::mlir::ModuleOp"> {
   let summary = "Takes rows that a loop does not change any more out of it";
   let description = [{
