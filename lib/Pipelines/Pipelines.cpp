@@ -156,6 +156,7 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
   addCleanup(pm);
   pm.addPass(createOutlineTasks());
   addCleanup(pm);
+  pm.addPass(createSplitRun());
   pm.addPass(createVerifyLevel({"kernel"}));
 }
 

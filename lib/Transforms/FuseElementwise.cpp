@@ -6,6 +6,7 @@
 // into it, where each iteration did its work again.
 #include "gatecc/Transforms/Passes.h"
 #include "lib/Transforms/EnclosingLoop.h"
+#include "lib/Transforms/FusedBody.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -31,8 +32,13 @@ struct FuseElementwisePass
     MLIRContext *context = &getContext();
     linalg::ControlFusionFn mayFuse = [](OpOperand *operand) {
       Operation *producer = operand->get().getDefiningOp();
-      return producer && producer->hasOneUse() &&
-             inSameLoop(producer, operand->getOwner());
+      if (!producer || !producer->hasOneUse() ||
+          !inSameLoop(producer, operand->getOwner()))
+        return false;
+      auto first = dyn_cast<linalg::GenericOp>(producer),
+           second = dyn_cast<linalg::GenericOp>(operand->getOwner());
+      return !first || !second ||
+             mayBecomeOne(*first.getBody(), *second.getBody());
     };
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, mayFuse);
