@@ -20,7 +20,7 @@ from . import (
 from .processes import ROOT
 from .session import Session
 
-SUITES = ("moe", "chain", "exit", "forms", "router", "compile")
+SUITES = ("moe", "chain", "exit", "forms", "router", "compile", "scale")
 
 
 def parse(arguments):
@@ -110,6 +110,8 @@ def main(arguments=None):
                     suite_extra.run_router(session, cells.LAYERS[name], counts)
         if "compile" in suites:
             suite_extra.run_compile(session, [n for n in layers if n == "olmoe"])
+        if "scale" in suites:
+            suite_extra.run_scale(session)
     except KeyboardInterrupt:
         session.say("interrupted; what there is is written")
     finally:

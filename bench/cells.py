@@ -15,6 +15,11 @@ BLOCK = 32
 WEIGHT_BYTES = {"f32": 4, "bf16": 2, "int8": 1 + 4 / BLOCK, "int4": 0.5 + 4 / BLOCK}
 
 
+# Models with many nodes, to compile: chains of so many, and layers of so many experts.
+SCALE_NODES = (1_000, 10_000, 100_000)
+SCALE_LAYERS = (48, 128)
+
+
 @dataclass(frozen=True)
 class Layer:
     """A mixture of `experts` experts, of which each token takes `top_k`."""

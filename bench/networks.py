@@ -13,7 +13,7 @@ import numpy as np
 
 import gatecc
 from gatecc import reference
-from gatecc.models import blocks, exits, forms, moe
+from gatecc.models import blocks, chains, exits, forms, moe
 from gatecc.models.graph import Graph
 
 from . import inputs
@@ -59,6 +59,21 @@ def moe_file(layer, form, folder):
             seed=SEED,
             **bits,
         )
+    return path
+
+
+def scale_file(kind, nodes, folder):
+    path = Path(folder) / f"chain-{kind}-{nodes}.onnx"
+    if not path.is_file():
+        chains.network(kind, nodes).save(path)
+    return path
+
+
+def deep_file(form, layers, experts, folder):
+    """Many layers of many small experts, each of which is nodes of its own."""
+    path = Path(folder) / f"deep{layers}x{experts}.{form}.onnx"
+    if not path.is_file():
+        moe.network(16, 12, experts, 2, form=form, layers=layers).save(path)
     return path
 
 

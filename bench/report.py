@@ -194,10 +194,18 @@ def _compiled(session):
     yield "## Compiling"
     yield ""
     yield from _table(
-        ["model", "s", "peak MB, anonymous and shared", "library MB", "weights MB"],
+        [
+            "model",
+            "nodes",
+            "s",
+            "peak MB, anonymous and shared",
+            "library MB",
+            "weights MB",
+        ],
         [
             [
                 c["model"],
+                c["nodes"],
                 f"{c['seconds']:.2f}",
                 f"{c['peak_bytes'] / 1e6:.0f}",
                 f"{c['size_bytes'] / 1e6:.2f}",

@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import psutil
 
 import gatecc
+from gatecc.models import chains
 
 from . import cells, inputs, networks
 from .measure import Group
@@ -61,6 +63,29 @@ def run_compile(session, layers):
         (name, networks.moe_file(cells.LAYERS[name], "contrib", session.folder))
         for name in layers
     ]
+    _compile(session, models)
+
+
+def run_scale(session):
+    """The same of models with many nodes: chains, and layers of unrolled experts."""
+    sizes = [100] if session.quick else cells.SCALE_NODES
+    models = [
+        (f"{kind} {nodes}", networks.scale_file(kind, nodes, session.folder))
+        for kind in chains.KINDS
+        for nodes in sizes
+    ]
+    layers, experts = (2, 4) if session.quick else cells.SCALE_LAYERS
+    models += [
+        (
+            f"{form} {layers}x{experts}",
+            networks.deep_file(form, layers, experts, session.folder),
+        )
+        for form in ("unrolled", "sorted")
+    ]
+    _compile(session, models, count=True)
+
+
+def _compile(session, models, count=False):
     for name, model in models:
         with tempfile.TemporaryDirectory(dir=session.folder) as folder:
             library = Path(folder) / "compiled.so"
@@ -80,6 +105,7 @@ def run_compile(session, layers):
                 "peak_bytes": peak,
                 "size_bytes": size,
                 "weight_bytes": weights,
+                "nodes": len(onnx.load(model).graph.node) if count else None,
             }
         )
         session.say(f"compiling {name}: {seconds:.2f} s, {peak / 1e6:.0f} MB")

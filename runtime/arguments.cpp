@@ -4,6 +4,7 @@
 // anything is computed, and named.
 
 #include "context.h"
+#include "kernels.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -142,6 +143,11 @@ static gatecc_status takeInputs(gatecc_context &context,
 static gatecc_status checkOutput(gatecc_context &context, int32_t at,
                                  const DLTensor &tensor) {
   const gatecc_program_tensor &expected = program.outputs[at];
+  if (isDecided(expected))
+    return refuse(context,
+                  "output '%s': the run decides its size; leave the memory to "
+                  "the context, with NULL as the data pointer",
+                  expected.name);
   if (gatecc_status status = checkLayout(context, "output", expected, tensor))
     return status;
   for (int32_t d = 0; d < expected.rank; ++d) {
@@ -155,9 +161,28 @@ static gatecc_status checkOutput(gatecc_context &context, int32_t at,
   return GATECC_OK;
 }
 
+// Describes memory of the context with the shape in context.outputShapes.
+static void describe(gatecc_context &context, int32_t at, DLTensor &tensor) {
+  const gatecc_program_tensor &output = program.outputs[at];
+  tensor.data = context.outputs[at];
+  tensor.device.device_type = kDLCPU;
+  tensor.device.device_id = 0;
+  tensor.ndim = output.rank;
+  tensor.dtype.code = output.dtype_code;
+  tensor.dtype.bits = output.dtype_bits;
+  tensor.dtype.lanes = 1;
+  tensor.shape = context.outputShapes[at];
+  tensor.strides = nullptr;
+  tensor.byte_offset = 0;
+}
+
 static gatecc_status ownOutput(gatecc_context &context, int32_t at,
                                DLTensor *tensor) {
   const gatecc_program_tensor &output = program.outputs[at];
+  if (isDecided(output)) {
+    context.outputs[at] = nullptr; // gatecc_allocate_output sets it
+    return GATECC_OK;
+  }
   int64_t bytes = tensorBytes(output, context.symbols);
   if (!reserveBuffer(context.allocator, context.outputBuffers[at], bytes)) {
     snprintf(context.message, sizeof context.message,
@@ -167,19 +192,10 @@ static gatecc_status ownOutput(gatecc_context &context, int32_t at,
   context.outputs[at] = context.outputBuffers[at].data;
   if (!tensor)
     return GATECC_OK;
-  int64_t *shape = context.outputShapes[at];
   for (int32_t d = 0; d < output.rank; ++d)
-    shape[d] = evaluateExtent(output.shape[d], context.symbols);
-  tensor->data = context.outputs[at];
-  tensor->device.device_type = kDLCPU;
-  tensor->device.device_id = 0;
-  tensor->ndim = output.rank;
-  tensor->dtype.code = output.dtype_code;
-  tensor->dtype.bits = output.dtype_bits;
-  tensor->dtype.lanes = 1;
-  tensor->shape = shape;
-  tensor->strides = nullptr;
-  tensor->byte_offset = 0;
+    context.outputShapes[at][d] =
+        evaluateExtent(output.shape[d], context.symbols);
+  describe(context, at, *tensor);
   return GATECC_OK;
 }
 
@@ -218,6 +234,51 @@ static gatecc_status takeOutputs(gatecc_context &context,
       if (gatecc_status status = ownOutput(context, i, nullptr))
         return status;
   return GATECC_OK;
+}
+
+void gatecc_runtime::describeOutputs(gatecc_context &context,
+                                     gatecc_named_tensor *outputs,
+                                     int32_t numOutputs) {
+  for (int32_t i = 0; i < numOutputs; ++i) {
+    int32_t at =
+        findTensor(program.outputs, program.num_outputs, outputs[i].name);
+    if (isDecided(program.outputs[at]))
+      describe(context, at, outputs[i].tensor);
+  }
+}
+
+extern "C" void *gatecc_allocate_output(const gatecc_frame *f, int64_t index,
+                                        const int64_t *shape) {
+  gatecc_context *context = static_cast<gatecc_context *>(f->context);
+  if (!context)
+    return nullptr;
+  const gatecc_program_tensor &output = program.outputs[index];
+  int64_t bytes = (output.dtype_bits + 7) / 8;
+  bool empty = false, overflow = false;
+  for (int32_t d = 0; d < output.rank; ++d) {
+    context->outputShapes[index][d] = shape[d];
+    empty |= shape[d] == 0;
+    overflow |= shape[d] < 0 || __builtin_mul_overflow(bytes, shape[d], &bytes);
+  }
+  gatecc_buffer &buffer = context->outputBuffers[index];
+  if (!reserveBuffer(context->allocator, buffer,
+                     empty      ? 0
+                     : overflow ? -1
+                                : bytes)) {
+    gatecc_fail(f, GATECC_OUT_OF_MEMORY,
+                "not enough memory for an output whose size is decided during "
+                "the run");
+    return nullptr;
+  }
+  return context->outputs[index] = buffer.data;
+}
+
+extern "C" void *gatecc_take_output(const gatecc_frame *f, int64_t index,
+                                    const int64_t *shape) {
+  void *result = gatecc_allocate_output(f, index, shape);
+  if (!result)
+    gatecc_check_cancelled(f);
+  return result;
 }
 
 gatecc_status gatecc_runtime::takeArguments(gatecc_context &context,

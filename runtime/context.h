@@ -83,6 +83,8 @@ int64_t evaluateExtent(const gatecc_extent &extent, const int64_t *symbols);
 // Elements and bytes of a tensor; -1 when that does not fit.
 int64_t tensorBytes(const gatecc_program_tensor &tensor,
                     const int64_t *symbols);
+// Whether each run decides an extent of the tensor.
+bool isDecided(const gatecc_program_tensor &tensor);
 // Finds the symbols from the shapes of all inputs (shapes[i] of rank
 // inputs[i].rank) and checks that they agree; writes why not to message.
 gatecc_status bindSymbols(const gatecc_program &program,
@@ -99,6 +101,10 @@ gatecc_status takeArguments(gatecc_context &context,
                             const gatecc_named_tensor *inputs,
                             int32_t numInputs, gatecc_named_tensor *outputs,
                             int32_t numOutputs);
+
+// Fills in the caller's tensors of the outputs whose size the run has decided.
+void describeOutputs(gatecc_context &context, gatecc_named_tensor *outputs,
+                     int32_t numOutputs);
 
 // --- pool.cpp
 // A pool with `workers` threads besides the caller; NULL when there are none.

@@ -2,8 +2,9 @@
 //
 // The functions of the runtime that compiled code calls. Internal to a library
 // (hidden symbols). All take raw pointers, allocate nothing (but
-// gatecc_allocate) and give results that depend on nothing but their
-// arguments: not on the number of threads, nor on the other rows of a batch.
+// gatecc_allocate and gatecc_allocate_output) and give results that depend on
+// nothing but their arguments: not on the number of threads, nor on the other
+// rows of a batch.
 
 #ifndef GATECC_RUNTIME_KERNELS_H
 #define GATECC_RUNTIME_KERNELS_H
@@ -42,6 +43,15 @@ void gatecc_fail(const gatecc_frame *f, int32_t status, const char *message);
 // The same as gatecc_allocate; without memory the run ends here, as it does in
 // gatecc_check_cancelled. Not from inside a task.
 void *gatecc_take(const gatecc_frame *f, int64_t bytes);
+
+// Memory of the context for output `index`, whose shape has become known. NULL
+// when there is none, as gatecc_allocate.
+void *gatecc_allocate_output(const gatecc_frame *f, int64_t index,
+                             const int64_t *shape);
+
+// The same; without memory the run ends here. Not from inside a task.
+void *gatecc_take_output(const gatecc_frame *f, int64_t index,
+                         const int64_t *shape);
 
 // Ends the run with the status GATECC_RUNTIME and the message, in which {0} and
 // {1} stand for the two numbers. Not from inside a task.

@@ -31,7 +31,11 @@ typedef struct gatecc_frame {
                         // or of GATECC_DYNAMIC_GROUPS where that is -1
 } gatecc_frame;
 
-enum { GATECC_EXTENT_CONSTANT = 0, GATECC_EXTENT_MONOMIAL = 1 };
+enum {
+  GATECC_EXTENT_CONSTANT = 0,
+  GATECC_EXTENT_MONOMIAL = 1,
+  GATECC_EXTENT_DECIDED = 2 // by each run; of outputs only
+};
 
 typedef struct gatecc_extent {
   int32_t kind;           // constant: coefficient; monomial: the product of

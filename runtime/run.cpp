@@ -226,6 +226,7 @@ static gatecc_status runChecked(gatecc_context &c,
   if (c.leftEarly)
     return GATECC_CANCELLED;
   c.statisticsValid = statistics;
+  describeOutputs(c, outputs, numOutputs);
   return GATECC_OK;
 }
 
@@ -266,7 +267,8 @@ const char *gatecc_runtime::errorMessage(const gatecc_context *context) {
 static bool addBytes(const gatecc_program_tensor *tensors, int32_t n,
                      const int64_t *symbols, int64_t *total) {
   for (int32_t i = 0; i < n; ++i) {
-    int64_t bytes = tensorBytes(tensors[i], symbols);
+    int64_t bytes =
+        isDecided(tensors[i]) ? 0 : tensorBytes(tensors[i], symbols);
     if (bytes < 0 || __builtin_add_overflow(*total, bytes, total))
       return false;
   }

@@ -41,6 +41,13 @@ int64_t gatecc_runtime::tensorBytes(const gatecc_program_tensor &tensor,
   return zero ? 0 : overflow ? -1 : bytes;
 }
 
+bool gatecc_runtime::isDecided(const gatecc_program_tensor &tensor) {
+  for (int32_t d = 0; d < tensor.rank; ++d)
+    if (tensor.shape[d].kind == GATECC_EXTENT_DECIDED)
+      return true;
+  return false;
+}
+
 size_t gatecc_runtime::extentText(const gatecc_program &program,
                                   const gatecc_extent &extent, char *text,
                                   size_t textBytes) {
@@ -50,11 +57,14 @@ size_t gatecc_runtime::extentText(const gatecc_program &program,
       if (length + 1 < textBytes)
         text[length] = *piece;
   };
+  if (extent.kind == GATECC_EXTENT_DECIDED)
+    append("?");
   char number[24];
   snprintf(number, sizeof number, "%" PRId64, extent.coefficient);
   int32_t factors =
-      extent.kind == GATECC_EXTENT_CONSTANT ? 0 : extent.num_factors;
-  if (factors == 0 || extent.coefficient != 1)
+      extent.kind == GATECC_EXTENT_MONOMIAL ? extent.num_factors : 0;
+  if (extent.kind == GATECC_EXTENT_CONSTANT ||
+      (extent.kind == GATECC_EXTENT_MONOMIAL && extent.coefficient != 1))
     append(number);
   for (int32_t i = 0; i < factors; ++i) {
     if (length)

@@ -120,7 +120,8 @@ enum {
 // ---------------------------------------------------------------------------
 typedef struct gatecc_dim {
   int64_t extent;     // >= 0: fixed; -1: given by `symbol`
-  const char *symbol; // NULL when fixed; else "B", or a product: "2*B*S"
+  const char *symbol; // NULL when fixed; else "B", or a product: "2*B*S";
+                      // in outputs also "?": each run decides it
 } gatecc_dim;
 
 typedef struct gatecc_tensor_info {
@@ -212,7 +213,8 @@ typedef struct gatecc_memory {
   int64_t arena_bytes;  // working memory of a run; more may be needed where the
                         // size of a value is decided by its contents
   int64_t input_bytes;  // all inputs together
-  int64_t output_bytes; // all outputs together
+  int64_t output_bytes; // all outputs together, without those with an extent
+                        // "?"
 } gatecc_memory;
 
 typedef struct gatecc_library {
@@ -254,6 +256,7 @@ typedef struct gatecc_library {
   // Outputs: all or some, by name, in any order.
   //  - data not NULL: a buffer of the caller's, with dtype, ndim and shape
   //    filled in and right. It must not overlap an input or another output.
+  //    Not for an output with an extent "?", whose size is known afterwards.
   //  - data NULL: the context provides memory and fills in the tensor; data
   //    and shape stay valid until the context's next run or its end.
   // A data pointer plus byte_offset is aligned to the size of an element.

@@ -131,10 +131,10 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
     pm.addPass(createFormWhileRows());
   if (!options.isDisabled("select-weighted"))
     pm.addPass(createSelectWeighted({options.assumeFinite}));
-  if (!options.isDisabled("form-skips"))
-    pm.addPass(createFormSkips());
   if (!options.isDisabled("form-groups"))
     pm.addPass(createFormGroups());
+  if (!options.isDisabled("form-skips"))
+    pm.addPass(createFormSkips());
   addCleanup(pm);
   pm.addPass(createVerifyLevel({"gate"}));
 }
@@ -178,6 +178,7 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
   addCleanup(pm);
   pm.addPass(createOutlineTasks());
   addCleanup(pm);
+  pm.addPass(createSplitRun());
   pm.addPass(createVerifyLevel({"kernel"}));
 }
 

@@ -45,6 +45,7 @@ Demand::Demand(Block &block) : block(block) {
     forEachUsedValue(
         &op, [&](Value used) { before = std::max(before, depth(used)); });
     depths[&op] = before + 1 + rowCost(&op);
+    numbers.try_emplace(&op, numbers.size());
   }
   for (Operation &op : llvm::reverse(block)) {
     Term &term = terms[&op];
@@ -174,22 +175,24 @@ Term Demand::basis(const Term &term) {
   return kept;
 }
 
-const llvm::DenseSet<Operation *> &Demand::slice(Value value) {
-  auto [place, isNew] = slices.try_emplace(value);
-  if (!isNew)
-    return place->second;
-  llvm::DenseSet<Operation *> ops;
-  SmallVector<Value> work{value};
-  while (!work.empty()) {
-    Operation *op = work.pop_back_val().getDefiningOp();
-    if (op && op->getBlock() == &block && ops.insert(op).second)
-      forEachUsedValue(op, [&](Value used) { work.push_back(used); });
-  }
-  return slices[value] = std::move(ops);
-}
-
 bool Demand::dependsOn(Value value, Operation *op) {
-  return slice(value).contains(op);
+  // Ops before `op` do not depend on it: only what lies between is searched.
+  auto first = numbers.find(op);
+  if (first == numbers.end())
+    return false;
+  SmallVector<Operation *> work;
+  llvm::DenseSet<Operation *> seen;
+  auto visit = [&](Value used) {
+    Operation *source = used.getDefiningOp();
+    auto number = numbers.find(source);
+    if (number != numbers.end() && number->second >= first->second &&
+        seen.insert(source).second)
+      work.push_back(source);
+  };
+  visit(value);
+  while (!work.empty() && !seen.contains(op))
+    forEachUsedValue(work.pop_back_val(), visit);
+  return seen.contains(op);
 }
 
 /// The cost of the longest way from the block's arguments to a value.

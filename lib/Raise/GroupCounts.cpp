@@ -207,11 +207,13 @@ GroupCounts::Sum GroupCounts::computeElement(Value tensor,
       Value ids = scatter.getIndices();
       if (withoutViews(ids) == decision.ids)
         return countOf(at);
-      SlotOrder order = functions.orderOf(ids);
-      if (order && order.group < 0 && order.ids == decision.ids &&
-          functions.isGroupOf(ids, order, decision))
-        return countOf(at);
-      return std::nullopt;
+      if (!areGroups.contains(ids)) { // Each group asks.
+        SlotOrder order = functions.orderOf(ids);
+        areGroups[ids] = order && order.group < 0 &&
+                         order.ids == decision.ids &&
+                         functions.isGroupOf(ids, order, decision);
+      }
+      return areGroups.lookup(ids) ? countOf(at) : std::nullopt;
     }
     auto generic = dyn_cast<linalg::GenericOp>(op);
     if (!generic)

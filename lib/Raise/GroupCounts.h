@@ -38,6 +38,7 @@ private:
 
   const Decision &decision;
   SlotFunctions &functions;
+  llvm::DenseMap<mlir::Value, bool> areGroups; // tensors of ids
   llvm::DenseMap<mlir::Value, Sum> sums;
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, Sum> elements;
   Sum zero;

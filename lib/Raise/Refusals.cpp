@@ -14,20 +14,26 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-/// Whether a product is among the ops that a value depends on in its block.
-static bool hasProductBehind(Value value, Block &block) {
-  SmallVector<Value> work{value};
-  llvm::DenseSet<Operation *> seen;
-  while (!work.empty()) {
-    Operation *op = work.pop_back_val().getDefiningOp();
-    if (!op || op->getBlock() != &block || !seen.insert(op).second)
-      continue;
-    if (isProduct(op))
-      return true;
-    forEachUsedValue(op, [&](Value used) { work.push_back(used); });
+namespace {
+/// Which ops of a block are products, or depend on one.
+class ProductsBehind {
+public:
+  explicit ProductsBehind(Block &block) {
+    for (Operation &op : block) {
+      bool found = isProduct(&op);
+      forEachUsedValue(&op, [&](Value used) { found |= isBehind(used); });
+      if (found)
+        ops.insert(&op);
+    }
   }
-  return false;
-}
+  bool isBehind(Value value) const {
+    return ops.contains(value.getDefiningOp());
+  }
+
+private:
+  llvm::DenseSet<Operation *> ops;
+};
+} // namespace
 
 /// Why rows without `literal` need `op` too.
 static std::string otherNeed(Operation *op, Literal literal, Operation *select,
@@ -53,7 +59,8 @@ static std::string otherNeed(Operation *op, Literal literal, Operation *select,
 /// Walks from a branch to what it needs, as long as only rows with `literal`
 /// need it, and says what ends the walk; "" if nothing heavy is lost by that.
 static std::string obstacle(Value branch, Literal literal, Operation *select,
-                            Demand &demand, double &cost) {
+                            Demand &demand, const ProductsBehind &products,
+                            double &cost) {
   Block &block = *select->getBlock();
   SmallVector<Value> work{branch};
   llvm::DenseSet<Operation *> seen{select};
@@ -63,7 +70,7 @@ static std::string obstacle(Value branch, Literal literal, Operation *select,
     Operation *op = value.getDefiningOp();
     if (!op || op->getBlock() != &block || !seen.insert(op).second)
       continue;
-    bool isHeavy = hasProductBehind(value, block);
+    bool isHeavy = products.isBehind(value);
     if (contains(demand.of(op), literal)) {
       if (!rowUses(op)) {
         if (isHeavy && reason.empty())
@@ -83,11 +90,10 @@ static std::string obstacle(Value branch, Literal literal, Operation *select,
 }
 
 static void reportSelect(Operation *op, const Elementary &match, Demand &demand,
+                         const ProductsBehind &products,
                          SmallVectorImpl<Attribute> &report) {
-  Block &block = *op->getBlock();
   auto isHeavy = [&](unsigned branch) {
-    return match.operands[branch] &&
-           hasProductBehind(match.operands[branch], block);
+    return match.operands[branch] && products.isBehind(match.operands[branch]);
   };
   std::string reason;
   auto condition = demand.literal(match.operands[0]);
@@ -102,9 +108,9 @@ static void reportSelect(Operation *op, const Elementary &match, Demand &demand,
     double cost = 0;
     for (unsigned branch : {1u, 2u})
       if (reason.empty() && match.operands[branch])
-        reason =
-            obstacle(match.operands[branch],
-                     branch == 1 ? *condition : !*condition, op, demand, cost);
+        reason = obstacle(match.operands[branch],
+                          branch == 1 ? *condition : !*condition, op, demand,
+                          products, cost);
     if (reason.empty())
       reason = "too little work (" + std::to_string(int64_t(cost)) +
                " operations per row)";
@@ -118,12 +124,15 @@ static void reportSelect(Operation *op, const Elementary &match, Demand &demand,
 
 static void reportBlock(Block &block, SmallVectorImpl<Attribute> &report) {
   std::optional<Demand> demand;
+  std::optional<ProductsBehind> products;
   for (Operation &op : block) {
     if (auto match = matchElementary(&op);
         match && match->kind == Elementary::Select) {
-      if (!demand)
+      if (!demand) {
         demand.emplace(block);
-      reportSelect(&op, *match, *demand, report);
+        products.emplace(block);
+      }
+      reportSelect(&op, *match, *demand, *products, report);
     }
     if (auto apply = dyn_cast<gate::ApplyOp>(&op))
       for (Region &body : apply.getBodies())

@@ -235,15 +235,7 @@ bool SlotFunctions::tryMask(gate::NonZeroOp op, ArrayRef<Place::Kind> dims,
   SmallVector<Place> places;
   for (Place::Kind kind : dims)
     places.push_back({kind, 0});
-  int64_t group = -1;
-  for (int64_t id = 0; id < count; ++id) {
-    auto bit = dyn_cast_or_null<IntegerAttr>(
-        evaluate(op.getInput(), places, {0, 0, choices, id}, mask.ids));
-    if (!bit || (bit.getValue().isOne() && group >= 0))
-      return false;
-    if (bit.getValue().isOne())
-      group = id;
-  }
+  int64_t group = onlyId(op.getInput(), places, choices, count, mask.ids);
   if (group < 0)
     return false;
   mask.group = group;
@@ -421,11 +413,93 @@ Attribute SlotFunctions::evaluate(Value value, ArrayRef<Place> places,
   return {};
 }
 
+static bool isNumber(Attribute attribute, int64_t expected) {
+  if (auto integer = dyn_cast_or_null<IntegerAttr>(attribute))
+    return integer.getType().isInteger(1)
+               ? integer.getValue().getZExtValue() == uint64_t(expected)
+               : integer.getValue().getSExtValue() == expected;
+  auto real = dyn_cast_or_null<FloatAttr>(attribute);
+  return real && real.getValueAsDouble() == double(expected);
+}
+
+/// How far a number is from the id of a probe, if it is that id with some
+/// constant added; no graph has numbers near it.
+std::optional<int64_t> SlotFunctions::Probe::distance(Attribute number) {
+  auto integer = dyn_cast_or_null<IntegerAttr>(number);
+  if (!integer || integer.getValue().getBitWidth() < 32)
+    return std::nullopt;
+  int64_t distance = integer.getValue().getSExtValue() - id;
+  return std::abs(distance) < (1 << 20) ? std::optional(distance)
+                                        : std::nullopt;
+}
+
+/// Notes what an op does with the id of a probe.
+void SlotFunctions::Probe::see(Operation *op, ArrayRef<Attribute> operands,
+                               Attribute result) {
+  unsigned count = llvm::count_if(
+      operands, [](Attribute operand) { return bool(distance(operand)); });
+  // The condition of a selection is one bit.
+  if (count == 0 || isa<arith::SelectOp>(op))
+    return;
+  bool isFirst = bool(distance(operands[0]));
+  if (isa<arith::ExtSIOp, arith::ExtUIOp, arith::TruncIOp, arith::IndexCastOp>(
+          op)) {
+    isOpaque |= distance(result) != distance(operands[0]);
+    return;
+  }
+  if (count == 1 &&
+      (isa<arith::AddIOp>(op) || (isa<arith::SubIOp>(op) && isFirst))) {
+    isOpaque |= !distance(result);
+    return;
+  }
+  auto compare = dyn_cast<arith::CmpIOp>(op);
+  auto number = compare && count == 1
+                    ? dyn_cast<IntegerAttr>(operands[isFirst ? 1 : 0])
+                    : IntegerAttr();
+  if (!number || (compare.getPredicate() != arith::CmpIPredicate::eq &&
+                  compare.getPredicate() != arith::CmpIPredicate::ne))
+    isOpaque = true;
+  else
+    compared.push_back(number.getValue().getSExtValue() -
+                       *distance(operands[isFirst ? 0 : 1]));
+}
+
+int64_t SlotFunctions::onlyId(Value value, ArrayRef<Place> places,
+                              int64_t choices, int64_t count, Value ids) {
+  auto at = [&](int64_t id) {
+    return evaluate(value, places, {0, 0, choices, id}, ids);
+  };
+  // Ids that are only compared for being equal to some numbers are all alike,
+  // but for those numbers.
+  SmallVector<int64_t> candidates;
+  Probe seen;
+  probe = &seen;
+  Attribute others = at(Probe::id);
+  probe = nullptr;
+  if (!seen.isOpaque && isNumber(others, 0) && count < Probe::id) {
+    for (int64_t number : seen.compared)
+      if (number >= 0 && number < count &&
+          !llvm::is_contained(candidates, number))
+        candidates.push_back(number);
+  } else {
+    candidates = llvm::to_vector(llvm::seq<int64_t>(0, count));
+  }
+  int64_t only = -1;
+  for (int64_t id : candidates) {
+    Attribute bit = at(id);
+    if (isNumber(bit, 1) && only < 0)
+      only = id;
+    else if (!isNumber(bit, 0))
+      return -1;
+  }
+  return only;
+}
+
 /// Folds the body of an elementwise op; `input` gives the scalar of an operand
 /// and `index` that of a loop.
-static Attribute foldBody(linalg::GenericOp op,
-                          function_ref<Attribute(OpOperand *)> input,
-                          function_ref<Attribute(linalg::IndexOp)> index) {
+Attribute SlotFunctions::foldBody(
+    linalg::GenericOp op, function_ref<Attribute(OpOperand *)> input,
+    function_ref<Attribute(linalg::IndexOp)> index, Probe *probe) {
   DenseMap<Value, Attribute> scalars;
   Block &block = *op.getBody();
   auto scalarOf = [&](Value value) -> Attribute {
@@ -465,15 +539,10 @@ static Attribute foldBody(linalg::GenericOp op,
     scalars[each.getResult(0)] = isa<Attribute>(results[0])
                                      ? cast<Attribute>(results[0])
                                      : scalarOf(cast<Value>(results[0]));
+    if (probe)
+      probe->see(&each, operands, scalars[each.getResult(0)]);
   }
   return scalarOf(block.getTerminator()->getOperand(0));
-}
-
-static bool isNumber(Attribute attribute, int64_t expected) {
-  if (auto integer = dyn_cast_or_null<IntegerAttr>(attribute))
-    return integer.getValue().getSExtValue() == expected;
-  auto real = dyn_cast_or_null<FloatAttr>(attribute);
-  return real && real.getValueAsDouble() == double(expected);
 }
 
 bool SlotFunctions::maps(linalg::GenericOp op, int64_t from, int64_t to) {
@@ -483,8 +552,21 @@ bool SlotFunctions::maps(linalg::GenericOp op, int64_t from, int64_t to) {
                         : Attribute(IntegerAttr::get(type, from));
   Attribute result = foldBody(
       op, [&](OpOperand *) { return given; },
-      [](linalg::IndexOp) { return Attribute(); });
+      [](linalg::IndexOp) { return Attribute(); }, /*probe=*/nullptr);
   return isNumber(result, to);
+}
+
+/// Whether an elementwise op gives back one of its inputs, perhaps as another
+/// type of integer.
+static bool isMove(linalg::GenericOp op) {
+  Value yielded = op.getBody()->getTerminator()->getOperand(0);
+  if (Operation *cast = yielded.getDefiningOp();
+      isa_and_nonnull<arith::ExtSIOp, arith::TruncIOp, arith::IndexCastOp>(
+          cast))
+    yielded = cast->getOperand(0);
+  auto argument = dyn_cast<BlockArgument>(yielded);
+  return argument && argument.getOwner() == op.getBody() &&
+         argument.getArgNumber() < op.getNumDpsInputs();
 }
 
 Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
@@ -508,12 +590,14 @@ Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
     }
     return evaluate(operand->get(), source, point, ids);
   };
-  return foldBody(op, input, [&](linalg::IndexOp index) -> Attribute {
+  hasComputed |= !isMove(op);
+  auto loop = [&](linalg::IndexOp index) -> Attribute {
     Place place = places[index.getDim()];
     if (place.kind != Place::Number)
       return {};
     return IntegerAttr::get(index.getType(), place.number);
-  });
+  };
+  return foldBody(op, input, loop, probe);
 }
 
 bool SlotFunctions::isGroupOf(Value indices, const SlotOrder &order,
@@ -553,12 +637,8 @@ bool SlotFunctions::countsGroup(linalg::GenericOp sum, int64_t group,
       places = {{Place::Flat, 0}, {Place::Number, group}};
     if (reduced.back() != rank - 2)
       return false;
-    bool isHit = true;
-    for (int64_t id = 0; id < decision.groups && isHit; ++id)
-      isHit = isNumber(
-          evaluate(input, places, {1, 0, decision.choices, id}, decision.ids),
-          id == group);
-    if (isHit)
+    if (onlyId(input, places, decision.choices, decision.groups,
+               decision.ids) == group)
       return true;
   }
   // A one for each chosen group of a token, which are all different.
@@ -595,6 +675,11 @@ std::optional<SlotPart> SlotFunctions::partOf(Value indices, int64_t column,
   for (int64_t bit = 6; bit < 24; ++bit)
     for (int64_t off : {-1, 0, 1})
       tokens.push_back(((int64_t(1) << bit) + off) / choices);
+  // What is only moved is the same part of every slot.
+  hasComputed = false;
+  evaluate(indices, places, {0, 0, choices, 0}, order.ids);
+  if (!hasComputed)
+    tokens = {1, 4 * choices + 3};
   bool isToken = true, isChoice = true, isSlot = true;
   for (int64_t token : tokens)
     for (int64_t choice = 0; choice < choices; ++choice) {

@@ -88,6 +88,29 @@ private:
                                   llvm::ArrayRef<Place> places,
                                   const Point &point, mlir::Value ids);
 
+  /// Evaluation with an id that no graph has, to see what ids are compared
+  /// with.
+  struct Probe {
+    static constexpr int64_t id = (int64_t(1) << 30) + 12345;
+    llvm::SmallVector<int64_t> compared;
+    bool isOpaque = false; // ids are used otherwise
+    static std::optional<int64_t> distance(mlir::Attribute number);
+    void see(mlir::Operation *op, llvm::ArrayRef<mlir::Attribute> operands,
+             mlir::Attribute result);
+  };
+  /// The one id below `count` for which `value` is 1 at `places`, where it is 0
+  /// for all others; -1 if there is none.
+  int64_t onlyId(mlir::Value value, llvm::ArrayRef<Place> places,
+                 int64_t choices, int64_t count, mlir::Value ids);
+  static mlir::Attribute
+  foldBody(mlir::linalg::GenericOp op,
+           llvm::function_ref<mlir::Attribute(mlir::OpOperand *)> input,
+           llvm::function_ref<mlir::Attribute(mlir::linalg::IndexOp)> index,
+           Probe *probe);
+
+  Probe *probe = nullptr;
+  /// Whether an evaluation has met anything but moves since it was cleared.
+  bool hasComputed = false;
   llvm::DenseMap<mlir::Operation *, Mask> masks;
   llvm::DenseMap<mlir::Value, SlotOrder> orders;
 };

@@ -7,6 +7,7 @@
 // product that follows, which did its work again for each column.
 #include "gatecc/Transforms/Passes.h"
 #include "lib/Transforms/EnclosingLoop.h"
+#include "lib/Transforms/FusedBody.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Affine/Utils.h"
@@ -49,9 +50,14 @@ struct FuseElementwisePass
     MLIRContext *context = &getContext();
     linalg::ControlFusionFn mayFuse = [](OpOperand *operand) {
       Operation *producer = operand->get().getDefiningOp();
-      return producer && producer->hasOneUse() &&
-             inSameLoop(producer, operand->getOwner()) &&
-             !repeatsWork(*operand, producer);
+      if (!producer || !producer->hasOneUse() ||
+          !inSameLoop(producer, operand->getOwner()) ||
+          repeatsWork(*operand, producer))
+        return false;
+      auto first = dyn_cast<linalg::GenericOp>(producer),
+           second = dyn_cast<linalg::GenericOp>(operand->getOwner());
+      return !first || !second ||
+             mayBecomeOne(*first.getBody(), *second.getBody());
     };
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(patterns, mayFuse);

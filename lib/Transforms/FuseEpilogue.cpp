@@ -7,6 +7,7 @@
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Transforms/Passes.h"
 #include "lib/Transforms/EnclosingLoop.h"
+#include "lib/Transforms/FusedBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -77,6 +78,7 @@ struct MoveGenericIntoEpilogue : OpRewritePattern<linalg::GenericOp> {
       if (!contract || !llvm::all_equal(contract->getUsers()) ||
           *contract->getUsers().begin() != generic ||
           !inSameLoop(contract, generic) ||
+          !mayBecomeOne(contract.getEpilogue().front(), *generic.getBody()) ||
           !generic.getIndexingMapsArray()[index].isIdentity())
         continue;
       if (!lead)

@@ -38,9 +38,6 @@ struct PackWeightsPass : public gatecc::impl::PackWeightsBase<PackWeightsPass> {
     getOperation()->walk([&](ContractOp op) { contracts.push_back(op); });
     SymbolTable moduleSymbols(getOperation());
     symbols = &moduleSymbols;
-    for (Operation &op : *getOperation().getBody())
-      if (llvm::isa<gate::WeightOp, gate::PackedWeightOp>(op))
-        lastWeight = &op;
     IRRewriter rewriter(&getContext());
     for (ContractOp contract : contracts)
       if (failed(pack(contract, rewriter)))
@@ -64,7 +61,6 @@ private:
                               const gate::PanelLayout &layout);
 
   SymbolTable *symbols = nullptr;
-  Operation *lastWeight = nullptr;                      // of the module
   DenseMap<Attribute, FlatSymbolRefAttr> packedWeights; // by all they are
   DenseMap<Attribute, FlatSymbolRefAttr> constants;
 };
@@ -87,8 +83,6 @@ FailureOr<FlatSymbolRefAttr> PackWeightsPass::findWeight(ContractOp contract,
         DenseI64ArrayAttr(), elements, ArrayAttr());
     symbol = FlatSymbolRefAttr::get(
         symbols->insert(weight, getOperation().getBody()->begin()));
-    if (!lastWeight)
-      lastWeight = weight;
   }
   return symbol;
 }
@@ -212,10 +206,11 @@ FlatSymbolRefAttr PackWeightsPass::getPacked(ContractOp contract,
     weight.erase();
     return symbol;
   }
-  Block::iterator place = lastWeight ? std::next(lastWeight->getIterator())
-                                     : getOperation().getBody()->begin();
-  lastWeight = weight;
-  return symbol = FlatSymbolRefAttr::get(symbols->insert(weight, place));
+  // Beside its sources: that is where its verifier looks for them first.
+  Operation *last =
+      symbols->lookup(cast<FlatSymbolRefAttr>(sources.values.back()).getAttr());
+  return symbol = FlatSymbolRefAttr::get(
+             symbols->insert(weight, std::next(last->getIterator())));
 }
 
 /// Rows as integers, and their scales: what integer weights are multiplied

@@ -15,7 +15,10 @@ from .errors import RunError
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output: extents are numbers, or texts such as "B" and "2*B"."""
+    """An input or output: extents are numbers, or texts such as "B" and "2*B".
+
+    An extent of an output that each run decides is "?".
+    """
 
     name: str
     dtype: str

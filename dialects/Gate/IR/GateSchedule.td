@@ -285,6 +285,10 @@ def Gate_AllocateOp : Gate_Op<"allocate"> {
     until the run ends; `sizes` are the dynamic extents. The run ends with the
     status GATECC_OUT_OF_MEMORY if there is none.
 
+    With the attribute `gate.output` = i it is memory for output i, whose size
+    the run has decided: it lasts until the context's next run, and the caller
+    is told its extents.
+
     Constraints: (C1) one size for each dynamic extent, identity layout.
 
     Example: `%b = gate.allocate %frame[%n] : !llvm.ptr -> memref<?x64xf32>`.

@@ -51,11 +51,31 @@ LogicalResult WeightOp::verifySymbolUses(SymbolTableCollection &tables) {
   return success();
 }
 
+/// The weight of that name, searched from `op` on in both directions: packed
+/// weights stand beside their sources, in modules of perhaps 100000 weights.
+static WeightOp findWeight(Operation *op, Attribute name) {
+  auto reference = dyn_cast<FlatSymbolRefAttr>(name);
+  auto matches = [&](Operation *other) {
+    auto weight = dyn_cast<WeightOp>(other);
+    return reference && weight &&
+           weight.getSymNameAttr() == reference.getAttr();
+  };
+  Operation *before = op->getPrevNode(), *after = op->getNextNode();
+  for (; before || after;) {
+    if (before && matches(before))
+      return cast<WeightOp>(before);
+    if (after && matches(after))
+      return cast<WeightOp>(after);
+    before = before ? before->getPrevNode() : nullptr;
+    after = after ? after->getNextNode() : nullptr;
+  }
+  return {};
+}
+
 int64_t PackedWeightOp::getK() {
   if (getDepth())
     return getDepth();
-  auto source = (*this)->getParentOfType<ModuleOp>().lookupSymbol<WeightOp>(
-      cast<FlatSymbolRefAttr>(getSources()[0]).getAttr());
+  WeightOp source = findWeight(*this, getSources()[0]);
   auto type = cast<RankedTensorType>(source.getType());
   return type.getDimSize(type.getRank() - 2);
 }
@@ -66,13 +86,11 @@ PanelLayout PackedWeightOp::getLayout() {
 }
 
 /// The common type of the weights that `names` holds, or null.
-static RankedTensorType findCommonType(ModuleOp module, ArrayAttr names,
+static RankedTensorType findCommonType(Operation *op, ArrayAttr names,
                                        size_t count) {
   Type common;
   for (Attribute name : names) {
-    auto reference = dyn_cast<FlatSymbolRefAttr>(name);
-    auto weight = reference ? module.lookupSymbol<WeightOp>(reference.getAttr())
-                            : nullptr;
+    WeightOp weight = findWeight(op, name);
     if (!weight || (common && weight.getType() != common))
       return {};
     common = weight.getType();
@@ -84,14 +102,13 @@ static RankedTensorType findCommonType(ModuleOp module, ArrayAttr names,
 
 LogicalResult PackedWeightOp::verify() {
   auto type = cast<RankedTensorType>(getType());
-  auto module = (*this)->getParentOfType<ModuleOp>();
   size_t count = getSources().size();
-  RankedTensorType source = findCommonType(module, getSources(), count);
+  RankedTensorType source = findCommonType(*this, getSources(), count);
   if (!source) // C1
     return emitOpError("expects gate.weight sources of one type, got ")
            << getSources();
   for (std::optional<ArrayAttr> names : {getScales(), getZeroPoints()}) // C1
-    if (names && !findCommonType(module, *names, count))
+    if (names && !findCommonType(*this, *names, count))
       return emitOpError("expects a gate.weight of one type for each source, "
                          "got ")
              << *names;

@@ -87,6 +87,19 @@ def OutlineTasks : Pass<"outline-tasks", "::mlir::ModuleOp"> {
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::func::FuncDialect"];
 }
 
+def SplitRun : Pass<"split-run", "::mlir::ModuleOp"> {
+  let summary = "Divides a long @gatecc_run in functions";
+  let description = [{
+    A function of more ops than `ops` becomes calls of functions of about so
+    many, which return what later ones need. Constants and the addresses of
+    buffers in arena, inputs, outputs and weights are computed anew in each. So
+    LLVM never sees a function as long as a network, whose optimization takes
+    longer than in proportion, and the stack of a run has a bound.
+  }];
+  let options = [Option<"ops", "ops", "int64_t", "1000", "about how many ops a function has">];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::func::FuncDialect"];
+}
+
 def ExpandMath : Pass<"expand-math", "::mlir::ModuleOp"> {
   let summary = "Replaces exp, tanh, erf and their like by one polynomial each";
   let description = [{

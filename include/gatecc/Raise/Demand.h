@@ -80,7 +80,6 @@ private:
   void demand(mlir::Value value, const Term &term);
   void addConsequences(Term &term, Literal known,
                        llvm::SmallVectorImpl<Literal> &added);
-  const llvm::DenseSet<mlir::Operation *> &slice(mlir::Value value);
 
   mlir::Block &block;
   llvm::SmallVector<mlir::Value> atoms;
@@ -88,7 +87,7 @@ private:
   llvm::DenseMap<unsigned, std::optional<Logic>> logics;
   llvm::DenseMap<mlir::Operation *, Term> terms;
   llvm::DenseMap<mlir::Operation *, double> depths;
-  llvm::DenseMap<mlir::Value, llvm::DenseSet<mlir::Operation *>> slices;
+  llvm::DenseMap<mlir::Operation *, unsigned> numbers; // in block order
   Term always;
 };
 

@@ -347,16 +347,8 @@ LogicalResult JsonImporter::importOutputs(const JsonValue &outputs) {
     if (StringRef(output.text).contains('\0'))
       return fail(output, "has a name with a zero character");
     SmallVector<Attribute> dims;
-    for (const Extent &extent : graph->shapeOf(it->second)) {
-      Attribute dim = graph->dimAttribute(extent);
-      if (!dim)
-        return fail(output,
-                    "output '" + output.text + "' has the size " +
-                        graph->text(extent) +
-                        ", which is not a product of input sizes; gatecc does "
-                        "not support such outputs");
-      dims.push_back(dim);
-    }
+    for (const Extent &extent : graph->shapeOf(it->second))
+      dims.push_back(graph->dimAttribute(extent));
     results.push_back(it->second);
     attrs.push_back(builder.getDictionaryAttr(
         {builder.getNamedAttr("gate.name", builder.getStringAttr(output.text)),

@@ -240,15 +240,8 @@ LogicalResult Conversion::convertReturn(Operation *terminator) {
              << "output '" << name.getValue()
              << "' is a value that gatecc does not make";
     SmallVector<Attribute> dims;
-    for (const Extent &extent : graph.shapeOf(value)) {
+    for (const Extent &extent : graph.shapeOf(value))
       dims.push_back(graph.dimAttribute(extent));
-      if (!dims.back())
-        return emitError(source.getLoc())
-               << "output '" << name.getValue() << "' has an extent, "
-               << graph.text(extent)
-               << ", that is no product of input dimensions; gatecc does not "
-                  "support this";
-    }
     if (auto declared =
             source.getResultAttrOfType<ArrayAttr>(index, "gate.dims")) {
       bool fits = declared.size() == dims.size();

@@ -3,6 +3,7 @@
 // tensors, integer tensors known at compile time, rows of an apply, errors and
 // sites.
 #include "gatecc/Import/GraphBuilder.h"
+#include "lib/Import/Operators/SymbolPlace.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -44,6 +45,20 @@ Block *GraphBuilder::entryBlock() {
   return &op->getRegion(0).front();
 }
 
+/// Whether `a` comes before `b` in their block. The block numbers its ops anew
+/// when it is asked after some were added; here the later one is near the
+/// block's end, or near the other one.
+static bool isBefore(Operation *a, Operation *b) {
+  for (Operation *afterA = a, *afterB = b;;) {
+    afterA = afterA->getNextNode();
+    afterB = afterB->getNextNode();
+    if (afterA == b || !afterB)
+      return true;
+    if (afterB == a || !afterA)
+      return false;
+  }
+}
+
 /// Sets the insertion point to where all of `values` are defined, as early as
 /// possible: in the innermost of their blocks, after the last of them.
 void GraphBuilder::insertAfter(ArrayRef<Value> values) {
@@ -56,7 +71,8 @@ void GraphBuilder::insertAfter(ArrayRef<Value> values) {
   Operation *last = nullptr;
   for (Value value : values) {
     Operation *op = value.getDefiningOp();
-    if (op && op->getBlock() == block && (!last || last->isBeforeInBlock(op)))
+    if (op && op->getBlock() == block &&
+        (!last || (last != op && isBefore(last, op))))
       last = op;
   }
   if (last)
@@ -144,7 +160,7 @@ Attribute GraphBuilder::dimAttribute(const Extent &extent) {
     return builder.getI64IntegerAttr(extent.getConstant());
   for (unsigned id : extent.getSymbols())
     if (!symbols[id].isInput)
-      return {};
+      return builder.getStringAttr("?");
   return builder.getStringAttr(text(extent));
 }
 
@@ -418,12 +434,7 @@ FlatSymbolRefAttr GraphBuilder::site(StringRef kind, ArrayRef<double> cost,
       builder.getStringAttr(kind), builder.getDenseF64ArrayAttr(cost),
       builder.getF64FloatAttr(fullCost), builder.getStrArrayAttr({name}),
       builder.getStringAttr(""));
-  // In the order of the network, before the first function.
-  Block::iterator where = module.getBody()->begin();
-  while (where != module.getBody()->end() &&
-         isa<gate::WeightOp, gate::SiteOp>(*where))
-    ++where;
-  symbolTable.insert(op, where);
+  symbolTable.insert(op, placeOfSymbols(module));
   return FlatSymbolRefAttr::get(op.getSymNameAttr());
 }
 

@@ -314,7 +314,8 @@ Value GraphBuilder::slice(Value input, ArrayRef<Extent> offsets,
       llvm::all_of(offsets, [](const Extent &e) { return e.isConstant(0); }) &&
       llvm::all_of(steps, [](int64_t step) { return step == 1; }))
     return input;
-  if (productOf(sizes).isConstant(0)) // Its offset may be the end.
+  // Its offset may be the end, and of nothing there is no slice.
+  if (productOf(sizes).isConstant(0) || productOf(from).isConstant(0))
     return empty(sizes, elementOf(input));
   auto constant = [](const Extent &e) { return e.isConstant(); };
   if (llvm::all_of(offsets, constant) && llvm::all_of(sizes, constant)) {

@@ -2,6 +2,7 @@
 // GraphBuilder, constants: weights in files and their strided views, small
 // constants and theirs.
 #include "gatecc/Import/GraphBuilder.h"
+#include "lib/Import/Operators/SymbolPlace.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
@@ -29,12 +30,7 @@ gate::WeightOp GraphBuilder::createWeight(StringRef name,
       at, loc, builder.getStringAttr(name.empty() ? "w" : name),
       TypeAttr::get(type), StringAttr(), at.getI64IntegerAttr(0),
       DenseI64ArrayAttr(), ElementsAttr(), ArrayAttr());
-  // Before the first function: symbols are read from top to bottom.
-  Block::iterator where = module.getBody()->begin();
-  while (where != module.getBody()->end() &&
-         isa<gate::WeightOp, gate::SiteOp>(*where))
-    ++where;
-  symbolTable.insert(op, where);
+  symbolTable.insert(op, placeOfSymbols(module));
   return op;
 }
 
@@ -130,6 +126,27 @@ std::optional<GraphBuilder::View> GraphBuilder::viewOf(Value value) {
   return view;
 }
 
+/// The elements of `source` at `places`.
+static DenseElementsAttr pick(DenseElementsAttr source, RankedTensorType type,
+                              ArrayRef<int64_t> places) {
+  unsigned bits = type.getElementType().getIntOrFloatBitWidth();
+  if (bits % 8 != 0) { // Bits lie closer than bytes.
+    auto values = source.getValues<Attribute>();
+    SmallVector<Attribute> elements;
+    for (int64_t place : places)
+      elements.push_back(values[place]);
+    return DenseElementsAttr::get(type, elements);
+  }
+  size_t size = bits / 8;
+  std::vector<char> bytes;
+  bytes.reserve(places.size() * size);
+  for (int64_t place : places) {
+    ArrayRef<char> element = source.getRawData().slice(place * size, size);
+    bytes.insert(bytes.end(), element.begin(), element.end());
+  }
+  return DenseElementsAttr::getFromRawBuffer(type, bytes);
+}
+
 Value GraphBuilder::makeView(View view) {
   auto type = RankedTensorType::get(view.shape, view.element);
   if (view.weight)
@@ -138,24 +155,22 @@ Value GraphBuilder::makeView(View view) {
         *view.weight.getFile(), view.offset, view.strides);
   if (view.value.isSplat())
     return constant(view.value.resizeSplat(type));
-  auto source = view.value.getValues<Attribute>();
-  SmallVector<Attribute> elements;
   int64_t count = type.getNumElements();
-  elements.reserve(count);
   SmallVector<int64_t> index(view.shape.size(), 0);
+  std::vector<int64_t> places; // in the source, in the order of the view
+  places.reserve(count);
   for (int64_t i = 0; i < count; ++i) {
     int64_t at = view.offset;
     for (auto [position, stride] : llvm::zip(index, view.strides))
       at += position * stride;
-    elements.push_back(source[at]);
+    places.push_back(at);
     for (int64_t dim = int64_t(index.size()) - 1; dim >= 0; --dim) {
       if (++index[dim] < view.shape[dim])
         break;
       index[dim] = 0;
     }
   }
-  return denseConstant(nodeName + ".view",
-                       DenseElementsAttr::get(type, elements));
+  return denseConstant(nodeName + ".view", pick(view.value, type, places));
 }
 
 Value GraphBuilder::sliceConstant(Value value, ArrayRef<int64_t> offsets,
@@ -164,6 +179,12 @@ Value GraphBuilder::sliceConstant(Value value, ArrayRef<int64_t> offsets,
   std::optional<View> view = viewOf(value);
   if (!view)
     return {};
+  auto is = [](int64_t number) {
+    return [number](int64_t each) { return each == number; };
+  };
+  if (ArrayRef<int64_t>(view->shape) == sizes && llvm::all_of(offsets, is(0)) &&
+      llvm::all_of(steps, is(1)))
+    return value;
   for (unsigned dim = 0; dim < view->shape.size(); ++dim) {
     if (view->weight && steps[dim] < 0)
       return {};

@@ -11,6 +11,23 @@
 using namespace mlir;
 using namespace gatecc;
 
+/// Of a shape that is data, any element may be -1: it stands for what is left
+/// of `from`. Returns the shape without it; `shape` has 1 there.
+static Extents inferInRun(GraphBuilder &g, const Extents &from,
+                          const Extents &wanted, Extents &shape) {
+  SmallVector<Value> isInferred;
+  for (auto [extent, size] : llvm::zip_equal(wanted, shape)) {
+    isInferred.push_back(
+        g.compare(arith::CmpIPredicate::eq, extent, Extent(-1)));
+    size = g.choose(isInferred.back(), Extent(1), size);
+  }
+  Extent rest = g.quotient(productOf(from), productOf(shape));
+  Extents result;
+  for (auto [inferred, size] : llvm::zip_equal(isInferred, shape))
+    result.push_back(g.choose(inferred, rest, size));
+  return result;
+}
+
 OperatorResults gatecc::lowerReshape(GraphBuilder &g,
                                      const OperatorCall &call) {
   Extents from = g.shapeOf(call.operand(0));
@@ -18,6 +35,9 @@ OperatorResults gatecc::lowerReshape(GraphBuilder &g,
   if (!wanted)
     return g.fail("expects a shape of a known number of integers");
   bool allowZero = call.integer("allowzero", 0) != 0;
+  bool isData = llvm::none_of(*wanted, [&](const Extent &extent) {
+    return extent.isConstant() || g.isKnownSize(extent);
+  });
   Extents shape;
   int64_t inferred = -1;
   for (auto [dim, extent] : llvm::enumerate(*wanted)) {
@@ -37,10 +57,17 @@ OperatorResults gatecc::lowerReshape(GraphBuilder &g,
           dim < from.size())
         size = g.choose(g.compare(arith::CmpIPredicate::eq, extent, Extent(0)),
                         from[dim], extent);
-      if (failed(g.requireSize(size, "the shape's extent " + Twine(dim))))
+      if (!isData &&
+          failed(g.requireSize(size, "the shape's extent " + Twine(dim))))
         return failure();
       shape.push_back(size);
     }
+  }
+  if (isData) {
+    shape = inferInRun(g, from, *wanted, shape);
+    for (auto [dim, size] : llvm::enumerate(shape))
+      if (failed(g.requireSize(size, "the shape's extent " + Twine(dim))))
+        return failure();
   }
   if (inferred >= 0) {
     Extent all = g.canonical(productOf(from)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The table of ONNX operators that gatecc supports, and the call through it.
 #include "lib/Import/Operators/Families.h"
+#include "lib/Import/Operators/Resize.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -164,6 +165,7 @@ static constexpr Operator operators[] = {
      "constant axes"},
     {"Relu", "", 6, anyVersion, lowerActivation, 1, 1, ""},
     {"Reshape", "", 5, anyVersion, lowerReshape, 2, 2, ""},
+    {"Resize", "", 10, anyVersion, lowerResize, 1, 4, ""},
     {"ReverseSequence", "", 10, anyVersion, lowerReverseSequence, 2, 2, ""},
     {"RotaryEmbedding", "", 23, anyVersion, lowerRotaryEmbedding, 3, 4,
      "a position out of range is clamped into the range"},
@@ -208,6 +210,7 @@ static constexpr Operator operators[] = {
     {"Transpose", "", 1, anyVersion, lowerTranspose, 1, 1, ""},
     {"Trilu", "", 14, anyVersion, lowerTrilu, 1, 2, ""},
     {"Unsqueeze", "", 1, anyVersion, lowerUnsqueeze, 1, 2, "constant axes"},
+    {"Upsample", "", 9, 9, lowerResize, 2, 2, ""},
     {"Where", "", 9, anyVersion, lowerWhere, 3, 3, ""},
     {"Xor", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"FastGelu", ms, 1, anyVersion, lowerActivation, 1, 2, ""},

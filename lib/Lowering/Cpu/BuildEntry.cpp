@@ -7,6 +7,7 @@
 // The library has checked dtypes, ranks and sizes before it calls.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
+#include "lib/Lowering/Cpu/DecidedOutput.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -109,10 +110,15 @@ LogicalResult BuildEntryPass::build(func::FuncOp main) {
     auto dims = main.getResultAttrOfType<ArrayAttr>(index, "gate.dims");
     if (!dims || int64_t(dims.size()) != type.getRank())
       return main.emitError("expects gate.dims on result ") << index;
+    bool isDecided = llvm::is_contained(dims, rewriter.getStringAttr("?"));
     SmallVector<Value> dynamic;
     for (int64_t d = 0; d < type.getRank(); ++d) {
       if (!type.isDynamicDim(d))
         continue;
+      if (isDecided) {
+        dynamic.push_back(tensor::DimOp::create(rewriter, loc, value, d));
+        continue;
+      }
       // A product of sizes: "2*B*S".
       auto text = dyn_cast<StringAttr>(dims[d]);
       if (!text)
@@ -143,8 +149,16 @@ LogicalResult BuildEntryPass::build(func::FuncOp main) {
       }
       dynamic.push_back(extent);
     }
-    Value port = gate::PortOp::create(rewriter, loc, memrefType(type), frame,
-                                      /*output=*/true, int64_t(index), dynamic);
+    Value port;
+    if (isDecided) {
+      auto memory = gate::AllocateOp::create(rewriter, loc, memrefType(type),
+                                             frame, dynamic);
+      memory->setAttr(kOutputOfAllocate, rewriter.getI64IntegerAttr(index));
+      port = memory;
+    } else {
+      port = gate::PortOp::create(rewriter, loc, memrefType(type), frame,
+                                  /*output=*/true, int64_t(index), dynamic);
+    }
     bufferization::MaterializeInDestinationOp::create(
         rewriter, loc, TypeRange{}, value, port,
         /*restrict=*/true, /*writable=*/true);

@@ -5,6 +5,7 @@
 // The layout of the frame is that of `gatecc_frame` in runtime/program.h.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
+#include "lib/Lowering/Cpu/DecidedOutput.h"
 
 #include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -57,6 +58,17 @@ Value getFrame(Operation *op) {
   if (auto function = op->getParentOfType<LLVM::LLVMFuncOp>())
     return function.getArgument(0);
   return op->getParentOfType<func::FuncOp>().getArgument(0);
+}
+
+/// The function of the run-time library, in the module of `user`. A table finds
+/// it in a module of any size.
+FailureOr<LLVM::LLVMFuncOp> declare(SymbolTableCollection &tables,
+                                    OpBuilder &builder, Operation *user,
+                                    StringRef name, ArrayRef<Type> arguments,
+                                    Type result) {
+  return LLVM::lookupOrCreateFn(builder, user->getParentOfType<ModuleOp>(),
+                                name, arguments, result, /*isVarArg=*/false,
+                                /*isReserved=*/false, &tables);
 }
 
 template <typename Op> struct BufferPattern : ConvertOpToLLVMPattern<Op> {
@@ -195,12 +207,13 @@ struct PortPattern : BufferPattern<gate::PortOp> {
 };
 
 struct WeightBufferPattern : BufferPattern<gate::WeightBufferOp> {
-  using BufferPattern::BufferPattern;
+  WeightBufferPattern(const LLVMTypeConverter &converter,
+                      SymbolTableCollection &tables)
+      : BufferPattern(converter), tables(tables) {}
   LogicalResult
   matchAndRewrite(gate::WeightBufferOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
-    Operation *weight =
-        SymbolTable::lookupNearestSymbolFrom(op, op.getWeightAttr());
+    Operation *weight = tables.lookupNearestSymbolFrom(op, op.getWeightAttr());
     auto offset = weight ? weight->getAttrOfType<IntegerAttr>("gate.offset")
                          : IntegerAttr();
     if (!offset)
@@ -214,6 +227,9 @@ struct WeightBufferPattern : BufferPattern<gate::WeightBufferOp> {
                      advance(rewriter, op.getLoc(), base, bytes), {}));
     return success();
   }
+
+private:
+  SymbolTableCollection &tables;
 };
 
 struct ArenaPattern : BufferPattern<gate::ArenaOp> {
@@ -231,10 +247,27 @@ struct ArenaPattern : BufferPattern<gate::ArenaOp> {
 };
 
 struct AllocatePattern : BufferPattern<gate::AllocateOp> {
-  using BufferPattern::BufferPattern;
+  AllocatePattern(const LLVMTypeConverter &converter,
+                  SymbolTableCollection &tables)
+      : BufferPattern(converter), tables(tables) {}
   LogicalResult
   matchAndRewrite(gate::AllocateOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
+    auto output = op->getAttrOfType<IntegerAttr>(kOutputOfAllocate);
+    FailureOr<Value> address =
+        output ? takeOutput(op, output.getInt(), adaptor, rewriter)
+               : take(op, adaptor, rewriter);
+    if (failed(address))
+      return failure();
+    rewriter.replaceOp(op, describe(rewriter, op.getLoc(),
+                                    cast<MemRefType>(op.getType()), *address,
+                                    adaptor.getSizes()));
+    return success();
+  }
+
+private:
+  FailureOr<Value> take(gate::AllocateOp op, OpAdaptor adaptor,
+                        ConversionPatternRewriter &rewriter) const {
     Location loc = op.getLoc();
     auto type = cast<MemRefType>(op.getType());
     Type pointer = LLVM::LLVMPointerType::get(getContext());
@@ -253,23 +286,57 @@ struct AllocatePattern : BufferPattern<gate::AllocateOp> {
                   rewriter.getStringAttr("llvm.umul.fix.sat.i64"),
                   ValueRange{bytes, size, scale})
                   .getResult(0);
-    auto module = op->getParentOfType<ModuleOp>();
     FailureOr<LLVM::LLVMFuncOp> callee =
-        LLVM::lookupOrCreateFn(rewriter, module, "gatecc_take",
-                               {pointer, rewriter.getI64Type()}, pointer);
+        declare(tables, rewriter, op, "gatecc_take",
+                {pointer, rewriter.getI64Type()}, pointer);
     if (failed(callee))
       return failure();
-    Value address = LLVM::CallOp::create(rewriter, loc, *callee,
-                                         ValueRange{adaptor.getFrame(), bytes})
-                        .getResult();
-    rewriter.replaceOp(
-        op, describe(rewriter, loc, type, address, adaptor.getSizes()));
-    return success();
+    return LLVM::CallOp::create(rewriter, loc, *callee,
+                                ValueRange{adaptor.getFrame(), bytes})
+        .getResult();
   }
+
+  /// The memory of an output, whose shape is on the stack for the call.
+  FailureOr<Value> takeOutput(gate::AllocateOp op, int64_t output,
+                              OpAdaptor adaptor,
+                              ConversionPatternRewriter &rewriter) const {
+    Location loc = op.getLoc();
+    auto type = cast<MemRefType>(op.getType());
+    Type pointer = LLVM::LLVMPointerType::get(getContext()),
+         i64 = rewriter.getI64Type();
+    auto number = [&](int64_t value) -> Value {
+      return LLVM::ConstantOp::create(rewriter, loc, i64,
+                                      rewriter.getI64IntegerAttr(value));
+    };
+    Value shape =
+        LLVM::AllocaOp::create(rewriter, loc, pointer, i64,
+                               number(std::max<int64_t>(type.getRank(), 1)));
+    unsigned next = 0;
+    for (auto [d, extent] : llvm::enumerate(type.getShape())) {
+      Value address = LLVM::GEPOp::create(rewriter, loc, pointer, i64, shape,
+                                          ArrayRef<LLVM::GEPArg>{int32_t(d)});
+      Value size = ShapedType::isDynamic(extent) ? adaptor.getSizes()[next++]
+                                                 : number(extent);
+      LLVM::StoreOp::create(rewriter, loc, size, address);
+    }
+    FailureOr<LLVM::LLVMFuncOp> callee =
+        declare(tables, rewriter, op, "gatecc_take_output",
+                {pointer, i64, pointer}, pointer);
+    if (failed(callee))
+      return failure();
+    return LLVM::CallOp::create(
+               rewriter, loc, *callee,
+               ValueRange{adaptor.getFrame(), number(output), shape})
+        .getResult();
+  }
+
+  SymbolTableCollection &tables;
 };
 
 struct CheckPattern : ConvertOpToLLVMPattern<gate::CheckOp> {
-  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  CheckPattern(const LLVMTypeConverter &converter,
+               SymbolTableCollection &tables)
+      : ConvertOpToLLVMPattern(converter), tables(tables) {}
   LogicalResult
   matchAndRewrite(gate::CheckOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
@@ -277,8 +344,8 @@ struct CheckPattern : ConvertOpToLLVMPattern<gate::CheckOp> {
     auto module = op->getParentOfType<ModuleOp>();
     Type pointer = LLVM::LLVMPointerType::get(getContext()),
          i64 = rewriter.getI64Type();
-    FailureOr<LLVM::LLVMFuncOp> callee = LLVM::lookupOrCreateFn(
-        rewriter, module, "gatecc_fail_check", {pointer, pointer, i64, i64},
+    FailureOr<LLVM::LLVMFuncOp> callee = declare(
+        tables, rewriter, op, "gatecc_fail_check", {pointer, pointer, i64, i64},
         LLVM::LLVMVoidType::get(getContext()));
     if (failed(callee))
       return failure();
@@ -286,15 +353,15 @@ struct CheckPattern : ConvertOpToLLVMPattern<gate::CheckOp> {
     std::string text = op.getMessage().str() + '\0';
     std::string name =
         "gatecc_message_" + std::to_string(llvm::xxh3_64bits(text));
-    auto global = module.lookupSymbol<LLVM::GlobalOp>(name);
-    if (!global) {
+    SymbolTable &symbols = tables.getSymbolTable(module);
+    if (!symbols.lookup(name)) {
       OpBuilder::InsertionGuard guard(rewriter);
       rewriter.setInsertionPointToStart(module.getBody());
-      global = LLVM::GlobalOp::create(
+      symbols.insert(LLVM::GlobalOp::create(
           rewriter, loc,
           LLVM::LLVMArrayType::get(rewriter.getI8Type(), text.size()),
           /*isConstant=*/true, LLVM::Linkage::Internal, name,
-          rewriter.getStringAttr(text));
+          rewriter.getStringAttr(text)));
     }
     Value frame = getFrame(op);
     Block *before = op->getBlock();
@@ -314,6 +381,9 @@ struct CheckPattern : ConvertOpToLLVMPattern<gate::CheckOp> {
     rewriter.eraseOp(op);
     return success();
   }
+
+private:
+  SymbolTableCollection &tables;
 };
 
 struct BoundPattern : ConvertOpToLLVMPattern<gate::BoundOp> {
@@ -327,7 +397,9 @@ struct BoundPattern : ConvertOpToLLVMPattern<gate::BoundOp> {
 };
 
 struct RuntimeCallPattern : ConvertOpToLLVMPattern<gate::RuntimeCallOp> {
-  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  RuntimeCallPattern(const LLVMTypeConverter &converter,
+                     SymbolTableCollection &tables)
+      : ConvertOpToLLVMPattern(converter), tables(tables) {}
   LogicalResult
   matchAndRewrite(gate::RuntimeCallOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
@@ -360,19 +432,23 @@ struct RuntimeCallPattern : ConvertOpToLLVMPattern<gate::RuntimeCallOp> {
         llvm::map_range(arguments, [](Value v) { return v.getType(); }));
     Type result = op.getScalar() ? Type(rewriter.getI64Type())
                                  : LLVM::LLVMVoidType::get(getContext());
-    auto module = op->getParentOfType<ModuleOp>();
     FailureOr<LLVM::LLVMFuncOp> callee =
-        LLVM::lookupOrCreateFn(rewriter, module, op.getCallee(), types, result);
+        declare(tables, rewriter, op, op.getCallee(), types, result);
     if (failed(callee))
       return op.emitError("conflicting uses of ") << op.getCallee();
     auto call = LLVM::CallOp::create(rewriter, loc, *callee, arguments);
     rewriter.replaceOp(op, call.getResults());
     return success();
   }
+
+private:
+  SymbolTableCollection &tables;
 };
 
 struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
-  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LaunchPattern(const LLVMTypeConverter &converter,
+                SymbolTableCollection &tables)
+      : ConvertOpToLLVMPattern(converter), tables(tables) {}
   LogicalResult
   matchAndRewrite(gate::LaunchOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
@@ -389,13 +465,15 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
     auto closureType = LLVM::LLVMStructType::getLiteral(getContext(), types);
 
     std::string name = (op.getCallee() + "_entry").str();
-    if (!module.lookupSymbol(name)) { // launched for the first time
+    SymbolTable &symbols = tables.getSymbolTable(module);
+    if (!symbols.lookup(name)) { // launched for the first time
       OpBuilder::InsertionGuard guard(rewriter);
       rewriter.setInsertionPointToEnd(module.getBody());
       auto entry = LLVM::LLVMFuncOp::create(
           rewriter, loc, name,
           LLVM::LLVMFunctionType::get(none, {pointer, i64}),
           LLVM::Linkage::Internal);
+      symbols.insert(entry);
       Block *block = entry.addEntryBlock(rewriter);
       rewriter.setInsertionPointToStart(block);
       SmallVector<Value> arguments;
@@ -432,8 +510,8 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
     }
     Value entry = LLVM::AddressOfOp::create(rewriter, loc, pointer, name);
     FailureOr<LLVM::LLVMFuncOp> parallelFor =
-        LLVM::lookupOrCreateFn(rewriter, module, "gatecc_parallel_for",
-                               {pointer, i64, pointer, pointer}, none);
+        declare(tables, rewriter, op, "gatecc_parallel_for",
+                {pointer, i64, pointer, pointer}, none);
     if (failed(parallelFor))
       return failure();
     LLVM::CallOp::create(
@@ -442,6 +520,9 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
     rewriter.eraseOp(op);
     return success();
   }
+
+private:
+  SymbolTableCollection &tables;
 };
 
 /// Upstream's form of it (populateExpandStridedMetadataPatterns) derives the
@@ -514,10 +595,12 @@ struct ConvertGateToLLVMPass
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
     patterns.add<DotBytesPattern>(converter, vnni);
-    patterns
-        .add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern, PortPattern,
-             WeightBufferPattern, ArenaPattern, AllocatePattern, CheckPattern,
-             BoundPattern, RuntimeCallPattern, LaunchPattern>(converter);
+    patterns.add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern,
+                 PortPattern, ArenaPattern, BoundPattern>(converter);
+    SymbolTableCollection tables;
+    tables.getSymbolTable(getOperation());
+    patterns.add<WeightBufferPattern, AllocatePattern, CheckPattern,
+                 RuntimeCallPattern, LaunchPattern>(converter, tables);
     populateSCFToControlFlowConversionPatterns(patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);

@@ -46,7 +46,8 @@ private:
 func::FuncOp OutlineTasksPass::findEqual(func::FuncOp function) {
   std::string text;
   llvm::raw_string_ostream os(text);
-  function->print(os, OpPrintingFlags().printGenericOpForm());
+  // In the scope of the module, its values would be numbered each time.
+  function->print(os, OpPrintingFlags().printGenericOpForm().useLocalScope());
   auto [entry, isNew] = functions.try_emplace(text, function);
   return isNew ? func::FuncOp() : entry->second;
 }

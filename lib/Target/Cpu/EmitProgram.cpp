@@ -5,6 +5,7 @@
 
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Target/Version.h"
+#include "lib/Target/Cpu/DecidedExtent.h"
 #include "runtime/program.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -84,8 +85,9 @@ Constant *ProgramEmitter::tensors(ArrayRef<TensorDescription> list,
       SmallVector<Constant *> factors;
       for (int32_t factor : extent.factors)
         factors.push_back(number(i32, factor));
-      int kind =
-          factors.empty() ? GATECC_EXTENT_CONSTANT : GATECC_EXTENT_MONOMIAL;
+      int kind = extent.coefficient == kDecidedExtent ? GATECC_EXTENT_DECIDED
+                 : factors.empty()                    ? GATECC_EXTENT_CONSTANT
+                                                      : GATECC_EXTENT_MONOMIAL;
       extents.push_back(
           record({number(i32, kind), number(i64, extent.coefficient),
                   number(i32, factors.size()), array(factors, "factors")}));

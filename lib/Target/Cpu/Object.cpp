@@ -37,7 +37,8 @@ void gatecc::registerLLVMTranslations(DialectRegistry &registry) {
 /// compiled again for the CPU of each version that calls them.
 static bool isSharedFunction(StringRef name) {
   return name == "gatecc_parallel_for" || name == "gatecc_allocate" ||
-         name == "gatecc_fail" || name == "gatecc_get_library";
+         name == "gatecc_allocate_output" || name == "gatecc_fail" ||
+         name == "gatecc_get_library";
 }
 
 namespace {

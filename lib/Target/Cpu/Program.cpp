@@ -3,6 +3,7 @@
 #include "gatecc/Target/Program.h"
 
 #include "dialects/Gate/IR/GateOps.h"
+#include "lib/Target/Cpu/DecidedExtent.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringExtras.h"
@@ -90,7 +91,11 @@ readTensor(ModuleOp module, Attribute name, Type type, Attribute dims,
     if (auto number = dyn_cast<IntegerAttr>(dim)) {
       if (number.getInt() >= 0)
         extent = ExtentDescription{number.getInt(), {}};
-    } else if (auto symbol = dyn_cast<StringAttr>(dim)) {
+    } else if (auto symbol = dyn_cast<StringAttr>(dim);
+               symbol && symbol == "?" && !isInput &&
+               ShapedType::isDynamic(size)) {
+      extent = ExtentDescription{kDecidedExtent, {}};
+    } else if (symbol) {
       extent = parseExtent(symbol, symbols, isInput);
       if (extent && isInput &&
           (extent->factors.size() > 1 ||

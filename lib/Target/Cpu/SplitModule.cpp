@@ -18,7 +18,8 @@ using llvm::Module;
 static bool isKernel(const GlobalValue &value) {
   auto *function = llvm::dyn_cast<Function>(&value);
   return function && !function->isDeclaration() &&
-         function->hasFnAttribute(llvm::Attribute::NoInline);
+         function->hasFnAttribute(llvm::Attribute::NoInline) &&
+         !function->hasFnAttribute("gatecc-step"); // split-run
 }
 
 static bool isCalledByRest(const Function &kernel) {

@@ -20,6 +20,8 @@ public:
   LogicalResult evaluate(const PlacedWeight &weight, uint8_t *out);
 
 private:
+  /// The weight that `name` is in the module of `user`.
+  gate::WeightOp find(Operation *user, Attribute name);
   FailureOr<View> view(gate::WeightOp op);
   FailureOr<std::vector<PanelSource>> panelSources(gate::PackedWeightOp op);
   FailureOr<View> viewOfFile(gate::WeightOp op, RankedTensorType type,
@@ -29,8 +31,7 @@ private:
   FailureOr<View> viewOfStack(gate::WeightOp op, RankedTensorType type,
                               unsigned elementBytes);
 
-  ModuleOp tableModule; // of `table`
-  std::optional<SymbolTable> table;
+  SymbolTableCollection tables;
   llvm::StringMap<std::unique_ptr<llvm::MemoryBuffer>> files;
   SmallVector<std::vector<uint8_t>> values; // bytes that views point to
 };
@@ -143,19 +144,18 @@ FailureOr<View> Evaluator::viewOfValue(gate::WeightOp op, RankedTensorType type,
   return view;
 }
 
+gate::WeightOp Evaluator::find(Operation *user, Attribute name) {
+  return tables.lookupNearestSymbolFrom<gate::WeightOp>(
+      user, cast<FlatSymbolRefAttr>(name));
+}
+
 FailureOr<View> Evaluator::viewOfStack(gate::WeightOp op, RankedTensorType type,
                                        unsigned elementBytes) {
-  auto module = op->getParentOfType<ModuleOp>();
-  if (tableModule != module) {
-    tableModule = module;
-    table.emplace(module);
-  }
   View stack;
   stack.elementBytes = elementBytes;
   stack.shape.assign(type.getShape().begin(), type.getShape().end());
   for (auto symbol : op.getStack()->getAsRange<FlatSymbolRefAttr>()) {
-    FailureOr<View> part =
-        view(table->lookup<gate::WeightOp>(symbol.getValue()));
+    FailureOr<View> part = view(find(op, symbol));
     if (failed(part))
       return failure();
     if (stack.parts.empty()) {
@@ -184,20 +184,18 @@ FailureOr<View> Evaluator::view(gate::WeightOp op) {
 
 FailureOr<std::vector<PanelSource>>
 Evaluator::panelSources(gate::PackedWeightOp op) {
-  auto module = op->getParentOfType<ModuleOp>();
-  auto find = [&](ArrayAttr names, size_t index) {
-    return view(module.lookupSymbol<gate::WeightOp>(
-        cast<FlatSymbolRefAttr>(names[index]).getAttr()));
+  auto viewOf = [&](ArrayAttr names, size_t index) {
+    return view(find(op, names[index]));
   };
   std::vector<PanelSource> sources;
   for (size_t i = 0; i < op.getSources().size(); ++i) {
     PanelSource source;
-    FailureOr<View> values = find(op.getSources(), i), scales = View(),
+    FailureOr<View> values = viewOf(op.getSources(), i), scales = View(),
                     zeros = View();
     if (op.getScales())
-      scales = find(*op.getScales(), i);
+      scales = viewOf(*op.getScales(), i);
     if (op.getZeroPoints())
-      zeros = find(*op.getZeroPoints(), i);
+      zeros = viewOf(*op.getZeroPoints(), i);
     if (failed(values) || failed(scales) || failed(zeros))
       return failure();
     source.values = *values;

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 try:
-    from . import exits, moe
+    from . import chains, exits, moe
 except ModuleNotFoundError as error:
     sys.exit(f"gatecc.models needs the package {error.name}: pip install {error.name}")
 
@@ -37,6 +37,12 @@ def parse(arguments):
     p.add_argument(
         "--bare", action="store_true", help="no norm and no residual around the experts"
     )
+    _common(p)
+
+    p = kinds.add_parser("chain", help="a long chain of small layers")
+    p.add_argument("--nodes", type=int, required=True)
+    p.add_argument("--style", choices=tuple(chains.KINDS), default="mixed")
+    p.add_argument("--dim", type=int, default=16)
     _common(p)
 
     p = kinds.add_parser("exit", help="early exits")
@@ -90,6 +96,8 @@ def main(arguments=None):
                 a.bare,
             )
             graph.save(a.output)
+        elif a.kind == "chain":
+            chains.network(a.style, a.nodes, a.dim, a.seed).save(a.output)
         elif a.kind == "exit":
             graph = exits.network(a.dim, a.stages, a.style, a.activation, a.seed)
             graph.save(a.output)

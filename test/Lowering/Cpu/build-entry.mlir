@@ -31,6 +31,20 @@ func.func @main(%x: tensor<?x4xf32> {gate.name = "x", gate.dims = ["B", 4]}, %y:
 
 // -----
 
+// An output whose size the run decides gets its memory when the size is known.
+// CHECK-LABEL: func.func @gatecc_run(%arg0: !llvm.ptr) -> i32
+// CHECK: %[[X:.*]] = bufferization.to_tensor
+// CHECK: %[[P:.*]] = gate.nonzero %[[X]]
+// CHECK: %[[N:.*]] = tensor.dim %[[P]], %c1
+// CHECK: %[[OUT:.*]] = gate.allocate %arg0[%[[N]]] {gate.output = 0 : i64} : !llvm.ptr -> memref<1x?xi64>
+// CHECK: bufferization.materialize_in_destination %[[P]] in restrict writable %[[OUT]]
+func.func @main(%x: tensor<?xi1> {gate.name = "x", gate.dims = ["B"]}) -> (tensor<1x?xi64> {gate.name = "y", gate.dims = [1, "?"]}) {
+  %p = gate.nonzero %x : tensor<?xi1> -> tensor<1x?xi64>
+  return %p : tensor<1x?xi64>
+}
+
+// -----
+
 // expected-error @+1 {{the size of result 0 is not determined by the inputs: 'K'}}
 func.func @main(%x: tensor<?xf32> {gate.name = "x", gate.dims = ["B"]}) -> (tensor<?xf32> {gate.name = "y", gate.dims = ["2*K"]}) {
   return %x : tensor<?xf32>
