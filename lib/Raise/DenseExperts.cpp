@@ -8,6 +8,7 @@
 #include "DenseExperts.h"
 
 #include "SlotIndex.h"
+#include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -325,6 +326,7 @@ Value DenseEmitter::run(Value slots, const RowGuard &guard,
                   [](OpBuilder &at, Location where, ValueRange x) -> Value {
                     return arith::SelectOp::create(at, where, x[0], x[1], x[2]);
                   });
+  chosenOrAll.getDefiningOp()->setAttr(kSettledAttr, b.getUnitAttr());
   scf::YieldOp::create(b, loc, chosenOrAll);
   b.setInsertionPointToStart(&branch.getElseRegion().front());
   scf::YieldOp::create(b, loc, sum);
