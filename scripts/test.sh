@@ -41,8 +41,9 @@ suite lit 900 python /usr/lib/llvm-22/bin/lit -s -v -j "$jobs" --timeout 120 \
   --xunit-xml-output "$results/lit.xml" build/test
 suite unit 600 ctest --test-dir build --output-on-failure -j "$jobs" \
   --timeout 300 --output-junit "$PWD/$results/unit.xml"
+# A worker takes whole files: what a file's tests share is made once.
 suite python 1200 python -m pytest -q -p no:cacheprovider --timeout 300 \
-  --junitxml "$results/python.xml" python
+  -n "$jobs" --dist loadfile --junitxml "$results/python.xml" python
 
 echo
 echo "test: all suites took $((SECONDS - started)) s with setup and build"

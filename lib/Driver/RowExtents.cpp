@@ -84,7 +84,8 @@ static std::pair<Value, int64_t> sameExtent(Value tensor, int64_t dim) {
 std::optional<ExtentProduct>
 RowExtents::collapsedExtent(tensor::CollapseShapeOp collapse, int64_t dim) {
   std::optional<ExtentProduct> product = ExtentProduct();
-  for (int64_t source : collapse.getReassociationIndices()[dim])
+  SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+  for (int64_t source : groups[dim])
     product = multiply(product, extentOf(collapse.getSrc(), source));
   return product;
 }

@@ -215,7 +215,9 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
       slice && slice.getSourceType().getRank() == type.getRank())
     return multiply(slice.getMixedSizes()[dim]);
   if (auto collapse = tensor.getDefiningOp<tensor::CollapseShapeOp>()) {
-    for (int64_t source : collapse.getReassociationIndices()[dim])
+    SmallVector<ReassociationIndices> groups =
+        collapse.getReassociationIndices();
+    for (int64_t source : groups[dim])
       multiplyDim(collapse.getSrc(), source);
     return;
   }

@@ -32,7 +32,7 @@ def test_experts(build, report):
     text, found = report(model)
     note = "by proof: the products are those of the experts that 'top' chose, 2 for each row"
     effect = "each row runs the experts that it chose; the others are skipped"
-    router = "ids that the graph computes, 2 of 4 groups, with weights"
+    router = "R1: softmax, the 2 best"
     assert text == (
         "1 site where rows are dispatched\n"
         "site 'top': experts, 4 groups\n"
@@ -101,7 +101,7 @@ def test_a_router_that_is_an_operator(report):
     text, found = report(MODELS / "digits-moe.onnx")
     for site in found["sites"]:
         assert (site["kind"], site["rows"], site["choices"]) == ("experts", "B", 2)
-        assert site["router"].startswith("softmax, 2 of 8 groups, normalized")
+        assert site["router"] == "R1: softmax, the 2 best, normalised"
         assert site["router"] in text
 
 
