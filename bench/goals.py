@@ -299,7 +299,7 @@ def _compile(compiled):
         name, weights = one["model"], one["weight_bytes"]
         seconds = one["seconds"]
         bound = {"olmoe": 25.0}.get(name, 0.5 if name.startswith("digits") else None)
-        if name in ("unrolled 48x128", "sorted 48x128"):
+        if name in ("unrolled 48x128", "grouped 48x128"):
             bound = 30.0
         if bound:
             yield Outcome(

@@ -80,7 +80,7 @@ def run_scale(session):
             f"{form} {layers}x{experts}",
             networks.deep_file(form, layers, experts, session.folder),
         )
-        for form in ("unrolled", "sorted")
+        for form in ("unrolled", "grouped")
     ]
     _compile(session, models, count=True)
 

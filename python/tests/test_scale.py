@@ -68,7 +68,7 @@ def test_the_stack_of_a_run_has_a_bound(build):
     np.testing.assert_allclose(made[0], session.run(None, {"x": x})[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["sorted", "unrolled"])
+@pytest.mark.parametrize("form", ["grouped", "unrolled"])
 def test_many_experts_are_one_site(build, tmp_path, form):
     """The routed part of a layer is as long with 16 experts as with 64."""
     lengths = []
@@ -82,8 +82,8 @@ def test_many_experts_are_one_site(build, tmp_path, form):
     assert lengths[0] == lengths[1]
 
 
-def test_sorted_form_matches_onnx_runtime(build):
-    graph = moe.network(8, 6, 5, 2, form="sorted", layers=2)
+def test_grouped_form_matches_onnx_runtime(build):
+    graph = moe.network(8, 6, 5, 2, form="grouped", layers=2)
     model = build.graph(graph)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     with build.load(model) as lib, build.load(model, disable="form-experts") as plain:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# A mixture of experts as plain ONNX, in three of the forms that exporters write: `unrolled`
-# (the rows of each expert are found with NonZero and added back with ScatterND), `sorted`
-# (slots sorted by expert, each expert on a range of them) and `dense` (every expert on
-# every row, times a routing weight that is mostly 0).
+# A mixture of experts as plain ONNX, in two of the forms that exporters write: `unrolled`
+# (the rows of each expert are found with NonZero and added back with ScatterND) and
+# `dense` (every expert on every row, times a routing weight that is mostly 0).
 import numpy as np
 from onnx import TensorProto
 
@@ -103,62 +102,3 @@ def unrolled(g, x, logits, name, weights, top_k, activation):
             "ScatterND", [result, token, y], f"expert{e}/sum", reduction="add"
         )
     return result
-
-
-def by_sorting(g, x, logits, name, weights, top_k, activation):
-    if activation != "silu":
-        raise ValueError("the form sorted is written for the activation silu only")
-    p = PlainExperts(g, name, weights, activation)
-    share, chosen = p.choose(logits, top_k)
-    experts, dim, _ = weights["up"].shape
-    ids = p.node("Reshape", [chosen, p.ints(-1)], "ids")
-    count = p.node("Shape", [ids], "count")
-    keys, order = f"{name}/sort/keys", f"{name}/sort/order"
-    p.node("TopK", [ids, count], "sort", [keys, order], axis=-1, largest=0)
-    rest = p.node("Mod", [order, p.scalar(top_k)], "rest")
-    token = p.node("Sub", [order, rest], "even")
-    token = p.node("Div", [token, p.scalar(top_k)], "token")
-    token = p.node("Unsqueeze", [token, p.ints(-1)], "tokens")
-    rows = p.node("GatherND", [x, token], "rows")
-    ones = p.node("Expand", [p.scalar(1), count], "ones")
-    zeros = g.weight(f"{name}.zeros", np.zeros(experts, np.int64))
-    counts = p.node(
-        "ScatterElements", [zeros, keys, ones], "counts", axis=0, reduction="add"
-    )
-    ends = p.node("CumSum", [counts, p.scalar(0)], "ends")
-    cut = [f"{name}/expert{e}/end" for e in range(experts)]
-    p.node("Split", [ends], "cut", cut, axis=0, num_outputs=experts)
-    ranges, before = [], p.scalar(0)
-    for e in range(experts):
-        end = p.node("Squeeze", [cut[e], p.ints(0)], f"expert{e}/until")
-        ranges.append(p.node("Range", [before, end, p.scalar(1)], f"expert{e}/range"))
-        before = end
-
-    def grouped(rows, kind, stack):
-        parts = [f"{name}/expert{e}/{kind}.weight" for e in range(experts)]
-        stack = g.weight(f"{name}.{kind}", stack)
-        p.node("Split", [stack], f"{kind}.split", parts, axis=0, num_outputs=experts)
-        products = []
-        for e in range(experts):
-            part = p.node("Gather", [rows, ranges[e]], f"expert{e}/{kind}.rows")
-            weight = p.node("Squeeze", [parts[e], p.ints(0)], f"expert{e}/{kind}.matrix")
-            products.append(p.node("MatMul", [part, weight], f"expert{e}/{kind}"))
-        return p.node("Concat", products, kind, axis=0)
-
-    both = np.concatenate([weights["gate"], weights["up"]], axis=2)
-    halves = [f"{name}/gate/out", f"{name}/up/out"]
-    p.node("Split", [grouped(rows, "gate_up", both)], "halves", halves, axis=1, num_outputs=2)
-    sigmoid = p.node("Sigmoid", [halves[0]], "sigmoid")
-    hidden = p.node("Mul", [p.node("Mul", [halves[0], sigmoid], "silu"), halves[1]], "hidden")
-    done = grouped(hidden, "down", weights["down"])
-    places = p.node("Unsqueeze", [order, p.ints(-1)], "places")
-    flat = p.node("Reshape", [share, p.ints(-1, 1)], "flat_shares")
-    done = p.node("Mul", [done, p.node("GatherND", [flat, places], "shares")], "weighted")
-    none = p.node("Expand", [p.scalar(0), count], "none")
-    end = p.node("Squeeze", [count, p.ints(0)], "slots")
-    numbers = p.node("Range", [p.scalar(0), end, p.scalar(1)], "numbers")
-    inverse = p.node("ScatterND", [none, places, numbers], "inverse")
-    inverse = p.node("Unsqueeze", [inverse, p.ints(-1)], "back")
-    apart = p.node("GatherND", [done, inverse], "by_slot")
-    apart = p.node("Reshape", [apart, p.ints(-1, top_k, dim)], "by_token")
-    return p.node("ReduceSum", [apart, p.ints(1)], "sum", keepdims=0)

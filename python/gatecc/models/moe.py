@@ -14,7 +14,6 @@ FORMS = {
     "contrib": blocks.contrib_experts,
     "qmoe": blocks.quantized_experts,
     "unrolled": forms.unrolled,
-    "sorted": forms.by_sorting,
     "dense": forms.dense,
     "gathered": stacked.gathered,
     "grouped": stacked.grouped,
