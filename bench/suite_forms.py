@@ -3,8 +3,9 @@
 # One mixture of experts in the forms in which exporters write it: gatecc with each, beside
 # gatecc with the operator that says it at once, and beside peers with the same file.
 from . import cells, inputs, networks, peers
-from .measure import Group, checked_count
+from .measure import Group
 from .suite_chain import add_row, start
+from .suite_moe import inputs_of
 
 # Copies of weights that one run of a peer may make in the form that gathers them.
 MOST_COPIES = 6 << 30
@@ -35,12 +36,7 @@ def _form(session, layer, form, tokens):
 
 def _cell(session, group, cell, layer, form, tokens):
     router = networks.router_of(layer, session.folder)
-    count = inputs.pool_size(tokens, layer.dim, session.quick)
-    xs = inputs.make(layer, router, tokens, "random", count)
-    checked = xs[: checked_count(tokens, count)]
-    references = networks.moe_expected(
-        layer, checked, f"random{tokens}", session.folder
-    )
+    xs, references = inputs_of(session, layer, tokens, "random")
     plans = [inputs.plan_of(layer, router, x)[0].counts for x in xs]
     hit = sum(int((p > 0).sum()) for p in plans) / len(plans)
     copies = 4 * tokens * layer.top_k * layer.expert_weights

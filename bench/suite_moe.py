@@ -61,10 +61,10 @@ def _expect(session, layer, tokens, routings):
     for count in tokens:
         for routing in routings:
             if wanted(routing, count):
-                _inputs(session, layer, count, routing, weights)
+                inputs_of(session, layer, count, routing, weights)
 
 
-def _inputs(session, layer, tokens, routing, weights=None):
+def inputs_of(session, layer, tokens, routing, weights=None):
     """(inputs, what is expected of the first of them)"""
     router = networks.router_of(layer, session.folder)
     count = inputs.pool_size(tokens, layer.dim, session.quick)
@@ -117,7 +117,7 @@ def _quantised(precision):
 def _cell(session, group, layer, precision, tokens, routing):
     """(results, 10^9 bytes per second of memory, plans) with the systems of a group."""
     router = networks.router_of(layer, session.folder)
-    xs, references = _inputs(session, layer, tokens, routing)
+    xs, references = inputs_of(session, layer, tokens, routing)
     plans = [inputs.plan_of(layer, router, x)[0].counts for x in xs]
     hit = float(np.mean([(p > 0).sum() for p in plans]))
     rates, fixed = session.rates, routing == "fixed"

@@ -142,20 +142,33 @@ extern "C" void gatecc_route_f32(const float *logits, int64_t rows,
   }
 }
 
-extern "C" void gatecc_route_mixed_f32(const float *logits, const float *mixing,
-                                       int64_t rows, int64_t experts, int64_t k,
-                                       int32_t normalize, float scale,
-                                       int32_t drop_nonpositive,
-                                       int32_t ties_high, int32_t *ids,
-                                       float *weights) {
+/// Chooses by `logits` and weighs by `mixing`; `finish` does the rest for the
+/// ids and weights of a row.
+template <typename Finish>
+static void routeMixed(const float *logits, const float *mixing, int64_t rows,
+                       int64_t experts, int64_t k, int32_t ties_high,
+                       int32_t *ids, float *weights, Finish finish) {
   int64_t chosen = k < experts ? k : experts;
   for (int64_t r = 0; r < rows;
        ++r, logits += experts, mixing += experts, ids += k, weights += k) {
     choose(logits, experts, chosen, k, ties_high, ids, weights);
     for (int64_t j = 0; j < chosen; ++j)
       weights[j] = mixing[ids[j]];
-    finishWeights(chosen, normalize, scale, drop_nonpositive, ids, weights);
+    finish(chosen, ids, weights);
   }
+}
+
+extern "C" void gatecc_route_mixed_f32(const float *logits, const float *mixing,
+                                       int64_t rows, int64_t experts, int64_t k,
+                                       int32_t normalize, float scale,
+                                       int32_t drop_nonpositive,
+                                       int32_t ties_high, int32_t *ids,
+                                       float *weights) {
+  routeMixed(logits, mixing, rows, experts, k, ties_high, ids, weights,
+             [=](int64_t chosen, int32_t *ids, float *weights) {
+               finishWeights(chosen, normalize, scale, drop_nonpositive, ids,
+                             weights);
+             });
 }
 
 extern "C" void
@@ -163,17 +176,13 @@ gatecc_route_divided_f32(const float *logits, const float *mixing, int64_t rows,
                          int64_t experts, int64_t k, float sum_offset,
                          float sum_min, float scale, int32_t drop_nonpositive,
                          int32_t ties_high, int32_t *ids, float *weights) {
-  int64_t chosen = k < experts ? k : experts;
-  for (int64_t r = 0; r < rows;
-       ++r, logits += experts, mixing += experts, ids += k, weights += k) {
-    choose(logits, experts, chosen, k, ties_high, ids, weights);
-    for (int64_t j = 0; j < chosen; ++j)
-      weights[j] = mixing[ids[j]];
-    float sum = sumOf(weights, chosen) + sum_offset;
-    sum = sum < sum_min ? sum_min : sum; // NaN stays
-    for (int64_t j = 0; j < chosen; ++j)
-      weights[j] /= sum;
-    finishWeights(chosen, /*normalize=*/false, scale, drop_nonpositive, ids,
-                  weights);
-  }
+  routeMixed(logits, mixing, rows, experts, k, ties_high, ids, weights,
+             [=](int64_t chosen, int32_t *ids, float *weights) {
+               float sum = sumOf(weights, chosen) + sum_offset;
+               sum = sum < sum_min ? sum_min : sum; // NaN stays
+               for (int64_t j = 0; j < chosen; ++j)
+                 weights[j] /= sum;
+               finishWeights(chosen, /*normalize=*/false, scale,
+                             drop_nonpositive, ids, weights);
+             });
 }

@@ -256,11 +256,7 @@ FailureOr<Value> DenseBody::buildElementwise(const Lanes &lanes,
   if (!isElementwise(op))
     return fail("is no elementwise op", lanes);
   for (Value value : lanes.values) {
-    auto other = cast<linalg::GenericOp>(value.getDefiningOp());
-    if (other.getIndexingMaps() != op.getIndexingMaps() ||
-        !OperationEquivalence::isRegionEquivalentTo(
-            &other.getRegion(), &op.getRegion(),
-            OperationEquivalence::IgnoreLocations))
+    if (!computeAlike(cast<linalg::GenericOp>(value.getDefiningOp()), op))
       return fail("is computed differently for one of the experts", lanes);
   }
   std::optional<SmallVector<Axes>> loops = loopAxes(op, lanes);

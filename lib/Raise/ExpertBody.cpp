@@ -403,11 +403,7 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
   if (!isElementwise(op))
     return fail("is no elementwise op", op.getResult(0));
   for (Value value : values) {
-    auto other = cast<linalg::GenericOp>(value.getDefiningOp());
-    if (other.getIndexingMaps() != op.getIndexingMaps() ||
-        !OperationEquivalence::isRegionEquivalentTo(
-            &other.getRegion(), &op.getRegion(),
-            OperationEquivalence::IgnoreLocations))
+    if (!computeAlike(cast<linalg::GenericOp>(value.getDefiningOp()), op))
       return fail("is computed differently for one of the experts", value);
   }
   RankedTensorType type = typeOf(op.getResult(0));

@@ -226,3 +226,10 @@ gate::ApplyOp ExpertRegion::finish(Value plan, Value slots,
   target->getOperations().splice(target->end(), block->getOperations());
   return apply;
 }
+
+bool raise::computeAlike(linalg::GenericOp a, linalg::GenericOp b) {
+  return a.getIndexingMaps() == b.getIndexingMaps() &&
+         OperationEquivalence::isRegionEquivalentTo(
+             &a.getRegion(), &b.getRegion(),
+             OperationEquivalence::IgnoreLocations);
+}

@@ -79,6 +79,9 @@ private:
   llvm::DenseMap<mlir::Value, mlir::Value> inputArguments, paramArguments;
 };
 
+/// Whether two ops compute the same from their operands.
+bool computeAlike(mlir::linalg::GenericOp a, mlir::linalg::GenericOp b);
+
 } // namespace gatecc::raise
 
 #endif // GATECC_LIB_RAISE_EXPERTREGION_H

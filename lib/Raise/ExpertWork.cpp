@@ -6,12 +6,28 @@
 #include "RowCost.h"
 #include "SlotFunction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
+
+void raise::findExperts(ModuleOp module,
+                        function_ref<void(GraphBuilder &, Block &)> find) {
+  OpBuilder builder(module.getContext());
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (!llvm::hasSingleElement(function.getBody()))
+      continue;
+    Block &block = function.front();
+    builder.setInsertionPointToStart(&block);
+    GraphBuilder graph(module, builder);
+    find(graph, block);
+    GraphBuilder::eraseUnused(block);
+  }
+  GraphBuilder::eraseUnusedSymbols(module);
+}
 
 Value raise::asChoices(GraphBuilder &graph, Value value, int64_t choices) {
   OpBuilder &b = graph.getBuilder();

@@ -29,6 +29,11 @@ struct ExpertWork {
   llvm::SmallVector<int64_t> missing;
 };
 
+/// Calls `find` for each function of one block, with a graph builder, and
+/// erases what is not used any more.
+void findExperts(mlir::ModuleOp module,
+                 llvm::function_ref<void(GraphBuilder &, mlir::Block &)> find);
+
 /// [T.., k] as [T, k], whatever dimensions of one element it has.
 mlir::Value asChoices(GraphBuilder &graph, mlir::Value value, int64_t choices);
 

@@ -481,21 +481,11 @@ struct FormDenseExperts : gatecc::impl::FormDenseExpertsBase<FormDenseExperts> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<Attribute> report;
-    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-      report.append(earlier.begin(), earlier.end());
-    OpBuilder builder(&getContext());
-    for (auto function : module.getOps<func::FuncOp>()) {
-      if (!llvm::hasSingleElement(function.getBody()))
-        continue;
-      builder.setInsertionPointToStart(&function.front());
-      GraphBuilder graph(module, builder);
-      DenseFinder(graph, report, assumeFinite).run(function.front());
-      GraphBuilder::eraseUnused(function.front());
-    }
-    GraphBuilder::eraseUnusedSymbols(module);
-    if (!report.empty())
-      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+    SmallVector<Attribute> report = readReport(module);
+    findExperts(module, [&](GraphBuilder &graph, Block &block) {
+      DenseFinder(graph, report, assumeFinite).run(block);
+    });
+    writeReport(module, report);
   }
 };
 } // namespace

@@ -275,21 +275,11 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
 struct FormExperts : gatecc::impl::FormExpertsBase<FormExperts> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<Attribute> report;
-    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-      report.append(earlier.begin(), earlier.end());
-    OpBuilder builder(&getContext());
-    for (auto function : module.getOps<func::FuncOp>()) {
-      if (!llvm::hasSingleElement(function.getBody()))
-        continue;
-      builder.setInsertionPointToStart(&function.front());
-      GraphBuilder graph(module, builder);
-      ExpertFinder(graph, report).run(function.front());
-      GraphBuilder::eraseUnused(function.front());
-    }
-    GraphBuilder::eraseUnusedSymbols(module);
-    if (!report.empty())
-      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+    SmallVector<Attribute> report = readReport(module);
+    findExperts(module, [&](GraphBuilder &graph, Block &block) {
+      ExpertFinder(graph, report).run(block);
+    });
+    writeReport(module, report);
   }
 };
 

@@ -48,13 +48,10 @@ struct FormGroups : gatecc::impl::FormGroupsBase<FormGroups> {
         removeDeadOps(block);
         formInBlock(block);
       });
-    SmallVector<Attribute> report;
-    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-      report.append(earlier.begin(), earlier.end());
+    SmallVector<Attribute> report = readReport(module);
     createSites(module, report);
     reportRefusals(module, report);
-    if (!report.empty())
-      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+    writeReport(module, report);
   }
 
 private:

@@ -69,9 +69,7 @@ void FormRoutes::runOnOperation() {
   });
   ModuleOp module = getOperation();
   SymbolTable symbols(module);
-  SmallVector<Attribute> report;
-  if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-    report.append(earlier.begin(), earlier.end());
+  SmallVector<Attribute> report = readReport(module);
   IRRewriter rewriter(&getContext());
   for (Operation *op : decisions) {
     auto assign = dyn_cast<gate::AssignOp>(op);
@@ -87,8 +85,7 @@ void FormRoutes::runOnOperation() {
     if (assign && form.fused)
       fuse(rewriter, assign, *form.fused);
   }
-  if (!report.empty())
-    module->setAttr(kReportAttr, rewriter.getArrayAttr(report));
+  writeReport(module, report);
 }
 
 } // namespace

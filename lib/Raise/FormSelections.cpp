@@ -382,17 +382,15 @@ namespace {
 struct FormSelections : gatecc::impl::FormSelectionsBase<FormSelections> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<Attribute> report, refused;
-    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-      report.append(earlier.begin(), earlier.end());
+    SmallVector<Attribute> report = readReport(module);
+    SmallVector<Attribute> refused;
     for (auto function : module.getOps<func::FuncOp>())
       forEachGraphBlock(function, [&](Block &block) {
         SelectionFinder(block, refused).run();
       });
     createSites(module, report);
     report.append(refused);
-    if (!report.empty())
-      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+    writeReport(module, report);
   }
 };
 } // namespace

@@ -194,14 +194,11 @@ namespace {
 struct FormSkips : gatecc::impl::FormSkipsBase<FormSkips> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<Attribute> report;
-    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-      report.append(earlier.begin(), earlier.end());
+    SmallVector<Attribute> report = readReport(module);
     for (auto function : module.getOps<func::FuncOp>())
       forEachGraphBlock(function, formInBlock);
     createSites(module, report);
-    if (!report.empty())
-      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+    writeReport(module, report);
   }
 };
 } // namespace

@@ -203,9 +203,7 @@ struct FormWhileRows : gatecc::impl::FormWhileRowsBase<FormWhileRows> {
     if (loops.empty())
       return;
     SiteNamer namer(module);
-    SmallVector<Attribute> report;
-    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-      report.append(earlier.begin(), earlier.end());
+    SmallVector<Attribute> report = readReport(module);
     for (Operation *op : loops) {
       RowLoop loop(op);
       if (!loop.isCandidate())
@@ -233,8 +231,7 @@ struct FormWhileRows : gatecc::impl::FormWhileRowsBase<FormWhileRows> {
           "rows that an iteration leaves as they were are taken out of "
           "further ones"));
     }
-    if (!report.empty())
-      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+    writeReport(module, report);
   }
 
 private:

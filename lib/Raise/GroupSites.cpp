@@ -12,6 +12,17 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
+SmallVector<Attribute> raise::readReport(ModuleOp module) {
+  auto entries = module->getAttrOfType<ArrayAttr>(kReportAttr);
+  return entries ? llvm::to_vector(entries.getValue())
+                 : SmallVector<Attribute>();
+}
+
+void raise::writeReport(ModuleOp module, ArrayRef<Attribute> report) {
+  if (!report.empty())
+    module->setAttr(kReportAttr, ArrayAttr::get(module.getContext(), report));
+}
+
 Attribute raise::reportEntry(MLIRContext *context, StringRef site,
                              StringRef kind, ArrayAttr nodes,
                              StringRef decision, StringRef reason) {

@@ -17,6 +17,11 @@ inline constexpr llvm::StringLiteral kReportAttr = "gatecc.report";
 /// Of an op: what has been assumed to put it in the place of another one.
 inline constexpr llvm::StringLiteral kAssumptionAttr = "gatecc.assumption";
 
+/// The entries that earlier passes have made.
+llvm::SmallVector<mlir::Attribute> readReport(mlir::ModuleOp module);
+/// Makes `report` the module's; an empty one leaves no attribute.
+void writeReport(mlir::ModuleOp module, llvm::ArrayRef<mlir::Attribute> report);
+
 mlir::Attribute reportEntry(mlir::MLIRContext *context, llvm::StringRef site,
                             llvm::StringRef kind, mlir::ArrayAttr nodes,
                             llvm::StringRef decision, llvm::StringRef reason);

@@ -26,10 +26,6 @@ bool raise::isPermutation(Value step) {
   return isWholeSize(count, op.getInput(), 1);
 }
 
-static bool isOne(Value value, unsigned dim) {
-  return typeOf(value).getDimSize(dim) == 1;
-}
-
 //===-- Scalars -----------------------------------------------------------===//
 
 /// The scalar that an index in range [0, size) is made of without being

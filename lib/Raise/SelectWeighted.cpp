@@ -170,9 +170,7 @@ struct SelectWeighted : gatecc::impl::SelectWeightedBase<SelectWeighted> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    SmallVector<Attribute> report;
-    if (auto earlier = module->getAttrOfType<ArrayAttr>(kReportAttr))
-      report.append(earlier.begin(), earlier.end());
+    SmallVector<Attribute> report = readReport(module);
     for (auto function : module.getOps<func::FuncOp>())
       forEachGraphBlock(function, [&](Block &block) {
         for (Operation &op : llvm::make_early_inc_range(block))
@@ -180,8 +178,7 @@ struct SelectWeighted : gatecc::impl::SelectWeightedBase<SelectWeighted> {
               match && skipsProducts(match->value->get()))
             visit(*match, report);
       });
-    if (!report.empty())
-      module->setAttr(kReportAttr, ArrayAttr::get(&getContext(), report));
+    writeReport(module, report);
   }
 
 private:

@@ -19,6 +19,11 @@ inline mlir::RankedTensorType typeOf(mlir::Value value) {
   return llvm::cast<mlir::RankedTensorType>(value.getType());
 }
 
+/// Whether a dimension has one element.
+inline bool isOne(mlir::Value value, unsigned dim) {
+  return typeOf(value).getDimSize(dim) == 1;
+}
+
 /// The value behind collapse_shape and expand_shape.
 mlir::Value withoutReshapes(mlir::Value value);
 

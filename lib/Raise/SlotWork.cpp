@@ -13,10 +13,6 @@ using namespace gatecc::raise;
 
 using Flags = SmallVector<bool>;
 
-static bool isOne(Value value, unsigned dim) {
-  return typeOf(value).getDimSize(dim) == 1;
-}
-
 /// Whether all steps but the first only reorder.
 static bool isOneSelection(const RowPath &path) {
   return !path.empty() && !isPermutation(path.front()) &&
