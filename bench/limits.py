@@ -31,16 +31,18 @@ class Limits:
             raise RuntimeError("limits ended unexpectedly")
         return answer
 
-    def rate(self, kind, threads):
-        return float(self._ask(f"{kind} {threads} {self.milliseconds}"))
+    def rate(self, kind, threads, share=1):
+        """`share`: of the usual time."""
+        milliseconds = max(1, int(share * self.milliseconds))
+        return float(self._ask(f"{kind} {threads} {milliseconds}"))
 
     def kind(self, precision):
         """The products that a precision is computed with, f32 for want of better ones."""
         kind = "int8" if precision == "int4" else precision
         return "f32" if self.machine[kind].startswith("none") else kind
 
-    def peak(self, precision, threads):
-        return self.rate(self.kind(precision), threads)
+    def peak(self, precision, threads, share=1):
+        return self.rate(self.kind(precision), threads, share)
 
     def table(self, threads):
         """[{threads, f32, bf16, int8, L2, L3, memory}] for 1 to `threads` threads."""

@@ -87,7 +87,7 @@ class Group:
     ):
         """system -> Result. references: [(result, margins)] of the first inputs.
 
-        around: called before, between and after the rounds, to measure limits.
+        around: called before, between and after all rounds, to measure limits.
         fixed: always the first input. only: these systems, all if None.
         own_references: those of systems that compute something else.
         """
@@ -106,12 +106,12 @@ class Group:
             except WorkerError as error:
                 result.status = str(error)
         good = [n for n in active if results[n].status == "ok"]
-        around()
         rounds = ROUNDS
         if self.session.quick or any(estimates[n] > SLOW for n in good):
             rounds = FEW_ROUNDS
         position = 0
         for number in range(rounds):
+            around()
             for name in good if number % 2 == 0 else reversed(good):
                 share = self.session.seconds / rounds / max(estimates[name], 1e-6)
                 runs = int(np.clip(math.ceil(share), 1, MOST_RUNS))
@@ -126,8 +126,6 @@ class Group:
                 except WorkerError as error:
                     results[name] = Result(str(error))
             good = [n for n in good if results[n].status == "ok"]
-            if number == rounds // 2:
-                around()
         around()
         path.unlink()
         return results

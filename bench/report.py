@@ -171,7 +171,8 @@ def _cells(rows):
     routed = rows[0]["suite"] == "moe"
     head = ["cell", "T", "routing"]
     head += ["rows/expert", "most rows"] if routed else []
-    head += ["limit ms", "binds", "gatecc ms", "of limit", "best peer", "ratio"]
+    head += ["limit ms", "binds", "gatecc ms", "of limit", "of limit now"]
+    head += ["best peer", "ratio"]
     head += [f"{n} ms" for n in (*others, *peers)]
     lines = []
     for systems in cells.values():
@@ -182,7 +183,8 @@ def _cells(rows):
         if routed:
             line += [_number(row["rows_per_expert"], 1), _number(row["most_rows"], 1)]
         line += [_number(row["limit_ms"]), row["binds"], _number(ours.get("time_ms"))]
-        line += [_number(ours.get("fraction"), 2), best, _number(ratio, 2)]
+        line += [_number(ours.get(f), 2) for f in ("fraction", "fraction_now")]
+        line += [best, _number(ratio, 2)]
         line += [_number(systems.get(n, {}).get("time_ms")) for n in (*others, *peers)]
         lines.append(line)
     yield from _table(head, lines)

@@ -17,12 +17,12 @@ from .roofline import Rates
 # The columns of results.csv; README.md says what they mean.
 COLUMNS = (
     "suite cell T precision routing threads system status time_ms p10_ms p90_ms runs"
-    " limit_ms binds fraction balanced out_of_cache experts_hit rows_per_expert"
+    " limit_ms binds fraction fraction_now balanced out_of_cache experts_hit rows_per_expert"
     " most_rows gatecc_ms ratio error"
 ).split()
-# Not written: rows of each expert for each input; what the limit is computed from; the form
+# Not written: rows of each expert for each input; what the limits are computed from; the form
 # of an export, and how much longer the limit is where every expert has every row.
-UNWRITTEN = ("histograms", "shape", "memory", "form", "dense_share")
+UNWRITTEN = ("histograms", "shape", "memory", "now", "form", "dense_share")
 # A worker takes up to this many times the weights.
 WORKER_MEMORY = 2.0
 
@@ -102,20 +102,22 @@ class Session:
         for row in self.rows:
             if row["shape"] is None:
                 continue
-            limit = self.rates.limit(
-                row["shape"],
-                row["T"],
-                row["experts_hit"] or 1,
-                row["precision"],
-                fixed=row["routing"] == "fixed",
-                memory=row["memory"],
-            )
+            cell = {
+                "shape": row["shape"],
+                "tokens": row["T"],
+                "hit": row["experts_hit"] or 1,
+                "precision": row["precision"],
+                "fixed": row["routing"] == "fixed",
+            }
+            limit = self.rates.limit(**cell, memory=row["memory"])
             row["limit_ms"] = limit.ms
             row["binds"] = limit.binds
             row["balanced"] = limit.balanced
             row["out_of_cache"] = limit.out_of_cache
             if row["time_ms"]:
                 row["fraction"] = limit.ms / row["time_ms"]
+                now = self.rates.limit(**cell, now=row["now"])
+                row["fraction_now"] = now.ms / row["time_ms"]
 
     def note_missing(self, system, reason):
         if reason.startswith("not installed"):

@@ -69,6 +69,7 @@ def _cell(session, group, chain, tokens):
             routing="-",
             shape=chain,
             memory=rates.memory,
+            now=rates.now(),
         )
     shown = ", ".join(f"{n} {r.ms:.3f}" for n, r in results.items() if r.ms)
     session.say(f"{chain.name} T={tokens}: limit {limit.ms:.3f}, {shown}")

@@ -65,6 +65,7 @@ def _cell(session, group, cell, layer, form, tokens):
             routing="random",
             shape=layer,
             memory=rates.memory,
+            now=rates.now(),
             experts_hit=hit,
             form=form,
             dense_share=dense.ms / limit.ms,

@@ -115,7 +115,7 @@ def _quantised(precision):
 
 
 def _cell(session, group, layer, precision, tokens, routing):
-    """(results, 10^9 bytes per second of memory, plans) with the systems of a group."""
+    """(results, best rate of memory, medians of rates, plans) of a group's systems."""
     router = networks.router_of(layer, session.folder)
     xs, references = inputs_of(session, layer, tokens, routing)
     plans = [inputs.plan_of(layer, router, x)[0].counts for x in xs]
@@ -146,13 +146,14 @@ def _cell(session, group, layer, precision, tokens, routing):
         f"{layer.name} {precision} T={tokens} {routing}:"
         f" limit {limit.ms:.3f} ({limit.binds}), {shown}"
     )
-    return results, rates.memory, plans
+    return results, rates.memory, rates.now(), plans
 
 
 def _merge(pooled, separate, key, cell):
     """Pool gatecc's times over groups; keep beside each peer those of its own group."""
-    results, memory, plans = cell
-    kept = pooled.setdefault(key, {"results": {}, "memory": 0.0, "plans": plans})
+    results, memory, now, plans = cell
+    fresh = {"results": {}, "memory": 0.0, "now": now, "plans": plans}
+    kept = pooled.setdefault(key, fresh)
     kept["memory"] = max(kept["memory"], memory)
     ours = results.get("gatecc")
     for name, result in results.items():
@@ -184,6 +185,7 @@ def _rows(session, layer, precision, tokens, routing, kept, separate):
             system=name,
             shape=layer,
             memory=kept["memory"],
+            now=kept["now"],
             experts_hit=hit,
             rows_per_expert=slots / hit,
             most_rows=float(plans.max(1).mean()),

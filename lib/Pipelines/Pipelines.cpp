@@ -28,10 +28,9 @@ using namespace gatecc;
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
 static const StringRef kDisablable[] = {
-    "form-dense-experts", "form-experts",     "form-groups",
-    "form-routes",        "form-selections",  "form-skips",
-    "form-while-rows",    "fuse-elementwise", "fuse-epilogue",
-    "select-weighted"};
+    "form-dense-experts", "form-experts", "form-groups",     "form-routes",
+    "form-selections",    "form-skips",   "form-while-rows", "fuse-elementwise",
+    "fuse-epilogue",      "pad-rows",     "select-weighted"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -171,6 +170,8 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
       bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   addCleanup(pm);
+  if (!options.isDisabled("pad-rows"))
+    pm.addNestedPass<func::FuncOp>(createPadRows());
   pm.addPass(createLowerContract({options.isa}));
   pm.addNestedPass<func::FuncOp>(createLowerStructured());
   addCleanup(pm);

@@ -173,8 +173,8 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
     return contract.emitError("blocks of ")
            << layout.block << " rows are not supported: neither a multiple of "
            << "8 up to " << kMaxBlock << " nor one of " << kMaxBlock;
-  layout.zeros = layout.hasByteRows() || !sources.zeros.empty() ||
-                 (zeroPoints && sources.scales.empty());
+  layout.zeros =
+      !sources.zeros.empty() || (zeroPoints && sources.scales.empty());
   return layout;
 }
 

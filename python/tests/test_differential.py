@@ -13,7 +13,7 @@ from conftest import MODELS
 from gatecc import reference
 from gatecc.models import exits, moe
 
-NAMES = ["digits-moe", "digits-exit", "moe-gelu", "exit-nested"]
+NAMES = ["digits-moe", "digits-exit", "moe-gelu", "moe-pages", "exit-nested"]
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,8 @@ def networks(build, digits):
     made = {n: (MODELS / f"{n}.onnx", digits[0]) for n in NAMES[:2]}
     graph = moe.network(36, 50, 7, 3, "gelu")
     made["moe-gelu"] = build.graph(graph), moe.make_inputs(60, 36)
+    graph = moe.network(1024, 1024, 2, 1, "relu")  # rows a multiple of a page apart
+    made["moe-pages"] = build.graph(graph), moe.make_inputs(70, 1024)
     graph = exits.network(37, 4, "nested", "gelu")
     rows, _ = exits.make_inputs(60, 37, 4, 0.4)
     made["exit-nested"] = build.graph(graph), rows

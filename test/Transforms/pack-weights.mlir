@@ -95,16 +95,16 @@ func.func @plan_argument(%x: tensor<?x4xf32>, %p: !gate.plan<groups = 2, choices
 
 // -----
 
-// Integers of 8 bits are packed in pairs of rows of K, in quads with a zero point for VNNI; rows
+// Integers of 8 bits are packed in pairs of rows of K, in quads for VNNI; rows
 // are quantised to match.
 gate.weight @q : tensor<20x40xui8> {file = "w.bin", strides = array<i64: 40, 1>}
 gate.weight @s : tensor<20x2xf32> {file = "w.bin", strides = array<i64: 8, 4>}
 // AVX2: gate.packed_weight @{{.*}} : tensor<1x2x2x576xi8> {bits = 8 : i64, block = 32 : i64, depth = 40 : i64, format = #gate.panel<int8>, lanes = 16 : i64
-// VNNI: gate.packed_weight @{{.*}} : tensor<1x2x2x608xi8> {bits = 8 : i64, block = 32 : i64, depth = 40 : i64, format = #gate.panel<int8q>, lanes = 16 : i64, {{.*}}zeros
+// VNNI: gate.packed_weight @{{.*}} : tensor<1x2x2x576xi8> {bits = 8 : i64, block = 32 : i64, depth = 40 : i64, format = #gate.panel<int8q>, lanes = 16 : i64
 // CHECK-LABEL: func.func @bytes
 // AVX2: gate.runtime_call "gatecc_quantize_rows_i16"{{.*}} outs(%{{.*}}, %{{.*}} : tensor<?x68xi16>, tensor<?x2xf32>)
 // VNNI: gate.runtime_call "gatecc_quantize_rows_i8"{{.*}} outs(%{{.*}}, %{{.*}} : tensor<?x72xi8>, tensor<?x2xf32>)
-// VNNI: gate.packed_contract {{.*}} format = #gate.panel<int8q>, zeros
+// VNNI: gate.packed_contract {{.*}} format = #gate.panel<int8q>}
 func.func @bytes(%x: tensor<?x40xf32>) -> tensor<?x20xf32> {
   %q = gate.weight_value @q : tensor<20x40xui8>
   %s = gate.weight_value @s : tensor<20x2xf32>

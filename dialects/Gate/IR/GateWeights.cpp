@@ -119,9 +119,6 @@ LogicalResult PackedWeightOp::verify() {
   if (layout.isInteger() && (layout.block < 8 || layout.block % 8)) // C3
     return emitOpError("expects blocks of a multiple of 8 rows, got ")
            << layout.block;
-  if (layout.hasByteRows() && !layout.zeros) // C3
-    return emitOpError("expects zero points in the format ")
-           << stringifyPanelFormat(layout.format);
   if (bool(getScales()) != (getDepth() > 0) || // C4
       (getScales() && (!layout.isInteger() || getSourceBlock() < 1 ||
                        (int64_t(getSourceBlock()) < layout.k &&

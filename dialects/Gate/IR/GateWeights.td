@@ -58,6 +58,7 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     integers, an integer block has, if `zeros` is set, two signed bytes for
     each column whose sum is minus the zero point of the stored integers, and
     then the scales, f32[C], so that w = scale * (stored integer - zero point).
+    Without `zeros` the zero point is 0 for int8, 128 for int8q and 8 for int4.
 
     Weights that are quantised already come as `sources` of bytes in the layout
     of `dequantize`, with `scales`, `bits`, perhaps `zero_points`, and their own
@@ -76,8 +77,7 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
 
     Constraints: (C1) every source is a `gate.weight` of one common type, and so
     are scales and zero points. (C2) the type is the one computed above. (C3) the
-    integer formats have a `block`, a positive multiple of 8; int4 and int8q
-    have `zeros`.
+    integer formats have a `block`, a positive multiple of 8.
     (C4) `depth` and a `source_block` as above exactly where there are `scales`,
     and then the format is of integers. (C5) `asymmetric` weights have `zeros`
     and no `scales`.

@@ -15,7 +15,7 @@ struct PanelLayout {
   int64_t weights, lanes, k;
   /// Rows of K that share a scale, a multiple of 8; integer formats only.
   int64_t block = 0;
-  /// Whether an integer block has a correction.
+  /// Whether an integer block has corrections for zero points.
   bool zeros = false;
 
   bool isInteger() const {
@@ -25,6 +25,13 @@ struct PanelLayout {
   /// as bytes with rows of bytes.
   bool hasByteRows() const {
     return format == PanelFormat::Int8Quads || format == PanelFormat::Int4;
+  }
+  /// The zero point of all stored integers where a block has none of its own.
+  int64_t impliedZero() const {
+    return zeros                              ? 0
+           : format == PanelFormat::Int4      ? 8
+           : format == PanelFormat::Int8Quads ? 128
+                                              : 0;
   }
   /// Columns of a panel, over all weights.
   int64_t columns() const { return weights * lanes; }

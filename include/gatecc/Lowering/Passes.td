@@ -55,6 +55,17 @@ def UnshareInits : Pass<"unshare-inits", "::mlir::func::FuncOp"> {
     "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def PadRows : Pass<"pad-rows", "::mlir::func::FuncOp"> {
+  let summary = "Sets rows apart that would share cache sets";
+  let description = [{
+    Rows of a contraction that lie a multiple of a page apart are moved a line
+    further apart: in the buffer where contractions and linalg ops alone use it,
+    else in a copy, which is made where there are many rows.
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect"];
+}
+
 def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {
   let summary = "Emits the register tiles of packed contractions";
   let description = [{
@@ -65,7 +76,7 @@ def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {
   let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse2, sse, avx2, avx2+vnni, avx512 or avx512+vnni">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::memref::MemRefDialect", "::mlir::math::MathDialect",
-    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect"];
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def LowerStructured : Pass<"lower-structured", "::mlir::func::FuncOp"> {

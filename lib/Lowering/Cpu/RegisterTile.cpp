@@ -8,6 +8,7 @@
 #include "lib/Lowering/Cpu/VectorizeBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -20,7 +21,7 @@ using gate::PanelLayout;
 
 /// Rows whose accumulators leave registers for what the format needs besides:
 /// the two halves of a pair of bf16; both halves of bytes, and a mask, of int4,
-/// and products where they are not added at once.
+/// and products where they are not added at once, or in place of an operand.
 static int64_t getMaxRowsOf(const TileFacts &facts, PanelFormat format,
                             int64_t rows) {
   if (facts.registers > 16)
@@ -28,7 +29,7 @@ static int64_t getMaxRowsOf(const TileFacts &facts, PanelFormat format,
   if (format == PanelFormat::Bf16)
     return std::min<int64_t>(rows, 5);
   if (format == PanelFormat::Int4)
-    return std::min<int64_t>(rows, facts.vnni ? 5 : 4);
+    return std::min<int64_t>(rows, facts.vnni ? 5 : facts.fma ? 4 : 3);
   return rows;
 }
 
@@ -56,6 +57,15 @@ int64_t RegisterTiles::getBlockPanels() const {
 int64_t RegisterTiles::getDepthStep() const {
   constexpr int64_t kRows = 512;
   return std::max<int64_t>(1, kRows / layout.unitRows());
+}
+
+int64_t RegisterTiles::getUnitsAhead() const {
+  // What memory sends in its latency: of 1 to 8 KB, 2 KB were the best.
+  constexpr int64_t kBytes = 2048;
+  MemRefType packed = getPackedType();
+  int64_t unitBytes =
+      packed.getShape().back() * packed.getElementTypeBitWidth() / 8;
+  return llvm::divideCeil(kBytes, unitBytes);
 }
 
 MemRefType RegisterTiles::getAccumulatorType() const {
@@ -145,11 +155,12 @@ private:
   Value loadRow(int64_t r, Value element, unsigned bits);
   Accumulators addLines(Value unit, Value begin, Value end, int64_t lineRows,
                         int64_t laneBytes, ValueRange sums, AddLine addLine);
-  Accumulators addInt8(Value unit, ValueRange sums);
-  Accumulators addInt8Quads(Value unit, ValueRange sums);
+  Accumulators startIntegers(Value unit);
+  Accumulators addInt8(Value unit);
+  Accumulators addInt8Quads(Value unit);
   Accumulators addInt4Stretch(Value unit, Value begin, Value end,
                               ValueRange sums, AddProduct addBytes);
-  Accumulators addInt4(Value unit, ValueRange sums);
+  Accumulators addInt4(Value unit);
   void addBlock(Value unit, ValueRange sums);
 
   ImplicitLocOpBuilder b;
@@ -416,9 +427,31 @@ TileEmitter::addLines(Value unit, Value begin, Value end, int64_t lineRows,
   return loop.getResults();
 }
 
-TileEmitter::Accumulators TileEmitter::addInt8(Value unit, ValueRange sums) {
+/// What the sums of a block start from: zero, or the correction for a zero
+/// point that all weights have.
+TileEmitter::Accumulators TileEmitter::startIntegers(Value unit) {
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(sumType));
+  Accumulators start(tileRows * count, zero);
+  if (!layout.impliedZero())
+    return start;
+  // A row has the sum of the block twice, to be multiplied as a pair.
   auto pairsType = VectorType::get({2 * width}, b.getI16Type());
-  return addLines(unit, index(0), index(layout.block / 2), 2, 2, sums,
+  Value half = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(
+             pairsType, b.getI16IntegerAttr(-layout.impliedZero() / 2)));
+  Value sums = rowElement(unit, index(layout.block));
+  for (int64_t r = 0; r < tileRows; ++r) {
+    Value correction =
+        gate::DotPairsOp::create(b, half, loadRow(r, sums, 16), zero);
+    std::fill_n(start.begin() + r * count, count, correction);
+  }
+  return start;
+}
+
+TileEmitter::Accumulators TileEmitter::addInt8(Value unit) {
+  auto pairsType = VectorType::get({2 * width}, b.getI16Type());
+  return addLines(unit, index(0), index(layout.block / 2), 2, 2,
+                  startIntegers(unit),
                   [&](Value at, auto loadLine, ValueRange sums) {
                     auto loadWeights = [&](int64_t i) -> Value {
                       return arith::ExtSIOp::create(b, pairsType, loadLine(i));
@@ -427,10 +460,9 @@ TileEmitter::Accumulators TileEmitter::addInt8(Value unit, ValueRange sums) {
                   });
 }
 
-TileEmitter::Accumulators TileEmitter::addInt8Quads(Value unit,
-                                                    ValueRange sums) {
+TileEmitter::Accumulators TileEmitter::addInt8Quads(Value unit) {
   return addLines(
-      unit, index(0), index(layout.block / 4), 4, 4, sums,
+      unit, index(0), index(layout.block / 4), 4, 4, startIntegers(unit),
       [&](Value at, auto loadLine, ValueRange sums) {
         Value element = rowElement(unit, at);
         return addProducts(
@@ -473,13 +505,13 @@ TileEmitter::Accumulators TileEmitter::addInt4Stretch(Value unit, Value begin,
       });
 }
 
-TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
+TileEmitter::Accumulators TileEmitter::addInt4(Value unit) {
   if (facts.vnni || !facts.byteProducts)
-    return addInt4Stretch(unit, index(0), index(layout.block / 8), sums,
-                          [&](Value weights, Value row, Value sum) -> Value {
-                            return gate::DotBytesOp::create(b, weights, row,
-                                                            sum);
-                          });
+    return addInt4Stretch(
+        unit, index(0), index(layout.block / 8), startIntegers(unit),
+        [&](Value weights, Value row, Value sum) -> Value {
+          return gate::DotBytesOp::create(b, weights, row, sum);
+        });
   // Sums of up to 32 rows of K fit 16 bits: each is of 16 products of at most
   // 15 * 127.
   auto shortType = VectorType::get({2 * width}, b.getI16Type());
@@ -487,7 +519,7 @@ TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
   Value ones = arith::ConstantOp::create(
       b, DenseElementsAttr::get(shortType, b.getI16IntegerAttr(1)));
   constexpr int64_t kStretch = 4; // of eight rows each
-  Accumulators next(sums);
+  Accumulators next;
   for (int64_t begin = 0; begin < layout.block / 8; begin += kStretch) {
     int64_t end = std::min(begin + kStretch, layout.block / 8);
     Accumulators stretch = addInt4Stretch(
@@ -496,6 +528,9 @@ TileEmitter::Accumulators TileEmitter::addInt4(Value unit, ValueRange sums) {
           return arith::AddIOp::create(
               b, sum, gate::MultiplyBytesOp::create(b, weights, row));
         });
+    // Not earlier: there are no registers for them in the loop.
+    if (next.empty())
+      next = startIntegers(unit);
     for (auto [sum, part] : llvm::zip_equal(next, stretch))
       sum = gate::DotPairsOp::create(b, part, ones, sum);
   }
@@ -535,13 +570,17 @@ void TileEmitter::addBlock(Value unit, ValueRange sums) {
                               home(r, i));
     }
   }
+  // Accumulators are in memory because there are no registers for them beside
+  // the sums. Without this fence, which is no instruction, LLVM carries them
+  // from block to block in registers, which it spills: 5 to 10 % of a layer.
+  LLVM::FenceOp::create(b, LLVM::AtomicOrdering::seq_cst, "singlethread");
 }
 
 void TileEmitter::emitIntegers() {
-  auto start = scf::IfOp::create(b, fromZero, /*withElseRegion=*/false);
+  auto clear = scf::IfOp::create(b, fromZero, /*withElseRegion=*/false);
   {
     OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(start.thenBlock());
+    b.setInsertionPointToStart(clear.thenBlock());
     Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
     for (int64_t r = 0; r < tileRows; ++r)
       for (int64_t i = 0; i < count; ++i)
@@ -550,12 +589,9 @@ void TileEmitter::emitIntegers() {
   auto loop = scf::ForOp::create(b, begin, end, index(1));
   b.setInsertionPointToStart(loop.getBody());
   Value unit = loop.getInductionVar();
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(sumType));
-  Accumulators zeros(tileRows * count, zero);
-  addBlock(unit, layout.format == PanelFormat::Int8 ? addInt8(unit, zeros)
-                 : layout.format == PanelFormat::Int8Quads
-                     ? addInt8Quads(unit, zeros)
-                     : addInt4(unit, zeros));
+  addBlock(unit, layout.format == PanelFormat::Int8        ? addInt8(unit)
+                 : layout.format == PanelFormat::Int8Quads ? addInt8Quads(unit)
+                                                           : addInt4(unit));
 }
 
 } // namespace

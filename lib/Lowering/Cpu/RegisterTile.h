@@ -45,6 +45,8 @@ public:
   /// Units of a panel after which the next panel's turn comes: a stretch that
   /// stays in the nearest caches for all tiles of a block.
   int64_t getDepthStep() const;
+  /// How many units ahead a tile fetches that reads its panel alone.
+  int64_t getUnitsAhead() const;
 
   /// The function that adds, for `rows` rows of a block from the given one and
   /// `panels` panels, the products of the units k0..k1-1, in this order:

@@ -3,7 +3,7 @@
 //   for a stretch of k { for panel { for tile of rows { add products } } }
 // All tiles use a stretch of a panel while it is in the nearest caches, and
 // meanwhile fetch the stretch that comes next. A block of a single tile takes
-// panels whole, several at a time.
+// panels whole, several at a time where its rows are few.
 #include "lib/Lowering/Cpu/RegisterTile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -146,15 +146,19 @@ void RowBlockEmitter::emitPanels(Value begin, Value k, Value kEnd) {
   Value low = arith::DivSIOp::create(b, count, divisor);
   Value more = arith::RemSIOp::create(b, count, divisor);
   Value length = subtract(kEnd, k);
-  Value step = arith::CeilDivSIOp::create(
-      b, index(tiles.getLayout().unitElements()), divisor);
-  // The machine itself follows a panel that is read once, from end to end.
-  step = choose(areSeveral, step, zero);
+  Value ahead = index(tiles.getUnitsAhead());
+  Value whole = index(tiles.getLayout().unitElements());
+  Value step = arith::CeilDivSIOp::create(b, whole, divisor);
   forRange(b, begin, endPanel, one, [&](Value panel) {
     Value next = add(panel, one);
     Value isInside = isLess(next, endPanel);
     Value nextK = choose(isInside, k, smaller(kEnd, subtract(depth, length)));
     Fetch fetch = {choose(isInside, next, firstPanel), nextK, {}, step};
+    // A single tile reads panels once, from end to end, and stays ahead of
+    // itself by more than the machine does, which stops at pages.
+    fetch.panel = choose(areSeveral, fetch.panel, panel);
+    fetch.unit = choose(areSeveral, fetch.unit, add(k, ahead));
+    fetch.step = choose(areSeveral, step, whole);
     forRange(b, zero, numTiles, one, [&](Value t) {
       fetch.element = multiply(t, multiply(length, step));
       Value row = add(multiply(t, low), smaller(t, more));

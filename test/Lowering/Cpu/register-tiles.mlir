@@ -107,3 +107,24 @@ func.func @int8q(%frame: !llvm.ptr, %q: memref<?x72xi8>, %s: memref<?x2xf32>, %w
   }
   return
 }
+
+// -----
+
+// A zero point that all weights have is multiplied once for each row.
+// CHECK-LABEL: func.func private @tile_int8q_32_16_6x1
+// CHECK-DAG: arith.constant dense<-64> : vector<16xi16>
+// CHECK-COUNT-6: gate.dot_pairs
+// CHECK: %{{.*}}:12 = scf.for %{{.*}} = %c0 to %c8 step %c1 iter_args{{.*}} -> (vector<8xi32>
+// CHECK-COUNT-12: gate.dot_bytes
+// CHECK: scf.yield
+// CHECK-NOT: gate.dot_pairs
+// CHECK-COUNT-12: math.fma
+// CHECK: return
+func.func @implied(%frame: !llvm.ptr, %q: memref<?x72xi8>, %s: memref<?x2xf32>, %w: memref<1x2x2x576xi8>, %y: memref<?x20xf32>) {
+  gate.packed_contract rows(%q : memref<?x72xi8>) packed(%w : memref<1x2x2x576xi8>) row_scales(%s : memref<?x2xf32>) extras() [] outs(%y : memref<?x20xf32>) lanes 16
+      attributes {format = #gate.panel<int8q>, block = 32 : i64} {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}

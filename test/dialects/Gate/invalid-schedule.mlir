@@ -289,20 +289,6 @@ gate.packed_weight @p : tensor<1x2x1x32xi8> {sources = [@w], lanes = 2 : i64, fo
 
 // -----
 
-// @packed_weight_c3_zeros
-gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
-// expected-error @+1 {{expects zero points in the format int4}}
-gate.packed_weight @p : tensor<1x2x1x16xi8> {sources = [@w], lanes = 2 : i64, format = #gate.panel<int4>, block = 8 : i64}
-
-// -----
-
-// @packed_weight_c3_quads
-gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
-// expected-error @+1 {{expects zero points in the format int8q}}
-gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@w], lanes = 2 : i64, format = #gate.panel<int8q>, block = 8 : i64}
-
-// -----
-
 // @packed_weight_c4
 gate.weight @q : tensor<3x4xui8> {file = "w.bin", strides = array<i64: 4, 1>}
 gate.weight @s : tensor<3x1xf32> {file = "w.bin", strides = array<i64: 4, 4>}

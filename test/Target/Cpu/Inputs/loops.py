@@ -2,7 +2,7 @@
 #
 # Says what the innermost loops of functions are made of: one line for each, with the number of
 # every instruction that multiplies or adds, of all instructions, and of vectors that are moved to
-# or from the stack. Functions are those whose name matches.
+# or from the stack, in the loop and in the whole function. Functions are those whose name matches.
 #   loops.py OBJECT REGEX
 import collections
 import re
@@ -37,11 +37,16 @@ def innermost_loops(code):
                 yield loop
 
 
-def describe(loop):
+def count_spills(instructions):
+    return sum(bool(re.search(SPILL, text)) for text in instructions)
+
+
+def describe(loop, code):
     counts = collections.Counter(re.match(r"\S+", text)[0] for text in loop)
     words = [f"{m}={n}" for m, n in sorted(counts.items()) if re.match(ARITHMETIC, m)]
-    spills = sum(bool(re.search(SPILL, text)) for text in loop)
-    return " ".join([*words, f"instructions={len(loop)}", f"spills={spills}"])
+    whole = count_spills(text for _, text in code)
+    words += [f"instructions={len(loop)}", f"spills={count_spills(loop)}", f"whole={whole}"]
+    return " ".join(words)
 
 
 def main():
@@ -51,7 +56,7 @@ def main():
     for name, code in sorted(functions(text)):
         if re.fullmatch(pattern, name):
             for loop in innermost_loops(code):
-                print(f"{name}: {describe(loop)}")
+                print(f"{name}: {describe(loop, code)}")
 
 
 main()
