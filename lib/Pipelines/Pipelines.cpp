@@ -160,8 +160,10 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
                                    const StageOptions &options) {
   pm.addPass(createBuildEntry());
   addCleanup(pm);
+  pm.addPass(createPlaceConstants());
   pm.addNestedPass<func::FuncOp>(createCheckCancellation());
   pm.addNestedPass<func::FuncOp>(createUnshareInits());
+  pm.addNestedPass<func::FuncOp>(createUnshareSources());
   pm.addNestedPass<func::FuncOp>(createCarryInPlace());
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;

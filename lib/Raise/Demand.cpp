@@ -81,7 +81,10 @@ const std::optional<Demand::Logic> &Demand::logic(unsigned atom) {
   if (auto found = logics.find(atom); found != logics.end())
     return found->second;
   std::optional<Logic> result;
-  auto match = matchElementary(atoms[atom].getDefiningOp());
+  Operation *op = atoms[atom].getDefiningOp();
+  if (op && !op->getBlock())
+    return logics[atom] = result; // it was taken out, its operands with it
+  auto match = matchElementary(op);
   if (match &&
       (match->kind == Elementary::And || match->kind == Elementary::Or)) {
     auto left = literal(match->operands[0]),
@@ -168,7 +171,8 @@ Term Demand::basis(const Term &term) {
     for (Literal other : kept)
       if (!(other == literal))
         others.push_back(other);
-    auto value = evaluate(atom(literal.atom), others);
+    llvm::DenseMap<unsigned, std::optional<bool>> seen;
+    auto value = evaluate(literal.atom, others, seen);
     if (value && *value != literal.negated)
       kept = others;
   }

@@ -43,9 +43,11 @@ static OpFoldResult argumentExtent(OpBuilder &builder, BlockArgument argument,
       .getResult();
 }
 
-/// Extents as they are known without the value itself, if they are.
-static std::optional<SmallVector<OpFoldResult>> extents(OpBuilder &builder,
-                                                        Value value) {
+/// Merges stand on merges; the size of what is further away is asked for.
+static constexpr unsigned kMaxExtentSteps = 256;
+
+static std::optional<SmallVector<OpFoldResult>>
+extents(OpBuilder &builder, Value value, unsigned &steps) {
   auto type = cast<RankedTensorType>(value.getType());
   SmallVector<OpFoldResult> sizes;
   for (int64_t extent : type.getShape())
@@ -63,24 +65,35 @@ static std::optional<SmallVector<OpFoldResult>> extents(OpBuilder &builder,
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
     return getMixedValues(expand.getStaticOutputShape(),
                           expand.getOutputShape(), builder);
+  if (steps == 0)
+    return std::nullopt;
+  --steps;
   if (auto structured = dyn_cast<DestinationStyleOpInterface>(op))
     return extents(builder,
-                   structured.getTiedOpOperand(cast<OpResult>(value))->get());
+                   structured.getTiedOpOperand(cast<OpResult>(value))->get(),
+                   steps);
   if (isa<tensor::CastOp>(op))
-    return extents(builder, op->getOperand(0));
+    return extents(builder, op->getOperand(0), steps);
   if (auto merge = dyn_cast<gate::MergeOp>(op))
-    return extents(builder, merge.getBase());
+    return extents(builder, merge.getBase(), steps);
   auto uses = rowUses(op);
   if (!uses || ShapedType::isDynamicShape(type.getShape().drop_front()))
     return std::nullopt;
   // Only the rows are open: they are those of an operand.
   for (auto [operand, use] : llvm::zip(op->getOperands(), *uses))
     if (use.kind == RowUse::Follows)
-      if (auto from = extents(builder, operand)) {
+      if (auto from = extents(builder, operand, steps)) {
         sizes[0] = from->front();
         return sizes;
       }
   return std::nullopt;
+}
+
+/// Extents as they are known without the value itself, if they are.
+static std::optional<SmallVector<OpFoldResult>> extents(OpBuilder &builder,
+                                                        Value value) {
+  unsigned steps = kMaxExtentSteps;
+  return extents(builder, value, steps);
 }
 
 /// The number of rows of a value that stays where it is.
@@ -385,8 +398,38 @@ static Value buildBase(OpBuilder &builder, Value result, const Base &base,
   return buildFill(builder, loc, type, sizes, scalar);
 }
 
+DetachedOps::~DetachedOps() {
+  for (Operation *op : ops)
+    op->destroy();
+}
+
+void DetachedOps::add(Operation *op) {
+  op->dropAllReferences();
+  op->remove();
+  ops.push_back(op);
+}
+
+/// Takes out the ops of a slice, whose results nothing else uses, and what
+/// nothing uses without them.
+static void detach(Block &block, const GroupSlice &slice,
+                   DetachedOps &detached) {
+  SmallVector<Operation *> open(slice.ops.begin(), slice.ops.end());
+  while (!open.empty()) {
+    Operation *op = open.pop_back_val();
+    if (op->getBlock() != &block ||
+        !(slice.ops.contains(op) ? op->use_empty() : isOpTriviallyDead(op)))
+      continue;
+    forEachUsedValue(op, [&](Value used) {
+      if (Operation *def = used.getDefiningOp())
+        open.push_back(def);
+    });
+    detached.add(op);
+  }
+}
+
 std::optional<Group> raise::buildGroup(Block &block, Demand &demand,
-                                       const GroupSlice &slice) {
+                                       const GroupSlice &slice,
+                                       DetachedOps &detached) {
   auto isOutside = [&](OpOperand &use) {
     return !slice.ops.contains(block.findAncestorOpInBlock(*use.getOwner()));
   };
@@ -448,7 +491,6 @@ std::optional<Group> raise::buildGroup(Block &block, Demand &demand,
         builder.getDenseI64ArrayAttr({0, 1}), other);
     result.replaceUsesWithIf(merged, isOutside);
   }
-  for (Operation *op : llvm::reverse(slice.ops))
-    op->erase();
+  detach(block, slice, detached);
   return Group{partition, apply};
 }

@@ -5,6 +5,7 @@
 
 #include "GroupSlice.h"
 #include "dialects/Gate/IR/GateOps.h"
+#include <vector>
 
 namespace gatecc::raise {
 
@@ -17,9 +18,24 @@ struct Group {
   gate::ApplyOp apply;
 };
 
-/// Nothing if no result of the slice is used.
+/// Ops that were taken out of a block whose demand is still asked for.
+class DetachedOps {
+public:
+  DetachedOps() = default;
+  DetachedOps(const DetachedOps &) = delete;
+  DetachedOps &operator=(const DetachedOps &) = delete;
+  ~DetachedOps();
+
+  void add(mlir::Operation *op);
+
+private:
+  std::vector<mlir::Operation *> ops;
+};
+
+/// Nothing if no result of the slice is used. Else the ops of the slice, and
+/// what only they needed, are detached.
 std::optional<Group> buildGroup(mlir::Block &block, Demand &demand,
-                                const GroupSlice &slice);
+                                const GroupSlice &slice, DetachedOps &detached);
 
 } // namespace gatecc::raise
 

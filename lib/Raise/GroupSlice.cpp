@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Collects the ops of a group, in one pass in block order.
+// Collects the ops of a group, in one pass in block order, from the first op
+// that only the group needs to the last one that reads its results.
 #include "GroupSlice.h"
 
 #include "RowCost.h"
@@ -109,9 +110,27 @@ public:
               const llvm::DenseSet<Operation *> &banned, GroupSlice &slice)
       : block(block), demand(demand), banned(banned), slice(slice) {}
 
-  void run() {
-    for (Operation &op : block.without_terminator())
-      place(&op);
+  void run(ArrayRef<Operation *> needed) {
+    if (needed.empty())
+      return;
+    Operation *first = needed.front();
+    ahead.insert(needed.begin(), needed.end());
+    // What reads the group and stands before a condition has to move.
+    for (Literal literal : slice.term)
+      if (Operation *op = demand.atom(literal.atom).getDefiningOp();
+          op && demand.numberOf(op) > demand.numberOf(first))
+        ahead.insert(op);
+    for (Operation *op = first; op != block.getTerminator() && !ahead.empty();
+         op = op->getNextNode()) {
+      ahead.erase(op);
+      place(op);
+      if (!slice.ops.contains(op))
+        continue;
+      for (Operation *user : op->getUsers())
+        if (Operation *outer = block.findAncestorOpInBlock(*user);
+            outer && !outer->hasTrait<OpTrait::IsTerminator>())
+          ahead.insert(outer);
+    }
   }
 
 private:
@@ -213,15 +232,17 @@ private:
   Demand &demand;
   const llvm::DenseSet<Operation *> &banned;
   GroupSlice &slice;
+  llvm::DenseSet<Operation *> ahead; // what the pass has to reach
 };
 } // namespace
 
-GroupSlice raise::findSlice(Block &block, Demand &demand, const Term &term) {
+GroupSlice raise::findSlice(Block &block, Demand &demand, const Term &term,
+                            ArrayRef<Operation *> needed) {
   llvm::DenseSet<Operation *> banned;
   while (true) {
     GroupSlice slice;
     slice.term = term;
-    SliceFinder(block, demand, banned, slice).run();
+    SliceFinder(block, demand, banned, slice).run(needed);
     // A plan and its slots do not leave the group.
     bool changed = false;
     for (Operation *op : slice.ops)

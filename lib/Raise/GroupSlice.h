@@ -37,13 +37,16 @@ struct GroupSlice {
   llvm::SetVector<mlir::Operation *> ops;
   /// For the ops that are needed for other rows as well: their value there.
   llvm::DenseMap<mlir::Operation *, Base> bases;
-  /// Ops outside that use the group's results, directly or not.
+  /// Ops outside that use the group's results, directly or not, up to the last
+  /// op and condition of the group.
   llvm::SetVector<mlir::Operation *> behind;
   /// Why ops that only the group's rows need were left outside.
   llvm::SmallVector<std::string> widened;
 };
 
-GroupSlice findSlice(mlir::Block &block, Demand &demand, const Term &term);
+/// `needed`: the ops whose term implies `term`, in block order.
+GroupSlice findSlice(mlir::Block &block, Demand &demand, const Term &term,
+                     llvm::ArrayRef<mlir::Operation *> needed);
 
 } // namespace gatecc::raise
 

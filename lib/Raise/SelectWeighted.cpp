@@ -33,43 +33,70 @@ static bool isNumber(Value scalar, double number) {
          constant.getValueAsDouble() == number;
 }
 
-/// Whether a scalar of an elementwise body is 0 or 1 for all elements.
-static bool isBit(Value scalar, linalg::GenericOp op);
+namespace {
+/// Which float tensors of a function hold nothing but 0 and 1 by construction.
+/// Found once for each, in program order: masks are multiplied with each other
+/// in chains that are as long as the network.
+class BitTensors {
+public:
+  explicit BitTensors(func::FuncOp function) {
+    function.walk<WalkOrder::PreOrder>([&](Operation *op) {
+      if (op->getNumResults() == 1 && makesBits(op))
+        known.insert(op->getResult(0));
+    });
+  }
 
-/// Whether all elements of a float tensor are 0 or 1 by construction.
-static bool areBits(Value value) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(
-            op)) {
-      value = op->getOperand(0);
-      continue;
-    }
+  bool contains(Value value) const { return known.contains(value); }
+  void replace(Value value, Value by) {
+    if (known.erase(value))
+      known.insert(by);
+  }
+
+private:
+  bool makesBits(Operation *op) const {
+    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op))
+      return contains(op->getOperand(0));
     auto generic = dyn_cast<linalg::GenericOp>(op);
-    return generic && generic->getNumResults() == 1 &&
-           generic.getNumLoops() == generic.getNumParallelLoops() &&
+    return generic && generic.getNumLoops() == generic.getNumParallelLoops() &&
            isBit(generic.getBody()->getTerminator()->getOperand(0), generic);
   }
-  return false;
-}
 
-static bool isBit(Value scalar, linalg::GenericOp op) {
-  if (auto argument = dyn_cast<BlockArgument>(scalar))
-    return argument.getOwner() == op.getBody() &&
-           argument.getArgNumber() < op.getNumDpsInputs() &&
-           areBits(op.getDpsInputs()[argument.getArgNumber()]);
-  if (isNumber(scalar, 0) || isNumber(scalar, 1))
+  /// Whether a scalar of an elementwise body is 0 or 1 for all elements. The
+  /// values of a body may be used more than once: each is looked at once.
+  bool isBit(Value scalar, linalg::GenericOp op) const {
+    SmallVector<Value> open{scalar};
+    llvm::DenseSet<Value> seen;
+    while (!open.empty()) {
+      Value next = open.pop_back_val();
+      if (!seen.insert(next).second)
+        continue;
+      if (auto argument = dyn_cast<BlockArgument>(next)) {
+        if (argument.getOwner() != op.getBody() ||
+            argument.getArgNumber() >= op.getNumDpsInputs() ||
+            !contains(op.getDpsInputs()[argument.getArgNumber()]))
+          return false;
+      } else if (isNumber(next, 0) || isNumber(next, 1)) {
+        continue;
+      } else if (auto cast = next.getDefiningOp<arith::UIToFPOp>()) {
+        if (!cast.getIn().getType().isInteger(1))
+          return false;
+      } else if (auto select = next.getDefiningOp<arith::SelectOp>()) {
+        open.append({select.getTrueValue(), select.getFalseValue()});
+      } else if (auto less = next.getDefiningOp<arith::SubFOp>();
+                 less && isNumber(less.getLhs(), 1)) {
+        open.push_back(less.getRhs());
+      } else if (auto product = next.getDefiningOp<arith::MulFOp>()) {
+        open.append({product.getLhs(), product.getRhs()});
+      } else {
+        return false;
+      }
+    }
     return true;
-  if (auto cast = scalar.getDefiningOp<arith::UIToFPOp>())
-    return cast.getIn().getType().isInteger(1);
-  if (auto select = scalar.getDefiningOp<arith::SelectOp>())
-    return isBit(select.getTrueValue(), op) &&
-           isBit(select.getFalseValue(), op);
-  if (auto less = scalar.getDefiningOp<arith::SubFOp>())
-    return isNumber(less.getLhs(), 1) && isBit(less.getRhs(), op);
-  if (auto product = scalar.getDefiningOp<arith::MulFOp>())
-    return isBit(product.getLhs(), op) && isBit(product.getRhs(), op);
-  return false;
-}
+  }
+
+  llvm::DenseSet<Value> known;
+};
+} // namespace
 
 namespace {
 /// weight * value, element by element.
@@ -79,7 +106,8 @@ struct Weighted {
 };
 } // namespace
 
-static std::optional<Weighted> matchWeighted(Operation *op) {
+static std::optional<Weighted> matchWeighted(Operation *op,
+                                             const BitTensors &bits) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
   if (!generic || generic.getNumDpsInputs() != 2 ||
       generic->getNumResults() != 1 ||
@@ -99,31 +127,43 @@ static std::optional<Weighted> matchWeighted(Operation *op) {
         llvm::is_contained(product->getOperands(), body.getArgument(0)) &&
         llvm::is_contained(product->getOperands(), body.getArgument(1));
     if (readsBoth && isIdentityOperand(op, 1 - side) &&
-        areBits(match.weight->get()))
+        bits.contains(match.weight->get()))
       return match;
   }
   return std::nullopt;
 }
 
-/// Whether a product is among the ops that a value depends on in its block and
-/// that nothing else needs; these are the ones that a selection would skip.
-static bool skipsProducts(Value value) {
-  SmallVector<Value> open{value};
-  llvm::DenseSet<Operation *> seen;
-  while (!open.empty()) {
-    Value next = open.pop_back_val();
-    Operation *op = next.getDefiningOp();
-    if (!op || op->getBlock() != value.getParentBlock() ||
-        !seen.insert(op).second)
-      continue;
-    if (!next.hasOneUse())
-      continue;
-    if (isProduct(op))
-      return true;
-    forEachUsedValue(op, [&](Value used) { open.push_back(used); });
+namespace {
+/// The values of a function that depend, in their block, on a product that
+/// nothing else needs: what a selection of them would skip. Found once for
+/// each, in program order.
+class SkippedProducts {
+public:
+  explicit SkippedProducts(func::FuncOp function) {
+    function.walk<WalkOrder::PreOrder>([&](Operation *op) { visit(op); });
   }
-  return false;
-}
+
+  bool areBehind(Value value) const {
+    return value.hasOneUse() && ops.contains(value.getDefiningOp());
+  }
+  void replace(Operation *op, Operation *by) {
+    ops.erase(op);
+    visit(by);
+  }
+
+private:
+  void visit(Operation *op) {
+    bool found = isProduct(op);
+    forEachUsedValue(op, [&](Value used) {
+      found |= used.getParentBlock() == op->getBlock() && areBehind(used);
+    });
+    if (found)
+      ops.insert(op);
+  }
+
+  llvm::DenseSet<Operation *> ops;
+};
+} // namespace
 
 /// where(weight != 0, value, 0)
 static Value buildSelection(const Weighted &match) {
@@ -171,21 +211,28 @@ struct SelectWeighted : gatecc::impl::SelectWeightedBase<SelectWeighted> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     SmallVector<Attribute> report = readReport(module);
-    for (auto function : module.getOps<func::FuncOp>())
+    for (auto function : module.getOps<func::FuncOp>()) {
+      BitTensors bits(function);
+      SkippedProducts products(function);
       forEachGraphBlock(function, [&](Block &block) {
         for (Operation &op : llvm::make_early_inc_range(block))
-          if (auto match = matchWeighted(&op);
-              match && skipsProducts(match->value->get()))
-            visit(*match, report);
+          if (auto match = matchWeighted(&op, bits);
+              match && products.areBehind(match->value->get()))
+            visit(*match, bits, products, report);
       });
+    }
     writeReport(module, report);
   }
 
 private:
-  void visit(const Weighted &match, SmallVectorImpl<Attribute> &report) {
+  void visit(const Weighted &match, BitTensors &bits, SkippedProducts &products,
+             SmallVectorImpl<Attribute> &report) {
     linalg::GenericOp op = match.op;
     if (assumeFinite) {
-      op->getResult(0).replaceAllUsesWith(buildSelection(match));
+      Value selection = buildSelection(match);
+      bits.replace(op->getResult(0), selection);
+      op->getResult(0).replaceAllUsesWith(selection);
+      products.replace(op, selection.getDefiningOp());
       op.erase();
       return;
     }

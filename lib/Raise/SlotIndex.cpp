@@ -201,7 +201,44 @@ static StringAttr nameOfDim(BlockArgument argument, int64_t dim) {
                                             : StringAttr();
 }
 
+/// The dimension of another tensor that this one is the same as.
+static std::optional<std::pair<Value, int64_t>> sameDim(Value tensor,
+                                                        int64_t dim) {
+  Operation *op = tensor.getDefiningOp();
+  if (auto gather = dyn_cast_or_null<gate::GatherNDOp>(op)) {
+    auto indices = cast<RankedTensorType>(gather.getIndices().getType());
+    if (dim < indices.getRank() - 1)
+      return std::pair(gather.getIndices(), dim);
+  }
+  if (auto contract = dyn_cast_or_null<gate::ContractOp>(op);
+      contract && !contract.getPlan() && dim == 0)
+    return std::pair(contract.getRows(), int64_t(0));
+  if (auto topk = dyn_cast_or_null<gate::TopKOp>(op); topk && dim == 0)
+    return std::pair(topk.getInput(), int64_t(0));
+  if (isa_and_nonnull<gate::MergeOp, gate::ScatterNDOp,
+                      gate::ScatterElementsOp>(op))
+    return std::pair(op->getOperand(2), dim);
+  if (auto cast = dyn_cast_or_null<tensor::CastOp>(op))
+    return std::pair(cast.getSource(), dim);
+  if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op);
+      concat && int64_t(concat.getDim()) != dim)
+    return std::pair(Value(concat.getInputs().front()), dim);
+  if (auto linalgOp = dyn_cast_or_null<linalg::LinalgOp>(op))
+    return std::pair(
+        linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
+            ->get(),
+        dim);
+  return std::nullopt;
+}
+
 void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
+  // No recursion: products follow on products.
+  while (cast<RankedTensorType>(tensor.getType()).isDynamicDim(dim)) {
+    auto same = sameDim(tensor, dim);
+    if (!same)
+      break;
+    std::tie(tensor, dim) = *same;
+  }
   auto type = cast<RankedTensorType>(tensor.getType());
   if (!type.isDynamicDim(dim)) {
     coefficient *= type.getDimSize(dim);
@@ -221,25 +258,8 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
       multiplyDim(collapse.getSrc(), source);
     return;
   }
-  if (auto gather = tensor.getDefiningOp<gate::GatherNDOp>()) {
-    auto indices = cast<RankedTensorType>(gather.getIndices().getType());
-    if (dim < indices.getRank() - 1)
-      return multiplyDim(gather.getIndices(), dim);
-  }
-  if (auto contract = tensor.getDefiningOp<gate::ContractOp>();
-      contract && !contract.getPlan() && dim == 0)
-    return multiplyDim(contract.getRows(), 0);
   if (auto topk = tensor.getDefiningOp<gate::TopKOp>())
-    return dim == 0 ? multiplyDim(topk.getInput(), 0)
-                    : multiply(topk.getCount());
-  if (isa_and_nonnull<gate::MergeOp, gate::ScatterNDOp,
-                      gate::ScatterElementsOp>(tensor.getDefiningOp()))
-    return multiplyDim(tensor.getDefiningOp()->getOperand(2), dim);
-  if (auto cast = tensor.getDefiningOp<tensor::CastOp>())
-    return multiplyDim(cast.getSource(), dim);
-  if (auto concat = tensor.getDefiningOp<tensor::ConcatOp>();
-      concat && int64_t(concat.getDim()) != dim)
-    return multiplyDim(concat.getInputs().front(), dim);
+    return multiply(topk.getCount());
   if (auto branch = tensor.getDefiningOp<scf::IfOp>())
     return multiplyIf(branch, cast<OpResult>(tensor).getResultNumber(), dim);
   if (auto argument = dyn_cast<BlockArgument>(tensor))
@@ -260,11 +280,6 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
       factors.push_back(const_cast<void *>(name.getAsOpaquePointer()));
       return;
     }
-  if (auto linalgOp = tensor.getDefiningOp<linalg::LinalgOp>())
-    return multiplyDim(
-        linalgOp.getDpsInitOperand(cast<OpResult>(tensor).getResultNumber())
-            ->get(),
-        dim);
   // Dimensions of one tensor have no values of their own: number them.
   factors.push_back(static_cast<char *>(tensor.getAsOpaquePointer()) + dim + 1);
 }

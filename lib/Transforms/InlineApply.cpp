@@ -39,24 +39,25 @@ public:
   ApplyInliner(ApplyOp apply, RewriterBase &rewriter)
       : apply(apply), rewriter(rewriter), loc(apply.getLoc()) {}
 
-  LogicalResult run() {
+  /// `made`: the ops that took the place of the body, with the applies in it.
+  LogicalResult run(SmallVectorImpl<Operation *> &made) {
     rewriter.setInsertionPoint(apply);
     if (apply.getBodies().size() != 1)
       return apply.emitError(
           "apply with more than one region is not supported yet");
     int64_t first = apply.getRanges()[0], last = apply.getRanges()[1];
     if (last - first == 1 && apply.getParams().empty())
-      return inlineGroup(first);
+      return inlineGroup(first, made);
     if (first != 0 || last != apply.getPlan().getType().getGroups())
       return apply.emitError(
           "apply on a part of a plan's groups with parameters "
           "is not supported yet");
-    return inlineGrouped();
+    return inlineGrouped(made);
   }
 
 private:
-  LogicalResult inlineGrouped();
-  LogicalResult inlineGroup(int64_t group);
+  LogicalResult inlineGrouped(SmallVectorImpl<Operation *> &made);
+  LogicalResult inlineGroup(int64_t group, SmallVectorImpl<Operation *> &made);
   LogicalResult hoistBase(MergeOp merge);
 
   ApplyOp apply;
@@ -64,7 +65,7 @@ private:
   Location loc;
 };
 
-LogicalResult ApplyInliner::inlineGrouped() {
+LogicalResult ApplyInliner::inlineGrouped(SmallVectorImpl<Operation *> &made) {
   Block &body = apply.getBodies().front().front();
   PlanSizes plan(rewriter, loc, apply.getPlan());
   Value slots = plan.slots();
@@ -114,7 +115,7 @@ LogicalResult ApplyInliner::inlineGrouped() {
               "contraction and its epilogue is not supported yet");
         mapRows(operand);
       }
-      rewriter.clone(op, mapping);
+      made.push_back(rewriter.clone(op, mapping));
       continue;
     }
     SmallVector<Value> weights, extras;
@@ -164,7 +165,8 @@ LogicalResult ApplyInliner::hoistBase(MergeOp merge) {
   return success();
 }
 
-LogicalResult ApplyInliner::inlineGroup(int64_t group) {
+LogicalResult ApplyInliner::inlineGroup(int64_t group,
+                                        SmallVectorImpl<Operation *> &made) {
   SmallVector<MergeOp> merges;
   for (Operation *user : apply->getUsers()) {
     auto merge = dyn_cast<MergeOp>(user);
@@ -197,6 +199,7 @@ LogicalResult ApplyInliner::inlineGroup(int64_t group) {
   auto branch =
       scf::IfOp::create(rewriter, loc, types, any, /*addThenBlock=*/true,
                         /*addElseBlock=*/true);
+  made.push_back(branch);
 
   Block *then = branch.thenBlock();
   rewriter.setInsertionPointToStart(then);
@@ -248,17 +251,27 @@ struct InlineApplyPass : public gatecc::impl::InlineApplyBase<InlineApplyPass> {
       return signalPassFailure();
     IRRewriter rewriter(&getContext());
     // Outer applies first: an inner one then finds the rows of its plan.
-    while (true) {
-      ApplyOp next;
-      getOperation()->walk<WalkOrder::PreOrder>([&](ApplyOp apply) {
-        next = apply;
-        return WalkResult::interrupt();
-      });
-      if (!next)
-        return;
-      if (failed(ApplyInliner(next, rewriter).run()))
+    SmallVector<ApplyOp> open;
+    pushOutermost(getOperation(), open);
+    SmallVector<Operation *> made;
+    while (!open.empty()) {
+      made.clear();
+      if (failed(ApplyInliner(open.pop_back_val(), rewriter).run(made)))
         return signalPassFailure();
+      for (Operation *op : llvm::reverse(made))
+        pushOutermost(op, open);
     }
+  }
+
+private:
+  /// The applies in `root` that are in no other one, the first of them on top.
+  static void pushOutermost(Operation *root, SmallVectorImpl<ApplyOp> &open) {
+    size_t bottom = open.size();
+    root->walk<WalkOrder::PreOrder>([&](ApplyOp apply) {
+      open.push_back(apply);
+      return WalkResult::skip();
+    });
+    std::reverse(open.begin() + bottom, open.end());
   }
 };
 

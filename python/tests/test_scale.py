@@ -8,9 +8,10 @@ import threading
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper
 
 import gatecc
-from gatecc.models import moe
+from gatecc.models import chains, moe
 from gatecc.models.graph import Graph
 
 DIM = 4
@@ -52,8 +53,57 @@ def test_no_function_is_as_long_as_the_model(build):
     assert kernels[0] == kernels[1]
 
 
+@pytest.mark.parametrize("kind", chains.KINDS)
+def test_many_nodes_match_onnx_runtime(build, kind):
+    model = build.graph(chains.network(kind, 400))
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    with build.load(model) as lib:
+        for rows in (1, 2, 19):
+            x = np.random.default_rng(rows).standard_normal((rows, 16), np.float32)
+            want = session.run(None, {"x": x})[0]
+            np.testing.assert_allclose(lib(x=x)["y"], want, rtol=1e-4, atol=1e-4)
+        assert lib(x=x[:0])["y"].shape == (0, 16)
+
+
+def test_many_inputs_and_outputs(build):
+    rng = np.random.default_rng(0)
+    model = build.graph(chains.ports(200))
+    inputs = {f"x{i}": rng.standard_normal((3, 16), np.float32) for i in range(200)}
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    with build.load(model) as lib:
+        made = lib(**inputs)
+        names = [o.name for o in session.get_outputs()]
+        assert list(made) == names
+        for name, want in zip(names, session.run(names, inputs), strict=True):
+            np.testing.assert_array_equal(made[name], want)
+
+
+@pytest.mark.parametrize("op", ["Sum", "Mean", "Max", "Min"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_one_node_of_many_operands(build, op, dtype):
+    """Operands of several shapes, added up from left to right, rounded at the end."""
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    g = Graph("operands")
+    rng = np.random.default_rng(0)
+    shapes = [(DIM,), (1, DIM), (3, 1), (), (3, DIM)]
+    operands = [rng.standard_normal(shapes[i % 5]).astype(dtype) for i in range(150)]
+    names = [g.weight(f"w{i}", w) for i, w in enumerate(operands)]
+    g.node(op, [g.input("x", [3, 1], element), *names], "many", ["y"])
+    g.output("y", [3, DIM], element)
+    x = rng.standard_normal((3, 1)).astype(dtype)
+    with build.load(build.graph(g)) as lib:
+        made = lib(x=x)["y"]
+    want = x.astype(np.float32)
+    for w in operands:
+        w = w.astype(np.float32)
+        want = {"Max": np.maximum, "Min": np.minimum}.get(op, np.add)(want, w)
+    if op == "Mean":
+        want = want / np.float32(151)
+    np.testing.assert_array_equal(made, want.astype(dtype))
+
+
 def test_the_stack_of_a_run_has_a_bound(build):
-    model = build.graph(chain(400))
+    model = build.graph(chain(1200))
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     x = np.random.default_rng(1).standard_normal((3, DIM), np.float32)
     made = []

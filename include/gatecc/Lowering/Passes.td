@@ -16,6 +16,16 @@ def BuildEntry : Pass<"build-entry", "::mlir::ModuleOp"> {
     "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
 }
 
+def PlaceConstants : Pass<"place-constants", "::mlir::ModuleOp"> {
+  let summary = "Gives every constant tensor its place in memory";
+  let description = [{
+    Each `arith.constant` of a tensor becomes a read-only global of the module;
+    equal ones share it.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect",
+    "::mlir::memref::MemRefDialect"];
+}
+
 def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
   let summary = "Gives every buffer a place in the run's arena";
   let description = [{
@@ -64,6 +74,15 @@ def PadRows : Pass<"pad-rows", "::mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect"];
+}
+
+def UnshareSources : Pass<"unshare-sources", "::mlir::func::FuncOp"> {
+  let summary = "Gives every reader of memory that nothing writes to a tensor of its own";
+  let description = [{
+    Inputs, weights and constants. Bufferization, which compares all uses of one
+    tensor with each other, then takes no longer than in proportion to them.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
 }
 
 def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {

@@ -36,7 +36,8 @@ bool contains(const Term &term, Literal literal);
 bool containsAll(const Term &term, const Term &other);
 
 /// The demand on every op of one block. What leaves the block is needed for
-/// every row.
+/// every row. Ops may be taken out of the block while the analysis is used, but
+/// not be destroyed: it knows them by their addresses.
 class Demand {
 public:
   explicit Demand(mlir::Block &block);
@@ -45,6 +46,9 @@ public:
   const Term &of(mlir::Operation *op) const;
 
   mlir::Value atom(unsigned index) const { return atoms[index]; }
+
+  /// The place of an op among those of the block.
+  unsigned numberOf(mlir::Operation *op) const { return numbers.lookup(op); }
 
   /// The literal of a condition (null if it is none with one bit per row).
   std::optional<Literal> literal(mlir::Value condition);

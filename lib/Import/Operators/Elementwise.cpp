@@ -31,24 +31,44 @@ OperatorResults gatecc::lowerArithmetic(GraphBuilder &g,
                     }));
 }
 
+/// An op of more operands would become a function of as many parameters.
+static constexpr size_t maxOperands = 32;
+
 /// Min, Max, Sum and Mean of any number of tensors, from left to right.
 OperatorResults gatecc::lowerExtremum(GraphBuilder &g,
                                       const OperatorCall &call) {
   if (failed(checkNumbers(g, call.operands)))
     return failure();
-  return one(g.elementwiseWide(
-      call.operands, elementOf(call.operand(0)),
-      [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
-        Scalars s(at, loc);
-        Value result = x.front();
-        for (Value next : x.drop_front())
-          result = call.op == "Min"   ? s.min(result, next)
-                   : call.op == "Max" ? s.max(result, next)
-                                      : s.add(result, next);
-        if (call.op == "Mean")
-          result = s.div(result, s.like(result, double(x.size())));
-        return result;
-      }));
+  Type element = elementOf(call.operand(0));
+  // What is rounded is the result only.
+  Type between = isa<FloatType>(element) && element.getIntOrFloatBitWidth() < 32
+                     ? g.getBuilder().getF32Type()
+                     : element;
+  SmallVector<Value> part;
+  for (auto [index, operand] : llvm::enumerate(call.operands)) {
+    part.push_back(operand);
+    bool isLast = index + 1 == call.operands.size();
+    if (!isLast && part.size() < maxOperands)
+      continue;
+    FailureOr<Value> result = g.elementwiseWide(
+        part, isLast ? element : between,
+        [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
+          Scalars s(at, loc);
+          Value result = x.front();
+          for (Value next : x.drop_front())
+            result = call.op == "Min"   ? s.min(result, next)
+                     : call.op == "Max" ? s.max(result, next)
+                                        : s.add(result, next);
+          if (call.op == "Mean" && isLast)
+            result =
+                s.div(result, s.like(result, double(call.operands.size())));
+          return result;
+        });
+    if (failed(result))
+      return failure();
+    part.assign(1, *result);
+  }
+  return one(part.front());
 }
 
 OperatorResults gatecc::lowerUnary(GraphBuilder &g, const OperatorCall &call) {

@@ -445,6 +445,57 @@ private:
   SymbolTableCollection &tables;
 };
 
+/// What a closure holds of a buffer: its address and what its type leaves open.
+SmallVector<Value> packBuffer(OpBuilder &b, Location loc, MemRefType type,
+                              Value descriptor) {
+  MemRefDescriptor buffer(descriptor);
+  auto [strides, offset] = type.getStridesAndOffset();
+  SmallVector<Value> fields{buffer.alignedPtr(b, loc)};
+  if (ShapedType::isDynamic(offset))
+    fields.push_back(buffer.offset(b, loc));
+  for (int64_t d = 0; d < type.getRank(); ++d)
+    if (type.isDynamicDim(d))
+      fields.push_back(buffer.size(b, loc, d));
+  for (int64_t d = 0; d < type.getRank(); ++d)
+    if (!type.getLayout().isIdentity() && ShapedType::isDynamic(strides[d]))
+      fields.push_back(buffer.stride(b, loc, d));
+  return fields;
+}
+
+/// The arguments that stand for a buffer, from the fields that packBuffer has
+/// made, which are taken off.
+SmallVector<Value> unpackBuffer(OpBuilder &b, Location loc, MemRefType type,
+                                ArrayRef<Value> &fields) {
+  auto take = [&] {
+    Value field = fields.front();
+    fields = fields.drop_front();
+    return field;
+  };
+  Type i64 = b.getI64Type();
+  auto takeUnless = [&](int64_t known) -> Value {
+    if (ShapedType::isDynamic(known))
+      return take();
+    return LLVM::ConstantOp::create(b, loc, i64, b.getI64IntegerAttr(known));
+  };
+  auto [strides, offset] = type.getStridesAndOffset();
+  Value pointer = take(), begin = takeUnless(offset);
+  SmallVector<Value> arguments{pointer, pointer, begin};
+  SmallVector<Value> sizes, steps(type.getRank());
+  for (int64_t size : type.getShape())
+    sizes.push_back(takeUnless(size));
+  for (int64_t d = type.getRank() - 1; d >= 0; --d)
+    if (type.getLayout().isIdentity() && ShapedType::isDynamic(strides[d]))
+      steps[d] = LLVM::MulOp::create(b, loc, steps[d + 1], sizes[d + 1]);
+    else if (!ShapedType::isDynamic(strides[d]))
+      steps[d] = takeUnless(strides[d]);
+  for (Value &step : steps)
+    if (!step)
+      step = take();
+  llvm::append_range(arguments, sizes);
+  llvm::append_range(arguments, steps);
+  return arguments;
+}
+
 struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
   LaunchPattern(const LLVMTypeConverter &converter,
                 SymbolTableCollection &tables)
@@ -457,9 +508,13 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
     Type pointer = LLVM::LLVMPointerType::get(getContext());
     Type i64 = rewriter.getI64Type(),
          none = LLVM::LLVMVoidType::get(getContext());
-    // What the function takes: descriptors unpacked, then the index.
-    SmallVector<Value> values = getTypeConverter()->promoteOperands(
-        loc, op.getCaptures(), adaptor.getCaptures(), rewriter);
+    SmallVector<Value> values;
+    for (auto [capture, value] :
+         llvm::zip(op.getCaptures(), adaptor.getCaptures()))
+      if (auto type = dyn_cast<MemRefType>(capture.getType()))
+        llvm::append_range(values, packBuffer(rewriter, loc, type, value));
+      else
+        values.push_back(value);
     SmallVector<Type> types(
         llvm::map_range(values, [](Value v) { return v.getType(); }));
     auto closureType = LLVM::LLVMStructType::getLiteral(getContext(), types);
@@ -476,13 +531,22 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
       symbols.insert(entry);
       Block *block = entry.addEntryBlock(rewriter);
       rewriter.setInsertionPointToStart(block);
-      SmallVector<Value> arguments;
+      SmallVector<Value> loaded, arguments;
       for (auto [i, type] : llvm::enumerate(types)) {
         Value address = LLVM::GEPOp::create(
             rewriter, loc, pointer, closureType, block->getArgument(0),
             ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
-        arguments.push_back(LLVM::LoadOp::create(rewriter, loc, type, address));
+        loaded.push_back(LLVM::LoadOp::create(rewriter, loc, type, address));
       }
+      ArrayRef<Value> fields(loaded);
+      for (Value capture : op.getCaptures())
+        if (auto type = dyn_cast<MemRefType>(capture.getType())) {
+          llvm::append_range(arguments,
+                             unpackBuffer(rewriter, loc, type, fields));
+        } else {
+          arguments.push_back(fields.front());
+          fields = fields.drop_front();
+        }
       arguments.push_back(block->getArgument(1));
       LLVM::CallOp::create(rewriter, loc, TypeRange{}, op.getCallee(),
                            arguments);
@@ -502,6 +566,8 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
       closure =
           LLVM::AllocaOp::create(rewriter, loc, pointer, closureType, one);
     }
+    // Closures of launches one after another share their place on the stack.
+    LLVM::LifetimeStartOp::create(rewriter, loc, closure);
     for (auto [i, value] : llvm::enumerate(values)) {
       Value address =
           LLVM::GEPOp::create(rewriter, loc, pointer, closureType, closure,
@@ -517,6 +583,7 @@ struct LaunchPattern : ConvertOpToLLVMPattern<gate::LaunchOp> {
     LLVM::CallOp::create(
         rewriter, loc, *parallelFor,
         ValueRange{adaptor.getFrame(), adaptor.getCount(), entry, closure});
+    LLVM::LifetimeEndOp::create(rewriter, loc, closure);
     rewriter.eraseOp(op);
     return success();
   }

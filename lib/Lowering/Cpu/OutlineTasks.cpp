@@ -3,14 +3,16 @@
 //   before: gate.tasks %n { ^bb0(%i: index): ... %a ... }
 //   after:  gate.launch %frame @task_0 %n(%a);  func @task_0(%a, %i)
 // Constants are copied into the function, all else from above is captured.
-// Tasks with the same body, in the layers of a network say, share a function.
+// Tasks with the same body, in the layers of a network say, share a function,
+// also where they work on different parts of a buffer.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
-#include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/RegionUtils.h"
 
@@ -52,6 +54,28 @@ func::FuncOp OutlineTasksPass::findEqual(func::FuncOp function) {
   return isNew ? func::FuncOp() : entry->second;
 }
 
+/// Whether all that an op asks a buffer for is elements and extents.
+bool isElementAccess(Operation *op) {
+  return isa<memref::LoadOp, memref::StoreOp, memref::DimOp, vector::LoadOp,
+             vector::StoreOp>(op);
+}
+
+/// A part of a buffer as one that may begin anywhere in it.
+Value withAnyOffset(RewriterBase &rewriter, Value part) {
+  auto type = dyn_cast<MemRefType>(part.getType());
+  auto layout = type ? dyn_cast<StridedLayoutAttr>(type.getLayout())
+                     : StridedLayoutAttr();
+  if (!layout || ShapedType::isDynamic(layout.getOffset()))
+    return part;
+  auto any = StridedLayoutAttr::get(type.getContext(), ShapedType::kDynamic,
+                                    layout.getStrides());
+  return memref::CastOp::create(rewriter, part.getLoc(),
+                                MemRefType::get(type.getShape(),
+                                                type.getElementType(), any,
+                                                type.getMemorySpace()),
+                                part);
+}
+
 LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks,
                                         RewriterBase &rewriter) {
   auto parent = tasks->getParentOfType<func::FuncOp>();
@@ -69,8 +93,17 @@ LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks,
     else
       captures.push_back(value);
   }
-  SmallVector<Type> types(
-      llvm::map_range(captures, [](Value v) { return v.getType(); }));
+  DenseSet<Value> viewed; // whose types are those of other values
+  tasks.getBody().walk([&](Operation *op) {
+    if (!isElementAccess(op))
+      viewed.insert(op->operand_begin(), op->operand_end());
+  });
+  rewriter.setInsertionPoint(tasks);
+  SmallVector<Value> arguments;
+  for (Value capture : captures)
+    arguments.push_back(
+        viewed.contains(capture) ? capture : withAnyOffset(rewriter, capture));
+  SmallVector<Type> types(ValueRange(arguments).getTypes());
   types.push_back(rewriter.getIndexType());
   rewriter.setInsertionPointToEnd(getOperation().getBody());
   auto function = func::FuncOp::create(rewriter, loc, "task",
@@ -96,7 +129,7 @@ LogicalResult OutlineTasksPass::outline(gate::TasksOp tasks,
 
   rewriter.setInsertionPoint(tasks);
   gate::LaunchOp::create(rewriter, loc, parent.getArgument(0),
-                         function.getName(), tasks.getCount(), captures);
+                         function.getName(), tasks.getCount(), arguments);
   rewriter.eraseOp(tasks);
   return success();
 }

@@ -20,6 +20,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Interfaces/LoopLikeInterface.h"
+#include <queue>
 
 namespace gatecc {
 #define GEN_PASS_DEF_PLANMEMORY
@@ -78,12 +79,44 @@ struct Polynomial {
   }
 };
 
-std::optional<Polynomial> getBound(Value value);
-std::optional<Polynomial> getExtentBound(Value buffer, int64_t index);
+/// Upper bounds of sizes, found once for each: branches after branches ask for
+/// the same ones again and again.
+class Bounds {
+public:
+  /// Of the index `value`; none if it is not known.
+  std::optional<Polynomial> getBound(Value value);
+
+private:
+  std::optional<Polynomial> getBound(AffineExpr expression, ValueRange dims,
+                                     ValueRange symbols);
+  std::optional<Polynomial> getExtentBound(Value buffer, int64_t index);
+  std::optional<Polynomial> findBound(Value value);
+  std::optional<Polynomial> findExtentBound(Value buffer, int64_t index);
+
+  DenseMap<Value, std::optional<Polynomial>> bounds;
+  DenseMap<std::pair<Value, int64_t>, std::optional<Polynomial>> extentBounds;
+};
+
+std::optional<Polynomial> Bounds::getBound(Value value) {
+  if (auto found = bounds.find(value); found != bounds.end())
+    return found->second;
+  std::optional<Polynomial> bound = findBound(value);
+  bounds[value] = bound;
+  return bound;
+}
+
+std::optional<Polynomial> Bounds::getExtentBound(Value buffer, int64_t index) {
+  std::pair<Value, int64_t> key{buffer, index};
+  if (auto found = extentBounds.find(key); found != extentBounds.end())
+    return found->second;
+  std::optional<Polynomial> bound = findExtentBound(buffer, index);
+  extentBounds[key] = bound;
+  return bound;
+}
 
 /// An upper bound of an expression of sizes, which are not negative.
-std::optional<Polynomial> getBound(AffineExpr expression, ValueRange dims,
-                                   ValueRange symbols) {
+std::optional<Polynomial>
+Bounds::getBound(AffineExpr expression, ValueRange dims, ValueRange symbols) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expression))
     return constant.getValue() >= 0
                ? std::optional(Polynomial::constant(constant.getValue()))
@@ -138,8 +171,7 @@ Value getLoopInit(Value value) {
   return {};
 }
 
-/// An upper bound of the index `value`; none if it is not known.
-std::optional<Polynomial> getBound(Value value) {
+std::optional<Polynomial> Bounds::findBound(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op) {
     // The number of an iteration is below the end of its loop.
@@ -203,7 +235,7 @@ std::optional<Polynomial> getBound(Value value) {
 }
 
 /// An upper bound of an extent of `buffer`.
-std::optional<Polynomial> getExtentBound(Value buffer, int64_t index) {
+std::optional<Polynomial> Bounds::findExtentBound(Value buffer, int64_t index) {
   auto type = cast<MemRefType>(buffer.getType());
   if (!type.isDynamicDim(index))
     return Polynomial::constant(type.getDimSize(index));
@@ -243,11 +275,45 @@ std::optional<Polynomial> getExtentBound(Value buffer, int64_t index) {
   return std::nullopt;
 }
 
+/// Places of one size, which lie one after another.
+struct PlaceKind {
+  Polynomial size;
+  unsigned count = 0;
+
+  /// Whether one of them is free at a position; positions are asked in order.
+  bool hasFree(int64_t position) {
+    while (!taken.empty() && taken.top().first < position) {
+      free.push(taken.top().second);
+      taken.pop();
+    }
+    return !free.empty();
+  }
+  /// A free place, or a new one, taken up to a position.
+  unsigned take(int64_t last) {
+    unsigned place = count;
+    if (free.empty()) {
+      ++count;
+    } else {
+      place = free.top();
+      free.pop();
+    }
+    taken.push({last, place});
+    return place;
+  }
+
+private:
+  using Taken = std::pair<int64_t, unsigned>; // last position, place
+  std::priority_queue<Taken, std::vector<Taken>, std::greater<>> taken;
+  std::priority_queue<unsigned> free;
+};
+using PlaceKinds = std::vector<std::unique_ptr<PlaceKind>>;
+
 struct Buffer {
   memref::AllocOp alloc;
   Polynomial bytes;
   int64_t begin, end; // first and last position at which it is live
-  unsigned place;
+  PlaceKind *kind = nullptr;
+  unsigned place = 0; // of that kind
 };
 
 struct PlanMemoryPass : public gatecc::impl::PlanMemoryBase<PlanMemoryPass> {
@@ -261,23 +327,23 @@ struct PlanMemoryPass : public gatecc::impl::PlanMemoryBase<PlanMemoryPass> {
     SmallVector<Buffer> buffers;
     if (failed(collect(run, buffers)))
       return signalPassFailure();
-    SmallVector<Polynomial> places = assign(buffers);
-    rewrite(run, buffers, places);
+    PlaceKinds kinds = assign(buffers);
+    rewrite(run, buffers, kinds);
     IRRewriter rewriter(&getContext());
     for (memref::AllocOp alloc : unbounded) {
       rewriter.setInsertionPoint(alloc);
       rewriter.replaceOpWithNewOp<gate::AllocateOp>(
           alloc, alloc.getType(), run.getArgument(0), alloc.getDynamicSizes());
     }
-    emitArenaBytes(run, places);
+    emitArenaBytes(run, kinds);
   }
 
 private:
   LogicalResult collect(func::FuncOp run, SmallVectorImpl<Buffer> &buffers);
-  SmallVector<Polynomial> assign(SmallVectorImpl<Buffer> &buffers);
+  PlaceKinds assign(SmallVectorImpl<Buffer> &buffers);
   void rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
-               ArrayRef<Polynomial> places);
-  void emitArenaBytes(func::FuncOp run, ArrayRef<Polynomial> places);
+               const PlaceKinds &kinds);
+  void emitArenaBytes(func::FuncOp run, const PlaceKinds &kinds);
 
   SmallVector<memref::AllocOp> unbounded;
 };
@@ -299,6 +365,14 @@ Value materialize(OpBuilder &builder, Location loc,
   return arith::AndIOp::create(builder, loc, sum, constant(-kAlignment));
 }
 
+/// The size of `count` places.
+Value multiply(OpBuilder &builder, Location loc, Value size, unsigned count) {
+  if (count == 1)
+    return size;
+  Value number = arith::ConstantIndexOp::create(builder, loc, count);
+  return arith::MulIOp::create(builder, loc, size, number);
+}
+
 LogicalResult PlanMemoryPass::collect(func::FuncOp run,
                                       SmallVectorImpl<Buffer> &buffers) {
   DenseMap<Operation *, std::pair<int64_t, int64_t>> positions; // first, last
@@ -313,6 +387,7 @@ LogicalResult PlanMemoryPass::collect(func::FuncOp run,
   };
   number(run);
 
+  Bounds bounds;
   BufferViewFlowAnalysis views(run);
   WalkResult result = run.walk([&](memref::AllocOp alloc) {
     Polynomial bytes = Polynomial::constant(
@@ -321,7 +396,7 @@ LogicalResult PlanMemoryPass::collect(func::FuncOp run,
       if (!ShapedType::isDynamic(extent))
         bytes = bytes * Polynomial::constant(extent);
     for (Value size : alloc.getDynamicSizes()) {
-      std::optional<Polynomial> bound = getBound(size);
+      std::optional<Polynomial> bound = bounds.getBound(size);
       if (!bound) {
         if (alloc->getParentOfType<gate::TasksOp>()) {
           alloc.emitError("a task may not hold a buffer whose size has no "
@@ -333,8 +408,8 @@ LogicalResult PlanMemoryPass::collect(func::FuncOp run,
       }
       bytes = bytes * *bound;
     }
-    Buffer buffer{alloc, bytes, positions[alloc].first, positions[alloc].second,
-                  0};
+    Buffer buffer{alloc, bytes, positions[alloc].first,
+                  positions[alloc].second};
     for (Value view : views.resolve(alloc.getResult())) {
       // Its place would be given to the next iteration's buffer.
       Operation *around = view.getParentBlock()->getParentOp();
@@ -362,53 +437,65 @@ LogicalResult PlanMemoryPass::collect(func::FuncOp run,
   return failure(result.wasInterrupted());
 }
 
-SmallVector<Polynomial>
-PlanMemoryPass::assign(SmallVectorImpl<Buffer> &buffers) {
-  SmallVector<Polynomial> places;
-  SmallVector<int64_t> freeFrom; // the position after which a place is free
+PlaceKinds PlanMemoryPass::assign(SmallVectorImpl<Buffer> &buffers) {
+  PlaceKinds kinds;
   for (Buffer &buffer : buffers) {
-    unsigned chosen = places.size();
-    for (unsigned i = 0; i < places.size(); ++i)
-      if (freeFrom[i] < buffer.begin && buffer.bytes.fitsIn(places[i]) &&
-          (chosen == places.size() || places[i].fitsIn(places[chosen])))
-        chosen = i;
-    if (chosen == places.size()) {
-      places.push_back(buffer.bytes);
-      freeFrom.push_back(0);
+    PlaceKind *chosen = nullptr;
+    for (auto &kind : kinds)
+      if (buffer.bytes.fitsIn(kind->size) && kind->hasFree(buffer.begin) &&
+          (!chosen || kind->size.fitsIn(chosen->size)))
+        chosen = kind.get();
+    if (!chosen) {
+      auto same = llvm::find_if(kinds, [&](auto &kind) {
+        return kind->size.terms == buffer.bytes.terms;
+      });
+      if (same == kinds.end())
+        same = kinds.insert(kinds.end(), std::make_unique<PlaceKind>());
+      chosen = same->get();
+      chosen->size = buffer.bytes;
     }
-    buffer.place = chosen;
-    freeFrom[chosen] = buffer.end;
+    buffer.kind = chosen;
+    buffer.place = chosen->take(buffer.end);
   }
-  return places;
+  return kinds;
 }
 
 void PlanMemoryPass::rewrite(func::FuncOp run, ArrayRef<Buffer> buffers,
-                             ArrayRef<Polynomial> places) {
+                             const PlaceKinds &kinds) {
   Location loc = run.getLoc();
   Value frame = run.getArgument(0);
   IRRewriter rewriter(&getContext());
   rewriter.setInsertionPointToStart(&run.front());
-  SmallVector<Value> offsets;
-  Value offset = arith::ConstantIndexOp::create(rewriter, loc, 0);
   auto symbol = [&](int64_t index) -> Value {
     return gate::SymbolOp::create(rewriter, loc, rewriter.getIndexType(), frame,
                                   index);
   };
-  for (const Polynomial &place : places) {
-    offsets.push_back(offset);
-    offset = arith::AddIOp::create(rewriter, loc, offset,
-                                   materialize(rewriter, loc, place, symbol));
+  // Few ops for each place, however many there are: a run is divided in
+  // functions, each of which computes the places that it needs.
+  DenseMap<const PlaceKind *, SmallVector<Value>> offsets;
+  Value end = arith::ConstantIndexOp::create(rewriter, loc, 0);
+  for (const std::unique_ptr<PlaceKind> &kind : kinds) {
+    Value size = materialize(rewriter, loc, kind->size, symbol);
+    auto after = [&](unsigned count) -> Value {
+      return arith::AddIOp::create(rewriter, loc, end,
+                                   multiply(rewriter, loc, size, count));
+    };
+    SmallVector<Value> &own = offsets[kind.get()];
+    own.push_back(end);
+    for (unsigned place = 1; place < kind->count; ++place)
+      own.push_back(after(place));
+    end = after(kind->count);
   }
-  for (Buffer buffer : buffers) {
-    rewriter.setInsertionPoint(buffer.alloc);
+  for (const Buffer &buffer : buffers) {
+    memref::AllocOp alloc = buffer.alloc;
+    rewriter.setInsertionPoint(alloc);
     rewriter.replaceOpWithNewOp<gate::ArenaOp>(
-        buffer.alloc, buffer.alloc.getType(), frame, offsets[buffer.place],
-        buffer.alloc.getDynamicSizes());
+        alloc, alloc.getType(), frame, offsets[buffer.kind][buffer.place],
+        alloc.getDynamicSizes());
   }
 }
 
-void PlanMemoryPass::emitArenaBytes(func::FuncOp run,
-                                    ArrayRef<Polynomial> places) {
+void PlanMemoryPass::emitArenaBytes(func::FuncOp run, const PlaceKinds &kinds) {
   Location loc = run.getLoc();
   OpBuilder builder(&getContext());
   builder.setInsertionPointAfter(run);
@@ -428,9 +515,11 @@ void PlanMemoryPass::emitArenaBytes(func::FuncOp run,
                                       value);
   };
   Value total = arith::ConstantIndexOp::create(builder, loc, 0);
-  for (const Polynomial &place : places)
+  for (const std::unique_ptr<PlaceKind> &kind : kinds) {
+    Value size = materialize(builder, loc, kind->size, symbol);
     total = arith::AddIOp::create(builder, loc, total,
-                                  materialize(builder, loc, place, symbol));
+                                  multiply(builder, loc, size, kind->count));
+  }
   Value result = arith::IndexCastOp::create(builder, loc, i64, total);
   func::ReturnOp::create(builder, loc, result);
 }

@@ -4,12 +4,14 @@
 //   after:  func @gatecc_run(%frame) { call @step_0(%frame) -> ...; ... }
 //           func private @step_0(%frame) { a few hundred ops }
 // What LLVM does takes longer than in proportion to a function's length, and
-// the closures of all launches in a function lie on its stack at once.
+// what calls leave on the stack of a function lies there at once. Branches and
+// bodies of loops are divided in the same way, the inner ones first.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/RegionUtils.h"
 
@@ -23,12 +25,15 @@ using namespace gatecc;
 
 namespace {
 
-/// Ops that each step has copies of, instead of taking their results from
-/// another one: they read the frame and compute an address.
-bool isCopied(Operation *op) {
-  return op && (op->hasTrait<OpTrait::ConstantLike>() ||
-                isa<gate::SymbolOp, gate::PortOp, gate::WeightBufferOp,
-                    gate::ArenaOp>(op));
+/// A value that takes at most so many ops is computed anew in each step that
+/// needs it, instead of being returned by one and passed to the others.
+constexpr unsigned kMaxCopiedOps = 32;
+
+/// Whether the results are the same wherever in a run the op stands: numbers,
+/// sizes and addresses made of such.
+bool isPlaceless(Operation *op) {
+  return op->getNumRegions() == 0 && isPure(op) &&
+         !op->hasTrait<OpTrait::IsTerminator>();
 }
 
 /// What `op` and the ops in its regions take from outside.
@@ -42,64 +47,70 @@ llvm::SetVector<Value> usedValues(Operation *op) {
 class Splitter {
 public:
   Splitter(func::FuncOp run, int64_t opsPerStep);
-  /// Returns false where it leaves the function as it is.
-  bool split();
+  void split(Block &block);
 
 private:
   using Step = SmallVector<Operation *, 0>;
-  void findShared();
-  void share(Value value);
-  void emit(const Step &step, unsigned number);
+  bool isCopied(Operation *op) const { return copiedOps.contains(op); }
+  SmallVector<Step, 0> divide(Block &block);
+  void share(Value value, Operation *user);
+  void emit(const Step &step);
+  void erase(Operation *op);
 
   func::FuncOp run;
-  Block &body;
   OpBuilder builder;
-  SmallVector<Step, 0> steps;
+  int64_t opsPerStep;
+  unsigned numSteps = 0; // that have been emitted
+  /// Those that are in no step, with how many ops they are made of.
+  DenseMap<Operation *, unsigned> copiedOps;
+  /// Of the block that is being divided.
   DenseMap<Operation *, unsigned> stepOf;
-  /// What a later step takes from the one that makes it.
+  /// What is used outside of the step that makes it.
   DenseSet<Value> shared;
-  DenseSet<Operation *> copies; // that `share` has seen
-  IRMapping results;            // from shared values to results of calls
 };
 
 Splitter::Splitter(func::FuncOp run, int64_t opsPerStep)
-    : run(run), body(run.front()), builder(run.getContext()) {
+    : run(run), builder(run.getContext()), opsPerStep(opsPerStep) {
+  run->walk<WalkOrder::PreOrder>([&](Operation *op) {
+    unsigned copied = isPlaceless(op) ? 1 : kMaxCopiedOps + 1;
+    for (Value operand : op->getOperands())
+      copied += copiedOps.lookup(operand.getDefiningOp());
+    if (copied <= kMaxCopiedOps)
+      copiedOps[op] = copied;
+  });
+}
+
+SmallVector<Splitter::Step, 0> Splitter::divide(Block &block) {
+  SmallVector<Step, 0> steps;
   int64_t size = opsPerStep;
-  for (Operation &op : body) {
+  for (Operation &op : block.without_terminator()) {
+    if (isCopied(&op))
+      continue;
     if (size >= opsPerStep) {
       steps.emplace_back();
       size = 0;
     }
     op.walk([&](Operation *) { ++size; });
-    stepOf[&op] = steps.size() - 1;
+    for (Value value : usedValues(&op))
+      size += copiedOps.lookup(value.getDefiningOp());
+    stepOf[&op] = steps.size();
     steps.back().push_back(&op);
   }
+  return steps;
 }
 
-/// `value` is used by another step than that which makes it.
-void Splitter::share(Value value) {
-  SmallVector<Value> work{value};
-  while (!work.empty()) {
-    Value next = work.pop_back_val();
-    Operation *op = next.getDefiningOp();
-    if (!isCopied(op)) {
-      shared.insert(next);
-    } else if (copies.insert(op).second) {
-      llvm::append_range(work, op->getOperands());
-    }
+/// `user` needs `value`.
+void Splitter::share(Value value, Operation *user) {
+  Operation *op = value.getDefiningOp();
+  if (isCopied(op)) {
+    for (Value operand : op->getOperands())
+      share(operand, user);
+  } else if (stepOf.lookup(op) != stepOf.lookup(user)) {
+    shared.insert(value);
   }
 }
 
-void Splitter::findShared() {
-  for (auto [number, step] : llvm::enumerate(steps))
-    for (Operation *op : step)
-      for (Value value : usedValues(op))
-        if (Operation *source = value.getDefiningOp();
-            source && stepOf.lookup(source) != number)
-          share(value);
-}
-
-void Splitter::emit(const Step &step, unsigned number) {
+void Splitter::emit(const Step &step) {
   Location loc = step.front()->getLoc();
   Block *block = new Block;
   SmallVector<Value> operands{run.getArgument(0)};
@@ -108,13 +119,13 @@ void Splitter::emit(const Step &step, unsigned number) {
               block->addArgument(run.getArgument(0).getType(), loc));
   OpBuilder at(run.getContext());
   at.setInsertionPointToEnd(block);
-  // Of steps before: a copy of what makes the value, or an argument.
+  // A copy of what makes the value, or an argument.
   std::function<void(Value)> take = [&](Value value) {
     if (mapping.contains(value))
       return;
     Operation *op = value.getDefiningOp();
     if (!isCopied(op)) {
-      operands.push_back(results.lookupOrDefault(value));
+      operands.push_back(value);
       mapping.map(value, block->addArgument(value.getType(), loc));
       return;
     }
@@ -122,24 +133,22 @@ void Splitter::emit(const Step &step, unsigned number) {
       take(operand);
     at.clone(*op, mapping);
   };
-  SmallVector<Value> made;
+  SmallVector<Value> made, returned;
   for (Operation *op : step) {
     for (Value value : usedValues(op))
       take(value);
     at.clone(*op, mapping);
-    llvm::append_range(
-        made, llvm::make_filter_range(op->getResults(), [&](Value result) {
-          return shared.contains(result);
-        }));
+    for (Value result : op->getResults())
+      if (shared.contains(result)) {
+        made.push_back(result);
+        returned.push_back(mapping.lookup(result));
+      }
   }
-  SmallVector<Value> returned;
-  for (Value value : made)
-    returned.push_back(mapping.lookup(value));
   func::ReturnOp::create(at, loc, returned);
 
   builder.setInsertionPointToEnd(run->getParentOfType<ModuleOp>().getBody());
   auto function = func::FuncOp::create(
-      builder, loc, ("step_" + Twine(number)).str(),
+      builder, loc, ("step_" + Twine(numSteps++)).str(),
       builder.getFunctionType(block->getArgumentTypes(),
                               ValueRange(returned).getTypes()));
   function.setPrivate();
@@ -147,32 +156,37 @@ void Splitter::emit(const Step &step, unsigned number) {
   // Inlined into their only caller, steps would be one function again.
   function->setAttr("passthrough",
                     builder.getStrArrayAttr({"noinline", "gatecc-step"}));
-  builder.setInsertionPoint(body.getTerminator());
+  // What is copied may stand between the ops of a step.
+  builder.setInsertionPoint(step.front());
   auto call = func::CallOp::create(builder, loc, function, operands);
-  results.map(made, call.getResults());
+  for (auto [value, result] : llvm::zip(made, call.getResults()))
+    value.replaceAllUsesWith(result);
 }
 
-bool Splitter::split() {
+void Splitter::erase(Operation *op) {
+  op->walk([&](Operation *inner) { copiedOps.erase(inner); });
+  op->erase();
+}
+
+void Splitter::split(Block &block) {
+  SmallVector<Step, 0> steps = divide(block);
   // What is on the stack of a step would end with it.
-  if (steps.size() < 2 || !body.getOps<memref::AllocaOp>().empty())
-    return false;
-  Operation *end = body.getTerminator();
-  steps.back().pop_back();
-  builder.setInsertionPoint(end);
-  for (OpOperand &status : end->getOpOperands()) {
-    Operation *constant = status.get().getDefiningOp();
-    if (!constant || !constant->hasTrait<OpTrait::ConstantLike>())
-      return false;
-    status.set(builder.clone(*constant)->getResult(0));
+  if (steps.size() >= 2 && block.getOps<memref::AllocaOp>().empty()) {
+    SmallVector<Operation *, 0> old(
+        llvm::make_pointer_range(block.without_terminator()));
+    for (Operation &op : block)
+      if (!isCopied(&op))
+        for (Value value : usedValues(&op))
+          share(value, &op);
+    for (const Step &step : steps)
+      emit(step);
+    // What is left are copies that the terminator uses.
+    for (Operation *op : llvm::reverse(old))
+      if (!isCopied(op) || op->use_empty())
+        erase(op);
   }
-  findShared();
-  for (auto [number, step] : llvm::enumerate(steps))
-    if (!step.empty())
-      emit(step, number);
-  for (Step &step : llvm::reverse(steps))
-    for (Operation *op : llvm::reverse(step))
-      op->erase();
-  return true;
+  stepOf.clear();
+  shared.clear();
 }
 
 struct SplitRunPass : public gatecc::impl::SplitRunBase<SplitRunPass> {
@@ -184,8 +198,16 @@ struct SplitRunPass : public gatecc::impl::SplitRunBase<SplitRunPass> {
       getOperation().emitError("expects a function @gatecc_run of one block");
       return signalPassFailure();
     }
-    if (!Splitter(run, ops).split())
-      markAllAnalysesPreserved();
+    SmallVector<Block *> blocks;
+    run.walk([&](Operation *op) {
+      if (isa<func::FuncOp, scf::IfOp, scf::ForOp, scf::WhileOp>(op))
+        for (Region &region : op->getRegions())
+          for (Block &block : region)
+            blocks.push_back(&block);
+    });
+    Splitter splitter(run, ops);
+    for (Block *block : blocks)
+      splitter.split(*block);
   }
 };
 

@@ -41,7 +41,7 @@ def parse(arguments):
 
     p = kinds.add_parser("chain", help="a long chain of small layers")
     p.add_argument("--nodes", type=int, required=True)
-    p.add_argument("--style", choices=tuple(chains.KINDS), default="mixed")
+    p.add_argument("--style", choices=chains.KINDS, default="mixed")
     p.add_argument("--dim", type=int, default=16)
     _common(p)
 
