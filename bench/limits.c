@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@ static double seconds(void) {
 // siblings.
 static int cpus[CPU_SETSIZE], numCpus;
 static long l2Bytes, l3Bytes;
-static int hasAvx2, hasAvx512, hasBf16, hasVnni512, hasVnniVex;
+static int hasAvx2, hasAvx512, hasBf16, hasAmx, hasVnni512, hasVnniVex;
 
 // Reads a file of sysfs, "512K" or "0-1", as a number; -1 if it is not there.
 static long readNumber(const char *path) {
@@ -90,8 +91,12 @@ static void findInstructions(void) {
   unsigned a, b, c, d;
   hasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   hasAvx512 = __builtin_cpu_supports("avx512f") != 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
     hasVnni512 = hasAvx512 && (c >> 11 & 1);
+    // AMX-BF16 and AMX-TILE, for which a process needs permission.
+    hasAmx = (d >> 22 & 1) && (d >> 24 & 1) &&
+             syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+  }
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) {
     hasVnniVex = hasAvx2 && (a >> 4 & 1);
     hasBf16 = hasAvx512 && (a >> 5 & 1);
@@ -156,6 +161,27 @@ KERNEL(int8Avx2, "avx2", __m256i, _mm256_setzero_si256, TIMES12, 12, MADD_U8,
        64)
 KERNEL(int16Avx2, "avx2", __m256i, _mm256_setzero_si256, TIMES12, 12, MADD_I16,
        32)
+
+// Four tile registers of sums, each of 16 x 16, to which an instruction adds
+// the products of 32 k.
+static double bf16Amx(long rounds) {
+  // Palette 1; bytes of a row and rows of each register.
+  static const struct {
+    uint8_t palette, start, zeros[14];
+    uint16_t rowBytes[16];
+    uint8_t rows[16];
+  } configuration = {.palette = 1,
+                     .rowBytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                     .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+  __asm__ volatile("ldtilecfg %0" : : "m"(configuration));
+  for (long round = 0; round < rounds; ++round)
+    __asm__ volatile("tdpbf16ps %tmm6, %tmm4, %tmm0\n\t"
+                     "tdpbf16ps %tmm6, %tmm5, %tmm1\n\t"
+                     "tdpbf16ps %tmm7, %tmm4, %tmm2\n\t"
+                     "tdpbf16ps %tmm7, %tmm5, %tmm3");
+  __asm__ volatile("tilerelease");
+  return (double)rounds * 4 * (2.0 * 16 * 16 * 32);
+}
 
 //===-------------------------- Reading
 //---------------------------------------------===//
@@ -308,6 +334,8 @@ static double f32Rate(int threads, double time) {
 }
 
 static double bf16Rate(int threads, double time) {
+  if (hasAmx)
+    return computeRate(bf16Amx, threads, time);
   return hasBf16 ? computeRate(bf16Avx512, threads, time) : 0;
 }
 
@@ -389,7 +417,9 @@ static void describe(void) {
          hasAvx512 ? "AVX-512 FMA"
          : hasAvx2 ? "AVX2 FMA"
                    : "SSE",
-         hasBf16 ? "AVX512-BF16 vdpbf16ps" : "none: as f32",
+         hasAmx    ? "AMX-BF16 tdpbf16ps"
+         : hasBf16 ? "AVX512-BF16 vdpbf16ps"
+                   : "none: as f32",
          hasVnni512   ? "AVX512-VNNI vpdpbusd"
          : hasVnniVex ? "AVX-VNNI vpdpbusd"
          : hasAvx2    ? "AVX2 vpmaddubsw or vpmaddwd"

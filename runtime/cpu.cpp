@@ -6,13 +6,15 @@
 #include "cpu.h"
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace {
 
 // Where cpuid reports a feature.
 enum Register : uint8_t { EAX, EBX, ECX, EDX };
 // What the system must have enabled for it.
-enum State : uint8_t { None, Ymm, Zmm };
+enum State : uint8_t { None, Ymm, Zmm, Tile };
 
 struct Source {
   uint64_t feature;
@@ -56,7 +58,9 @@ const Source sources[] = {
     {GATECC_CPU_AVX512BITALG, 7, 0, ECX, 12, Zmm},
     {GATECC_CPU_AVX512VPOPCNTDQ, 7, 0, ECX, 14, Zmm},
     {GATECC_CPU_AVX512VP2INTERSECT, 7, 0, EDX, 8, Zmm},
+    {GATECC_CPU_AMXBF16, 7, 0, EDX, 22, Tile},
     {GATECC_CPU_AVX512FP16, 7, 0, EDX, 23, Zmm},
+    {GATECC_CPU_AMXTILE, 7, 0, EDX, 24, Tile},
     {GATECC_CPU_AVXVNNI, 7, 1, EAX, 4, Ymm},
     {GATECC_CPU_AVX512BF16, 7, 1, EAX, 5, Zmm},
     {GATECC_CPU_AVXIFMA, 7, 1, EAX, 23, Ymm},
@@ -96,9 +100,18 @@ State enabledState() {
   __asm__ volatile(".byte 0x0f, 0x01, 0xd0" // xgetbv
                    : "=a"(low), "=d"(high)
                    : "c"(0));
+  if ((low & 0x600e6) == 0x600e6)
+    return Tile;
   if ((low & 0xe6) == 0xe6)
     return Zmm;
   return (low & 0x06) == 0x06 ? Ymm : None;
+}
+
+// The system saves tile registers, which are large, only for a process that has
+// asked for it, once for all of its threads. It may refuse: then they trap.
+bool requestTiles() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 } // namespace
@@ -129,6 +142,16 @@ gatecc_runtime::chooseTarget(const gatecc_program &program, uint64_t features) {
       best = &t;
   }
   return best;
+}
+
+const gatecc_program_target *
+gatecc_runtime::findTarget(const gatecc_program &program) {
+  constexpr uint64_t kTiles = GATECC_CPU_AMXTILE | GATECC_CPU_AMXBF16;
+  uint64_t features = cpuFeatures();
+  const gatecc_program_target *target = chooseTarget(program, features);
+  if (target && (target->required_features & kTiles) && !requestTiles())
+    target = chooseTarget(program, features & ~kTiles);
+  return target;
 }
 
 const char *gatecc_runtime::cpuFeatureName(int bit) {

@@ -18,6 +18,10 @@ uint64_t cpuFeatures();
 const gatecc_program_target *chooseTarget(const gatecc_program &program,
                                           uint64_t features);
 
+// The target for this CPU and this process. One that uses the tile registers of
+// AMX is taken only if the system grants them, for good.
+const gatecc_program_target *findTarget(const gatecc_program &program);
+
 // The LLVM name of feature bit `bit`, or nullptr.
 const char *cpuFeatureName(int bit);
 

@@ -147,6 +147,13 @@ void gatecc_quantize_rows_i8(const gatecc_frame *f, const float *x,
                              int64_t rows, int64_t k, int64_t block, int8_t *q,
                              float *scales);
 
+// Row source[r] of x (r without a source), of k elements, rounded to bf16, to
+// nearest, ties to even, for each r < rows; 0 from k to `stride`, which is at
+// least k. Parallel over rows.
+void gatecc_round_rows_bf16(const gatecc_frame *f, const float *x,
+                            const int32_t *source, int64_t rows, int64_t k,
+                            int64_t stride, uint16_t *out);
+
 // --- Indexing by data (indexing.cpp) -----------------------------------------
 
 // How many of n bools are true, and the places of the first `count` of them.

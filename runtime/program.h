@@ -160,7 +160,9 @@ typedef struct gatecc_weights_header {
   X(41, AVXIFMA, "avxifma")                                                    \
   X(42, AVXVNNIINT8, "avxvnniint8")                                            \
   X(43, AVXVNNIINT16, "avxvnniint16")                                          \
-  X(44, AVXNECONVERT, "avxneconvert")
+  X(44, AVXNECONVERT, "avxneconvert")                                          \
+  X(45, AMXTILE, "amx-tile")                                                   \
+  X(46, AMXBF16, "amx-bf16")
 
 #define GATECC_CPU_BIT(BIT, NAME, TEXT)                                        \
   static const uint64_t GATECC_CPU_##NAME = UINT64_C(1) << BIT;

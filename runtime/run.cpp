@@ -17,8 +17,8 @@ using namespace gatecc_runtime;
 static const gatecc_program &program = gatecc_program_constant;
 
 static const char kNoTarget[] =
-    "this CPU lacks instructions that the library uses; compile it with an "
-    "--mcpu that suits this machine";
+    "this CPU lacks instructions that the library uses, or its system has not "
+    "enabled them; compile it with an --mcpu that suits this machine";
 
 // Memory of the bookkeeping, from malloc and zeroed.
 template <typename T> static bool makeArray(T *&array, int64_t n) {
@@ -51,8 +51,7 @@ static bool makeArrays(gatecc_context &c) {
 }
 
 gatecc_status gatecc_runtime::supported() {
-  return chooseTarget(program, cpuFeatures()) ? GATECC_OK
-                                              : GATECC_UNSUPPORTED_CPU;
+  return findTarget(program) ? GATECC_OK : GATECC_UNSUPPORTED_CPU;
 }
 
 // The fields that a caller of an older version does not have are zero.
@@ -80,7 +79,7 @@ static gatecc_status fillContext(gatecc_context &c,
              "an allocator needs both its functions, allocate and release");
     return GATECC_INVALID_ARGUMENT;
   }
-  c.target = chooseTarget(program, cpuFeatures());
+  c.target = findTarget(program);
   if (!c.target) {
     snprintf(message, messageBytes, "%s", kNoTarget);
     return GATECC_UNSUPPORTED_CPU;
@@ -281,7 +280,7 @@ gatecc_status gatecc_runtime::queryMemory(const gatecc_binding *bindings,
   if (!memory || memory->struct_size < sizeof(gatecc_memory) ||
       numBindings != program.num_symbols || (numBindings > 0 && !bindings))
     return GATECC_INVALID_ARGUMENT;
-  const gatecc_program_target *target = chooseTarget(program, cpuFeatures());
+  const gatecc_program_target *target = findTarget(program);
   if (!target)
     return GATECC_UNSUPPORTED_CPU;
   int64_t *symbols = nullptr;

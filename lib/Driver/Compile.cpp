@@ -282,6 +282,7 @@ int Compilation::translate(llvm::LLVMContext &llvmContext,
         translateVersion(*module, program.versions[index], llvmContext));
     if (!out.back())
       return failedInternally("the translation to LLVM IR has failed");
+    dropUnusedFeatures(program.versions[index].cpu, *out.back());
   }
   return kExitSuccess;
 }

@@ -311,6 +311,24 @@ PrecisionReport gatecc::instrumentLayers(ModuleOp module) {
   return report;
 }
 
+/// The precision of weights, however they lie in memory.
+static StringRef precisionOf(gate::PanelFormat format) {
+  switch (format) {
+  case gate::PanelFormat::Plain:
+    return "f32";
+  case gate::PanelFormat::Bf16:
+  case gate::PanelFormat::Bf16Pairs:
+  case gate::PanelFormat::Bf16Tiles:
+    return "bf16";
+  case gate::PanelFormat::Int8:
+  case gate::PanelFormat::Int8Quads:
+    return "int8";
+  case gate::PanelFormat::Int4:
+    return "int4";
+  }
+  llvm_unreachable("all formats are above");
+}
+
 void gatecc::countWeights(ModuleOp module, PrecisionReport &report) {
   SymbolTable symbols(module);
   auto isOf = [&](const LayerPrecision &layer, Attribute source) {
@@ -330,8 +348,6 @@ void gatecc::countWeights(ModuleOp module, PrecisionReport &report) {
       layer.weightBytes +=
           uint64_t(type.getNumElements()) * (type.getElementTypeBitWidth() / 8);
       layer.block = packed.getBlock();
-      layer.format = gate::stringifyPanelFormat(packed.getFormat()).str();
-      if (packed.getFormat() == gate::PanelFormat::Plain)
-        layer.format = "f32";
+      layer.format = precisionOf(packed.getFormat()).str();
     }
 }

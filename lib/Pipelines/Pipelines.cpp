@@ -77,8 +77,14 @@ void gatecc::listOperators(llvm::raw_ostream &os) {
 }
 
 static std::string isaOf(const CpuTarget &cpu) {
-  if (cpu.vectorBits() >= 512)
-    return cpu.has("avx512vnni") ? "avx512+vnni" : "avx512";
+  if (cpu.vectorBits() >= 512) {
+    if (!cpu.has("avx512vnni"))
+      return "avx512";
+    if (!cpu.has("avx512bf16"))
+      return "avx512+vnni";
+    return cpu.has("amx-tile") && cpu.has("amx-bf16") ? "avx512+amx"
+                                                      : "avx512+bf16";
+  }
   // AVX alone has neither FMA nor integers.
   if (cpu.has("avx2") && cpu.has("fma"))
     return cpu.has("avxvnni") ? "avx2+vnni" : "avx2";
@@ -186,10 +192,10 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
 }
 
 void gatecc::buildKernelToLlvm(OpPassManager &pm, const StageOptions &options) {
-  pm.addPass(createExpandMath({getTileFacts(parseIsa(options.isa)).fma}));
+  const TileFacts &facts = getTileFacts(parseIsa(options.isa));
+  pm.addPass(createExpandMath({facts.fma}));
   addCleanup(pm);
-  pm.addPass(
-      createConvertGateToLLVM({getTileFacts(parseIsa(options.isa)).vnni}));
+  pm.addPass(createConvertGateToLLVM({facts.vnni, facts.bf16, facts.amx}));
   addCleanup(pm);
   pm.addPass(createReconcileUnrealizedCastsPass());
   pm.addPass(createVerifyLevel({"llvm"}));

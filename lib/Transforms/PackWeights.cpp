@@ -159,8 +159,13 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
                                         : PanelFormat::Int4;
     layout.block = block;
   }
-  if (layout.format == PanelFormat::Int8 && getTileFacts(parseIsa(isa)).vnni)
+  const TileFacts &facts = getTileFacts(parseIsa(isa));
+  if (layout.format == PanelFormat::Int8 && facts.vnni)
     layout.format = PanelFormat::Int8Quads;
+  if (layout.format == PanelFormat::Bf16 && facts.bf16)
+    layout.format = facts.amx && layout.columns() <= kAmxColumns
+                        ? PanelFormat::Bf16Tiles
+                        : PanelFormat::Bf16Pairs;
   if (!layout.isInteger()) {
     layout.block = 0;
     return layout;
@@ -239,6 +244,39 @@ static std::pair<Value, Value> quantizeRows(RewriterBase &rewriter,
   return {call.getTensors()[0], call.getTensors()[1]};
 }
 
+/// Rows rounded to bf16: what weights of bf16 are multiplied with where there
+/// are instructions for it. Tile registers are loaded from rows at one
+/// distance, so that for them the rows of slots are gathered here.
+static Value roundRows(RewriterBase &rewriter, Location loc, Value rows,
+                       Value source, OpFoldResult count,
+                       const gate::PanelLayout &layout) {
+  auto type = cast<RankedTensorType>(rows.getType());
+  auto index = [&](int64_t value) -> Value {
+    return arith::ConstantIndexOp::create(rewriter, loc, value);
+  };
+  Value number = getValueOrCreateConstantIndexOp(rewriter, loc, count);
+  // The last tile of all reads as many rows as any other.
+  OpFoldResult size = count;
+  if (layout.format == gate::PanelFormat::Bf16Tiles)
+    size = arith::AddIOp::create(rewriter, loc, number, index(kAmxRows - 1))
+               .getResult();
+  Value init = tensor::EmptyOp::create(
+      rewriter, loc, {size, rewriter.getIndexAttr(layout.rowElements())},
+      layout.rowType(type.getElementType()));
+  SmallVector<Value> arguments{rows};
+  SmallVector<int64_t> nulls;
+  if (source)
+    arguments.push_back(source);
+  else
+    nulls.push_back(1);
+  arguments.append(
+      {number, index(type.getDimSize(1)), index(layout.rowElements())});
+  auto call = createRuntimeCall(rewriter, loc, "gatecc_round_rows_bf16",
+                                arguments, init, nulls);
+  call.setFrame(true);
+  return call.getTensors()[0];
+}
+
 LogicalResult PackWeightsPass::pack(ContractOp contract,
                                     RewriterBase &rewriter) {
   Location loc = contract.getLoc();
@@ -279,6 +317,13 @@ LogicalResult PackWeightsPass::pack(ContractOp contract,
   Value rows = contract.getRows(), rowScales;
   if (layout->isInteger())
     std::tie(rows, rowScales) = quantizeRows(rewriter, loc, rows, *layout);
+  if (layout->format == gate::PanelFormat::Bf16Pairs) {
+    OpFoldResult all = tensor::getMixedSize(rewriter, loc, rows, 0);
+    rows = roundRows(rewriter, loc, rows, Value(), all, *layout);
+  } else if (layout->format == gate::PanelFormat::Bf16Tiles) {
+    rows = roundRows(rewriter, loc, rows, source, count, *layout);
+    source = Value();
+  }
   auto call = gate::PackedContractOp::create(
       rewriter, loc, result, rows, packed, offsets, source, rowScales,
       contract.getExtras(), init, contract.getExtents(), layout->lanes,

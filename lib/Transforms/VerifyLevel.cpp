@@ -58,7 +58,8 @@ bool isLegalGateOp(Operation *op, StringRef level) {
   if (level == "kernel")
     return isa<RuntimeCallOp, BoundOp, CheckOp, AllocateOp, LaunchOp, SymbolOp,
                PortOp, WeightBufferOp, ArenaOp, DotBytesOp, DotPairsOp,
-               MultiplyBytesOp>(op);
+               MultiplyBytesOp, DotBf16Op, AmxConfigureOp, AmxReleaseOp,
+               AmxZeroOp, AmxLoadOp, AmxStoreOp, AmxDotBf16Op>(op);
   return false;
 }
 

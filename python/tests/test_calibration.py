@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import gatecc
+from compare import ROUNDS_ROWS
 from conftest import MODELS
 from gatecc import reference
 from gatecc.models import moe
@@ -51,7 +52,7 @@ def errors_of_reference(folder, x, experts):
             continue
         alone(folder / "layer.onnx", node, model)
         inputs = {name: exact.values[name] for name in node.input[:2]}
-        run = reference.run_onnx(folder / "layer.onnx", inputs, experts)
+        run = reference.run_onnx(folder / "layer.onnx", inputs, experts, bf16_rows=ROUNDS_ROWS)
         y = exact.values[node.output[0]]
         off, norm = (np.linalg.norm(a, axis=1) for a in (run.values[node.output[0]] - y, y))
         found[node.name] = np.linalg.norm(off) / np.linalg.norm(norm), (off / norm).max()

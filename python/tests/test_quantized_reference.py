@@ -125,6 +125,34 @@ def test_bf16_rounds_to_nearest_even():
     assert (rounded.view(np.uint32) & 0xFFFF == 0).all()
 
 
+def test_bf16_products_add_in_the_order_of_the_instructions():
+    large, ones = np.float32(2**24), np.ones((1, 36), np.float32)
+    x = np.zeros((1, 36), np.float32)
+    x[0, :4] = x[0, 32:] = 1, large, -large, 0
+    assert quantized.contract_dot_bf16(x, ones) == 0  # (2^24 + 1) is rounded
+    assert quantized.contract_amx_bf16(x, ones) == 2  # even and odd ones, 32 by 32
+
+
+@pytest.mark.parametrize("contract", [quantized.contract_dot_bf16, quantized.contract_amx_bf16])
+def test_bf16_products_have_no_subnormal_numbers(contract):
+    def product(x, w):
+        return contract(np.float32([[2.0**x]]), np.float32([[2.0**w]]))[0, 0]
+
+    assert product(-100, -26) == 2.0**-126
+    assert product(-100, -27) == 0  # the product
+    assert product(-127, 100) == 0  # the row
+    assert product(100, -127) == 0  # the weight
+
+
+def test_margins_of_rows_in_bf16():
+    step, little = 2**-7, 2**-40  # f32 has nothing so close to 1
+    x = np.array([[1, 1.5, -1], [0, 0, 0], [1, 1 + step / 2, 2**-20]], float)
+    x = np.concatenate([x, x[2:] + little, [[2, -1 - step / 4 - little, 0]]])
+    rounded, margins = quantized.round_rows(x)
+    np.testing.assert_array_equal(rounded, quantized.round_bf16(x))
+    np.testing.assert_allclose(margins, [0.5, 0.5, 0.5, 0, 0.125], atol=1e-9)
+
+
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize("block", [16, 32, 128, 256])
 @pytest.mark.parametrize("bits", [4, 8])

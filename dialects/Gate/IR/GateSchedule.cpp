@@ -57,10 +57,14 @@ void PlanTensorsOp::build(OpBuilder &builder, OperationState &state,
 PanelLayout PackedContractOp::getLayout() {
   PanelLayout layout = {getFormat(), getNumWeights(),     int64_t(getLanes()),
                         /*k=*/0,     int64_t(getBlock()), getZeros()};
-  layout.k = layout.isInteger()
-                 ? cast<ShapedType>(getRowScales().getType()).getDimSize(1) *
-                       layout.block
-                 : cast<ShapedType>(getRows().getType()).getDimSize(1);
+  if (layout.isInteger())
+    layout.k =
+        cast<ShapedType>(getRowScales().getType()).getDimSize(1) * layout.block;
+  else if (layout.hasBf16Rows()) // whole units
+    layout.k = cast<ShapedType>(getPacked().getType()).getDimSize(2) *
+               layout.unitRows();
+  else
+    layout.k = cast<ShapedType>(getRows().getType()).getDimSize(1);
   return layout;
 }
 
@@ -71,14 +75,21 @@ LogicalResult PackedContractOp::verify() {
     return emitOpError("expects packed weights of rank 4 for rows of rank 2, "
                        "got ")
            << packed << " and " << rows;
+  bool isInteger = PanelLayout{getFormat(), 0, 0, 0}.isInteger();
+  if (bool(getRowScales()) != isInteger) // C5
+    return emitOpError("expects scales of rows exactly for integer weights");
   Block &block = getEpilogue().front();
   PanelLayout layout = getLayout();
   if (packed.getDimSize(2) != layout.units() ||
-      (layout.isInteger() && layout.rowElements() != rows.getDimSize(1))) // C1
+      ((isInteger || layout.hasBf16Rows()) &&
+       layout.rowElements() != rows.getDimSize(1))) // C1
     return emitOpError("expects as many units of packed weights as rows of ")
            << rows << " need, got " << packed;
-  if (bool(getRowScales()) != layout.isInteger()) // C5
-    return emitOpError("expects scales of rows exactly for integer weights");
+  Type element = layout.rowType(rows.getElementType());
+  if (rows.getElementType() != element) // C6
+    return emitOpError("expects rows of ") << element << ", got " << rows;
+  if (getSource() && getFormat() == PanelFormat::Bf16Tiles) // C7
+    return emitOpError("expects rows in the order of slots, not a source");
   if (block.getNumArguments() <= getExtras().size() ||
       packed.getDimSize(3) != layout.unitElements()) // C2
     return emitOpError("expects panels of ")
@@ -192,5 +203,34 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &tables) {
       callee.getNumResults() != 0) // C1
     return emitOpError("expects a function of the captures and an index, got ")
            << getCalleeAttr();
+  return success();
+}
+
+/// What loads and stores of AMX need of their buffer.
+static LogicalResult verifyAmxMove(Operation *op, MemRefType buffer,
+                                   ValueRange indices) {
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (int64_t(indices.size()) != buffer.getRank() || indices.empty() ||
+      failed(buffer.getStridesAndOffset(strides, offset)) ||
+      strides.back() != 1) // C2
+    return op->emitOpError("expects an index for each dimension of a buffer "
+                           "with contiguous rows, got ")
+           << indices.size() << " for " << buffer;
+  return success();
+}
+
+LogicalResult AmxLoadOp::verify() {
+  return verifyAmxMove(*this, getBuffer().getType(), getIndices());
+}
+
+LogicalResult AmxStoreOp::verify() {
+  return verifyAmxMove(*this, getBuffer().getType(), getIndices());
+}
+
+LogicalResult AmxDotBf16Op::verify() {
+  if (getAcc() == getA() || getAcc() == getB() || getA() == getB()) // C1
+    return emitOpError("expects three registers, got ")
+           << getAcc() << ", " << getA() << " and " << getB();
   return success();
 }

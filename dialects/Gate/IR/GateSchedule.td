@@ -30,7 +30,16 @@ def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegme
       acc = fma(float(sum_k q[r, k] * (q_w[k, n] - zero[j, n])),
                 row_scale[r, j] * scale[j, n], acc)
 
-    (and rounded once more where the target has no fma). `offsets` [G+1] gives the slots of each
+    (and rounded once more where the target has no fma).
+
+    For bf16p and bf16t rows are rounded to bf16 like the weights, to nearest, ties
+    to even. bf16p takes rows [R, 2 ceil(K/2)] and adds `dot_bf16` for each pair of
+    rows of K. bf16t takes, in the order of slots, rows [S + 15, 32 J], where J is
+    ceil(K/32) or the odd number after it, and adds `amx_dot_bf16` for each 32 rows
+    of K; the last 15 rows and what is beyond 32 ceil(K/32) are read or not, and
+    mean nothing. Both have 0 beyond K.
+
+    `offsets` [G+1] gives the slots of each
     group (absent: one group of all rows of `init`); `source` [S] the row of
     `rows` that a slot reads (absent: slot s reads row s). Extras as in
     `contract`; a `column` extra is [G, N] where `offsets` is present.
@@ -40,7 +49,8 @@ def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegme
     that of W weights of `lanes` columns, where W is the number of accumulators
     that the region takes. (C3) G is 1 without `offsets`. (C4) a result for a
     tensor `init`, none for a buffer. (C5) `row_scales` for the integer formats
-    only.
+    only. (C6) rows of bf16 for the formats bf16p and bf16t, of i8 or i16 for
+    integers. (C7) no `source` with bf16t.
 
     Example: `%y = gate.packed_contract rows(%x : tensor<?x64xf32>) packed(%w : tensor<1x4x64x16xf32>) ...`.
   }];
@@ -71,6 +81,10 @@ def Gate_PackedContractOp : Gate_DpsOp<"packed_contract", [AttrSizedOperandSegme
     }
   }];
 }
+
+defvar Gate_HalfAsManyF32 =
+    "::mlir::VectorType::get({::mlir::cast<::mlir::VectorType>($_self).getDimSize(0) / 2}, "
+    "::mlir::Float32Type::get($_self.getContext()))";
 
 class Gate_SumsOf<string what, int count, string name> : TypesMatchWith<
     "there are " # what # " as many i32", "a", name,
@@ -134,6 +148,135 @@ def Gate_DotBytesOp : Gate_Op<"dot_bytes", [Pure, AllTypesMatch<["a", "b"]>,
       VectorOfLengthAndType<[16, 32, 64], [I8]>:$b, VectorOfLengthAndType<[4, 8, 16], [I32]>:$acc);
   let results = (outs VectorOfLengthAndType<[4, 8, 16], [I32]>:$result);
   let assemblyFormat = "$a `,` $b `,` $acc attr-dict `:` type($a)";
+}
+
+def Gate_DotBf16Op : Gate_Op<"dot_bf16", [Pure, AllTypesMatch<["a", "b"]>,
+    TypesMatchWith<"there are half as many f32", "a", "acc", Gate_HalfAsManyF32>,
+    TypesMatchWith<"there are half as many f32", "a", "result", Gate_HalfAsManyF32>]> {
+  let summary = "Adds the products of pairs of bf16";
+  let description = [{
+    result[i] = fma(a[2i], b[2i], fma(a[2i + 1], b[2i + 1], acc[i])), each rounded
+    to nearest, ties to even, where subnormal operands and results are zeros of
+    their sign: the instruction `vdpbf16ps` as its manual describes it. (Without
+    it, a result that only its rounding makes the smallest normal number may be
+    that number instead of zero.)
+
+    Constraints: (C1) `a` and `b` are vectors of 8, 16 or 32 elements bf16, and the
+    accumulators half as many f32.
+
+    Example: `%s = gate.dot_bf16 %a, %b, %acc : vector<32xbf16>`.
+  }];
+  let arguments = (ins VectorOfLengthAndType<[8, 16, 32], [BF16]>:$a,
+      VectorOfLengthAndType<[8, 16, 32], [BF16]>:$b, VectorOfLengthAndType<[4, 8, 16], [F32]>:$acc);
+  let results = (outs VectorOfLengthAndType<[4, 8, 16], [F32]>:$result);
+  let assemblyFormat = "$a `,` $b `,` $acc attr-dict `:` type($a)";
+}
+
+// The eight tile registers of AMX, all of 16 rows of 64 bytes. They are numbers
+// and not SSA values: LLVM, which can allocate them, would configure them in
+// every function that uses one, and tiles are called often.
+def Gate_AmxImage : Type<CPred<"$_self == ::mlir::MemRefType::get({8, 16, 16}, "
+      "::mlir::IntegerType::get($_self.getContext(), 32))">, "memref<8x16x16xi32>", "::mlir::MemRefType">,
+    BuildableType<"::mlir::MemRefType::get({8, 16, 16}, $_builder.getI32Type())">;
+def Gate_AmxNumber : ConfinedAttr<I64Attr, [IntMinValue<0>, IntMaxValue<7>]>;
+
+def Gate_AmxConfigureOp : Gate_Op<"amx_configure"> {
+  let summary = "Makes the tile registers of AMX ready, for this thread";
+  let description = [{
+    From here to `amx_release` a thread has eight registers of 16 rows of 64
+    bytes, also in the functions that are called. They keep nothing from one
+    function to another. All ops on them name an `image`, which holds the
+    registers where the target has none.
+
+    Constraints: (C1) the image is a memref<8x16x16xi32>.
+
+    Example: `gate.amx_configure %image`.
+  }];
+  let arguments = (ins Gate_AmxImage:$image);
+  let assemblyFormat = "$image attr-dict";
+}
+
+def Gate_AmxReleaseOp : Gate_Op<"amx_release"> {
+  let summary = "Gives the tile registers of AMX back";
+  let description = [{
+    Ends what `amx_configure` began, so that the system need not save them.
+
+    Constraints: (C1) the image is a memref<8x16x16xi32>.
+
+    Example: `gate.amx_release %image`.
+  }];
+  let arguments = (ins Gate_AmxImage:$image);
+  let assemblyFormat = "$image attr-dict";
+}
+
+def Gate_AmxZeroOp : Gate_Op<"amx_zero"> {
+  let summary = "Clears a tile register of AMX";
+  let description = [{
+    All bits of the register become 0: the instruction `tilezero`.
+
+    Constraints: (C1) the register is one of 0 to 7.
+
+    Example: `gate.amx_zero %image[0]`.
+  }];
+  let arguments = (ins Gate_AmxImage:$image, Gate_AmxNumber:$number);
+  let assemblyFormat = "$image `[` $number `]` attr-dict";
+}
+
+class Gate_AmxMove<string mnemonic> : Gate_Op<mnemonic> {
+  let arguments = (ins Gate_AmxImage:$image, Gate_AmxNumber:$number,
+      MemRefOf<[BF16, F32]>:$buffer, Variadic<Index>:$indices, Index:$stride);
+  let assemblyFormat = [{
+    $image `[` $number `]` `,` $buffer `[` $indices `]` `stride` $stride attr-dict `:` type($buffer)
+  }];
+  let hasVerifier = 1;
+}
+
+def Gate_AmxLoadOp : Gate_AmxMove<"amx_load"> {
+  let summary = "Loads a tile register of AMX";
+  let description = [{
+    Row i of the register becomes the 64 bytes that begin i * `stride` elements
+    after the element at `indices`: the instruction `tileloadd`.
+
+    Constraints: (C1) the register is one of 0 to 7. (C2) an index for each
+    dimension of the buffer, whose innermost elements are contiguous.
+
+    Example: `gate.amx_load %image[4], %x[%r, %k] stride %s : memref<?x64xbf16>`.
+  }];
+}
+
+def Gate_AmxStoreOp : Gate_AmxMove<"amx_store"> {
+  let summary = "Stores a tile register of AMX";
+  let description = [{
+    The reverse of `amx_load`: the instruction `tilestored`.
+
+    Constraints: (C1) the register is one of 0 to 7. (C2) an index for each
+    dimension of the buffer, whose innermost elements are contiguous.
+
+    Example: `gate.amx_store %image[0], %y[%r, %n] stride %s : memref<96x32xf32>`.
+  }];
+}
+
+def Gate_AmxDotBf16Op : Gate_Op<"amx_dot_bf16"> {
+  let summary = "Adds the products of two tile registers of bf16";
+  let description = [{
+    For row m and column n of `acc`, of f32, with the rows of `a` and the pairs of
+    rows of K in `b`, where +0 is what both sums begin with:
+
+      even = fma(a[m, 2k], b[k, 2n], even)              for k = 0..15 in this order
+      odd = fma(a[m, 2k + 1], b[k, 2n + 1], odd)        likewise
+      acc[m, n] = acc[m, n] + (even + odd)
+
+    each rounded to nearest, ties to even, where subnormal operands and results
+    are zeros of their sign: the instruction `tdpbf16ps`. No row depends on
+    another one. (About rounding without the instruction see `dot_bf16`.)
+
+    Constraints: (C1) the registers are three of 0 to 7 that differ.
+
+    Example: `gate.amx_dot_bf16 %image[0], 4, 6`.
+  }];
+  let arguments = (ins Gate_AmxImage:$image, Gate_AmxNumber:$acc, Gate_AmxNumber:$a, Gate_AmxNumber:$b);
+  let assemblyFormat = "$image `[` $acc `]` `,` $a `,` $b attr-dict";
+  let hasVerifier = 1;
 }
 
 def Gate_RuntimeCallOp : Gate_DpsOp<"runtime_call", [AttrSizedOperandSegments, AttrSizedResultSegments]> {

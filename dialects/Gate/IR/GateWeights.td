@@ -46,6 +46,8 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
       format  type                          element
       plain   [G, P, K, C]                  (k, c) is w[k, c]
       bf16    [G, P, ceil(K/2), C * 2]      (u, 2c + j) is bf16(w[2u + j, c])
+      bf16p   the same, for rows of bf16
+      bf16t   [G, P, ceil(K/32), C * 32]    (u, 2C r + 2c + j) is bf16(w[32u + 2r + j, c])
       int8    [G, P, ceil(K/block), bytes]  integers: (2C (r / 2) + 2c + r % 2)
               is q[r, c], for row r of the block
       int8q   the same                      (4C (r / 4) + 4c + r % 4), a byte
@@ -72,8 +74,10 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
 
     and q is 0 where the scale is. A stored integer is q plus the zero point.
 
-    int8 is for multiplications of pairs of 16 bits (`dot_pairs`), int8q for those
-    of four bytes (`dot_bytes`), of which one side has no sign.
+    bf16p is for `dot_bf16`, bf16t for the tile registers of `amx_dot_bf16`, which
+    hold 16 pairs of rows of K by 16 columns. int8 is for multiplications of pairs
+    of 16 bits (`dot_pairs`), int8q for those of four bytes (`dot_bytes`), of which
+    one side has no sign.
 
     Constraints: (C1) every source is a `gate.weight` of one common type, and so
     are scales and zero points. (C2) the type is the one computed above. (C3) the

@@ -33,11 +33,18 @@ struct PanelLayout {
            : format == PanelFormat::Int8Quads ? 128
                                               : 0;
   }
+  /// Whether rows are rounded to bf16 like the weights.
+  bool hasBf16Rows() const {
+    return format == PanelFormat::Bf16Pairs || format == PanelFormat::Bf16Tiles;
+  }
+  bool isBf16() const { return format == PanelFormat::Bf16 || hasBf16Rows(); }
   /// Columns of a panel, over all weights.
   int64_t columns() const { return weights * lanes; }
   /// Rows of K in a unit, and units in a panel.
   int64_t unitRows() const {
-    return isInteger() ? block : format == PanelFormat::Bf16 ? 2 : 1;
+    if (format == PanelFormat::Bf16Tiles)
+      return 32;
+    return isInteger() ? block : isBf16() ? 2 : 1;
   }
   int64_t units() const { return (k + unitRows() - 1) / unitRows(); }
   /// Where the parts of an integer block begin, in bytes.
@@ -55,15 +62,27 @@ struct PanelLayout {
     mlir::MLIRContext *context = source.getContext();
     if (isInteger())
       return mlir::IntegerType::get(context, 8);
-    if (format == PanelFormat::Bf16)
+    if (isBf16())
       return mlir::BFloat16Type::get(context);
     return source;
   }
-  /// Elements of a block of quantised rows: its integers, then their sum twice,
-  /// 16 bits each, to be multiplied with a correction.
-  int64_t rowUnitElements() const { return block + (hasByteRows() ? 4 : 2); }
-  int64_t rowElements() const { return units() * rowUnitElements(); }
+  /// Elements of a unit of rows that are not as the network has them. A block
+  /// of quantised rows: its integers, then their sum twice, 16 bits each, to be
+  /// multiplied with a correction.
+  int64_t rowUnitElements() const {
+    if (isInteger())
+      return block + (hasByteRows() ? 4 : 2);
+    return unitRows();
+  }
+  /// Elements of such a row. A row of bf16t is an odd number of cache lines
+  /// long: 16 rows would meet in one set of a cache if it were 4 KB.
+  int64_t rowElements() const {
+    int64_t length = format == PanelFormat::Bf16Tiles ? units() | 1 : units();
+    return length * rowUnitElements();
+  }
   mlir::Type rowType(mlir::Type source) const {
+    if (hasBf16Rows())
+      return mlir::BFloat16Type::get(source.getContext());
     if (!isInteger())
       return source;
     return mlir::IntegerType::get(source.getContext(), hasByteRows() ? 8 : 16);

@@ -91,8 +91,9 @@ def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {
     One function for each kind of contraction (element type, weights, epilogue,
     gather), called by every site that needs it with row blocks and ranges of
     panels as tasks. All row counts of a tile keep the same order over K.
+    A function whose tiles are in the registers of AMX configures them.
   }];
-  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse2, sse, avx2, avx2+vnni, avx512 or avx512+vnni">];
+  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "as in gatecc/Target/Tiles.h">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::memref::MemRefDialect", "::mlir::math::MathDialect",
     "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect"];
@@ -144,8 +145,16 @@ def ExpandMath : Pass<"expand-math", "::mlir::ModuleOp"> {
 
 def ConvertGateToLLVM : Pass<"convert-gate-to-llvm", "::mlir::ModuleOp"> {
   let summary = "Converts the kernel level to the LLVM dialect";
+  let description = [{
+    Ops that are one instruction become it where the target has it, and others
+    with the same result where it has not.
+  }];
   let options = [Option<"vnni", "vnni", "bool", "false",
-    "whether the target has an instruction for dot_bytes">];
+    "whether the target has an instruction for dot_bytes">,
+    Option<"bf16", "bf16", "bool", "false",
+    "whether the target has an instruction for dot_bf16">,
+    Option<"amx", "amx", "bool", "false",
+    "whether the target has the tile registers of the amx_ ops">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 

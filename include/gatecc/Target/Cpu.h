@@ -11,6 +11,7 @@
 
 namespace llvm {
 class Function;
+class Module;
 class TargetMachine;
 } // namespace llvm
 
@@ -44,6 +45,10 @@ std::optional<CpuTarget> resolveCpu(llvm::StringRef name, std::string &error);
 /// The CPU that the library's own code (not the network's) is made for: any
 /// x86-64, so that it can say which instructions are missing.
 CpuTarget baselineCpu();
+
+/// Requires no longer what `module` does not use and a system may withhold:
+/// AMX, which LLVM uses only where it is told to.
+void dropUnusedFeatures(CpuTarget &cpu, const llvm::Module &module);
 
 /// A machine that makes position-independent code at the highest level of
 /// optimisation. Null, with `error`, only if LLVM lacks the target.

@@ -10,7 +10,16 @@
 namespace gatecc {
 
 /// The instruction sets that code generation tells apart: rows of kTileFacts.
-enum class Isa { Sse2, Sse, Avx2, Avx2Vnni, Avx512, Avx512Vnni };
+enum class Isa {
+  Sse2,
+  Sse,
+  Avx2,
+  Avx2Vnni,
+  Avx512,
+  Avx512Vnni,
+  Avx512Bf16,
+  Avx512Amx
+};
 
 struct TileFacts {
   /// The value of the passes' option `isa`.
@@ -25,17 +34,26 @@ struct TileFacts {
   bool byteProducts;
   /// Whether there is an instruction for `dot_bytes`.
   bool vnni;
+  /// Whether there is one for `dot_bf16`, and whether there are the `amx_*`
+  /// ops. CPUs that have the one have all before it.
+  bool bf16, amx;
 };
 
 inline constexpr TileFacts kTileFacts[] = {
-    {"sse2", 16, 16, 2, 4, false, false, false},
-    {"sse", 16, 16, 2, 4, false, true, false},
-    {"avx2", 32, 16, 2, 6, true, true, false},
-    {"avx2+vnni", 32, 16, 2, 6, true, true, true},
-    {"avx512", 64, 32, 2, 8, true, true, false},
-    {"avx512+vnni", 64, 32, 2, 8, true, true, true},
+    {"sse2", 16, 16, 2, 4, false, false, false, false, false},
+    {"sse", 16, 16, 2, 4, false, true, false, false, false},
+    {"avx2", 32, 16, 2, 6, true, true, false, false, false},
+    {"avx2+vnni", 32, 16, 2, 6, true, true, true, false, false},
+    {"avx512", 64, 32, 2, 8, true, true, false, false, false},
+    {"avx512+vnni", 64, 32, 2, 8, true, true, true, false, false},
+    {"avx512+bf16", 64, 32, 2, 8, true, true, true, true, false},
+    {"avx512+amx", 64, 32, 2, 8, true, true, true, true, true},
 };
 inline const TileFacts &getTileFacts(Isa isa) { return kTileFacts[int(isa)]; }
+
+/// Rows of a tile register of AMX, and the most columns of a panel: its sums, a
+/// register of rows and one of weights are eight registers.
+inline constexpr int64_t kAmxRows = 16, kAmxColumns = 6 * 16;
 
 /// How `numWeights` weights that share their rows are laid out in one tile:
 /// `vectors` for each weight, `rows` in a full tile.

@@ -51,7 +51,7 @@ def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
     with VNNI, as int8 for others. A `route` with the attribute `gatecc.exact`
     leaves its contractions as they are.
   }];
-  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "sse2, sse, avx2, avx2+vnni, avx512 or avx512+vnni">,
+  let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "as in gatecc/Target/Tiles.h">,
     Option<"experts", "experts", "std::string", "\"f32\"", "f32, bf16, int8 or int4">,
     Option<"block", "block", "int64_t", "32", "how many k share a scale: 32, 64 or 128">,
     Option<"zeroPoints", "zero-points", "bool", "false", "integers are asymmetric">];

@@ -6,6 +6,7 @@
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 #include "lib/Lowering/Cpu/DecidedOutput.h"
+#include "lib/Lowering/Cpu/Instructions.h"
 
 #include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -27,7 +28,10 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/FunctionCallUtils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/Transforms/Transforms.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
 #include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -104,88 +108,6 @@ struct SymbolPattern : BufferPattern<gate::SymbolOp> {
         rewriter, op.getLoc(), symbols.getType(), getIndexType(), symbols,
         ArrayRef<LLVM::GEPArg>{int32_t(op.getIndex())});
     rewriter.replaceOpWithNewOp<LLVM::LoadOp>(op, getIndexType(), address);
-    return success();
-  }
-};
-
-/// x86 has an instruction for it on all its vectors.
-Value addPairs(OpBuilder &builder, Location loc, Value a, Value b, Value sum) {
-  int64_t bits = cast<VectorType>(sum.getType()).getDimSize(0) * 32;
-  StringRef name = bits == 512   ? "llvm.x86.avx512.pmaddw.d.512"
-                   : bits == 256 ? "llvm.x86.avx2.pmadd.wd"
-                                 : "llvm.x86.sse2.pmadd.wd";
-  Value products = LLVM::CallIntrinsicOp::create(builder, loc, sum.getType(),
-                                                 builder.getStringAttr(name),
-                                                 ValueRange{a, b})
-                       .getResult(0);
-  return LLVM::AddOp::create(builder, loc, products, sum);
-}
-
-struct DotPairsPattern : ConvertOpToLLVMPattern<gate::DotPairsOp> {
-  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
-  LogicalResult
-  matchAndRewrite(gate::DotPairsOp op, OpAdaptor adaptor,
-                  ConversionPatternRewriter &rewriter) const override {
-    rewriter.replaceOp(op, addPairs(rewriter, op.getLoc(), adaptor.getA(),
-                                    adaptor.getB(), adaptor.getAcc()));
-    return success();
-  }
-};
-
-struct DotBytesPattern : ConvertOpToLLVMPattern<gate::DotBytesOp> {
-  DotBytesPattern(const LLVMTypeConverter &converter, bool vnni)
-      : ConvertOpToLLVMPattern(converter), vnni(vnni) {}
-  LogicalResult
-  matchAndRewrite(gate::DotBytesOp op, OpAdaptor adaptor,
-                  ConversionPatternRewriter &rewriter) const override {
-    Location loc = op.getLoc();
-    Value a = adaptor.getA(), b = adaptor.getB(), sum = adaptor.getAcc();
-    int64_t lanes = cast<VectorType>(sum.getType()).getDimSize(0);
-    if (vnni) {
-      StringRef name = lanes == 16  ? "llvm.x86.avx512.vpdpbusd.512"
-                       : lanes == 8 ? "llvm.x86.avx512.vpdpbusd.256"
-                                    : "llvm.x86.avx512.vpdpbusd.128";
-      rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
-          op, sum.getType(), rewriter.getStringAttr(name),
-          ValueRange{sum, a, b});
-      return success();
-    }
-    // The even bytes of pairs and the odd ones, as 16 bits.
-    auto pairs = VectorType::get({2 * lanes}, rewriter.getI16Type());
-    a = LLVM::BitcastOp::create(rewriter, loc, pairs, a);
-    b = LLVM::BitcastOp::create(rewriter, loc, pairs, b);
-    auto constant = [&](int16_t value) -> Value {
-      return LLVM::ConstantOp::create(rewriter, loc, pairs,
-                                      DenseElementsAttr::get(pairs, value));
-    };
-    Value eight = constant(8);
-    Value evenB = LLVM::AShrOp::create(
-        rewriter, loc, LLVM::ShlOp::create(rewriter, loc, b, eight), eight);
-    Value oddB = LLVM::AShrOp::create(rewriter, loc, b, eight);
-    Value evenA = LLVM::AndOp::create(rewriter, loc, a, constant(0xff));
-    Value oddA = LLVM::LShrOp::create(rewriter, loc, a, eight);
-    sum = addPairs(rewriter, loc, evenA, evenB, sum);
-    rewriter.replaceOp(op, addPairs(rewriter, loc, oddA, oddB, sum));
-    return success();
-  }
-
-private:
-  bool vnni;
-};
-
-struct MultiplyBytesPattern : ConvertOpToLLVMPattern<gate::MultiplyBytesOp> {
-  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
-  LogicalResult
-  matchAndRewrite(gate::MultiplyBytesOp op, OpAdaptor adaptor,
-                  ConversionPatternRewriter &rewriter) const override {
-    Type sums = getTypeConverter()->convertType(op.getResult().getType());
-    int64_t bits = cast<VectorType>(sums).getDimSize(0) * 16;
-    StringRef name = bits == 512   ? "llvm.x86.avx512.pmaddubs.w.512"
-                     : bits == 256 ? "llvm.x86.avx2.pmadd.ub.sw"
-                                   : "llvm.x86.ssse3.pmadd.ub.sw.128";
-    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
-        op, sums, rewriter.getStringAttr(name),
-        ValueRange{adaptor.getA(), adaptor.getB()});
     return success();
   }
 };
@@ -632,11 +554,14 @@ struct ConvertGateToLLVMPass
 
   void getDependentDialects(DialectRegistry &registry) const override {
     registry.insert<LLVM::LLVMDialect, cf::ControlFlowDialect,
-                    affine::AffineDialect>();
+                    affine::AffineDialect, arith::ArithDialect,
+                    math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
+                    vector::VectorDialect>();
   }
 
   void runOnOperation() override {
     MLIRContext *context = &getContext();
+    Instructions instructions{vnni, bf16, amx};
     {
       // Before upstream's patterns see what they take for their own.
       RewritePatternSet patterns(context);
@@ -647,6 +572,7 @@ struct ConvertGateToLLVMPass
     {
       // What has no LLVM form of its own is first broken up on its own level.
       RewritePatternSet patterns(context);
+      populateInstructionExpansions(patterns, instructions);
       memref::populateExpandStridedMetadataPatterns(patterns);
       populateAffineToStdConversionPatterns(patterns);
       arith::populateCeilFloorDivExpandOpsPatterns(patterns);
@@ -661,11 +587,11 @@ struct ConvertGateToLLVMPass
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);
     RewritePatternSet patterns(context);
-    patterns.add<DotBytesPattern>(converter, vnni);
-    patterns.add<DotPairsPattern, MultiplyBytesPattern, SymbolPattern,
-                 PortPattern, ArenaPattern, BoundPattern>(converter);
+    patterns.add<SymbolPattern, PortPattern, ArenaPattern, BoundPattern>(
+        converter);
     SymbolTableCollection tables;
     tables.getSymbolTable(getOperation());
+    populateInstructionConversions(converter, patterns, tables, instructions);
     patterns.add<WeightBufferPattern, AllocatePattern, CheckPattern,
                  RuntimeCallPattern, LaunchPattern>(converter, tables);
     populateSCFToControlFlowConversionPatterns(patterns);

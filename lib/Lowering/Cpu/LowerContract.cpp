@@ -174,6 +174,11 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
           b, b.getIndexType(), memref::LoadOp::create(b, source, slot));
     memref::StoreOp::create(b, slot, slots, i);
   });
+  Value image;
+  if (tiles.usesAmx()) {
+    image = allocateAmxImage(b);
+    gate::AmxConfigureOp::create(b, image);
+  }
   Value panelStep = index(tiles.getBlockPanels());
   forRange(b, firstPanel, lastPanel, panelStep, [&](Value panel) {
     Value panelEnd = arith::MinSIOp::create(
@@ -186,6 +191,8 @@ func::FuncOp KernelEmitter::emitKernel(StringRef name) {
     func::CallOp::create(b, tiles.getRowBlock(), operands);
     emitEpilogues(panel, panelEnd);
   });
+  if (image)
+    gate::AmxReleaseOp::create(b, image);
   func::ReturnOp::create(b);
   return kernel;
 }

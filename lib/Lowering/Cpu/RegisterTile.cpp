@@ -5,6 +5,7 @@
 // summed exactly within a block, and blocks are added in order.
 #include "lib/Lowering/Cpu/RegisterTile.h"
 
+#include "lib/Lowering/Cpu/TileFunction.h"
 #include "lib/Lowering/Cpu/VectorizeBody.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -39,6 +40,11 @@ RegisterTiles::RegisterTiles(ModuleOp module, Isa isa,
   const TileFacts &facts = getTileFacts(isa);
   width = facts.vectorBytes * 8 / element.getIntOrFloatBitWidth();
   vectors = layout.columns() / width;
+  if (usesAmx()) {
+    // Two registers of rows by two of weights: each is used twice.
+    maxRows = vectors <= 2 ? 2 * kAmxRows : kAmxRows;
+    return;
+  }
   maxRows = std::max<int64_t>(1, facts.rows * facts.vectors / vectors);
   maxRows = getMaxRowsOf(facts, layout.format, maxRows);
 }
@@ -102,7 +108,7 @@ MemRefType RegisterTiles::getPackedType() const {
 namespace {
 
 /// Emits the body of one tile.
-class TileEmitter {
+class TileEmitter : TileFunction {
 public:
   TileEmitter(func::FuncOp tile, const PanelLayout &layout, Type element,
               int64_t width, const TileFacts &facts, int64_t tileRows,
@@ -119,13 +125,6 @@ private:
   using AddLine = llvm::function_ref<Accumulators(
       Value at, llvm::function_ref<Value(int64_t)> loadLine, ValueRange sums)>;
 
-  Value index(int64_t value) {
-    return arith::ConstantIndexOp::create(b, value);
-  }
-  Value add(Value value, int64_t offset) {
-    return offset ? arith::AddIOp::create(b, value, index(offset)).getResult()
-                  : value;
-  }
   Value constant(int32_t value) {
     return arith::ConstantOp::create(b, DenseElementsAttr::get(sumType, value));
   }
@@ -140,10 +139,10 @@ private:
     return {add(firstPanel, i / vectors), add(firstRow, r),
             index(i % vectors * width)};
   }
-  void emitFetch(Value unit, Value part, int64_t parts);
   void emitFloats();
   Accumulators startFloats();
   Accumulators addFloats(Value unit, int64_t halves, ValueRange sums);
+  Accumulators addBf16Pairs(Value unit, ValueRange sums);
   void emitIntegers();
   Accumulators addPairs(Value unit, Value element,
                         llvm::function_ref<Value(int64_t)> loadWeights,
@@ -152,7 +151,7 @@ private:
                            LoadStep loadWeights, ValueRange sums,
                            AddProduct add);
   Value rowElement(Value unit, Value at);
-  Value loadRow(int64_t r, Value element, unsigned bits);
+  Value loadRow(int64_t r, Value at, Type lane);
   Accumulators addLines(Value unit, Value begin, Value end, int64_t lineRows,
                         int64_t laneBytes, ValueRange sums, AddLine addLine);
   Accumulators startIntegers(Value unit);
@@ -163,39 +162,21 @@ private:
   Accumulators addInt4(Value unit);
   void addBlock(Value unit, ValueRange sums);
 
-  ImplicitLocOpBuilder b;
-  const PanelLayout &layout;
   Type element;
   int64_t width, tileRows, vectors, count; // count: vectors of all panels
-  int64_t panels;
   const TileFacts &facts;
   VectorType vectorType, sumType;
-
-  Value rows, rowScales, firstRow, packed, group, panel, begin, end,
-      accumulators, firstPanel, fromZero, nextPanel, nextUnit, nextElement,
-      nextStep;
   SmallVector<Value> sources; // the rows that are read
 };
 
 TileEmitter::TileEmitter(func::FuncOp tile, const PanelLayout &layout,
                          Type element, int64_t width, const TileFacts &facts,
                          int64_t tileRows, int64_t panels)
-    : b(tile.getLoc(), tile.getContext()), layout(layout), element(element),
-      width(width), tileRows(tileRows), vectors(layout.columns() / width),
-      count(panels * vectors), panels(panels), facts(facts) {
-  Block *entry = tile.addEntryBlock();
-  b.setInsertionPointToStart(entry);
+    : TileFunction(tile, layout, panels), element(element), width(width),
+      tileRows(tileRows), vectors(layout.columns() / width),
+      count(panels * vectors), facts(facts) {
   vectorType = VectorType::get({width}, element);
   sumType = VectorType::get({width}, b.getI32Type());
-  auto *next = entry->args_begin();
-  rows = *next++;
-  if (layout.isInteger())
-    rowScales = *next++;
-  Value slots = *next++;
-  for (Value *argument :
-       {&firstRow, &packed, &group, &panel, &begin, &end, &accumulators,
-        &firstPanel, &fromZero, &nextPanel, &nextUnit, &nextElement, &nextStep})
-    *argument = *next++;
   for (int64_t r = 0; r < tileRows; ++r)
     sources.push_back(memref::LoadOp::create(b, slots, add(firstRow, r)));
 }
@@ -223,26 +204,6 @@ Value TileEmitter::loadUnit(int64_t panelOffset, Value unit, Value at,
       {elements}, cast<MemRefType>(packed.getType()).getElementType());
   return vector::LoadOp::create(
       b, type, packed, ValueRange{group, add(panel, panelOffset), unit, at});
-}
-
-/// A part of what comes next; one at a time, for a burst of prefetches would
-/// hold up the loads.
-void TileEmitter::emitFetch(Value unit, Value part, int64_t parts) {
-  if (panels > 1)
-    return;
-  Value at = arith::AddIOp::create(
-      b, nextElement,
-      arith::MulIOp::create(b, arith::SubIOp::create(b, unit, begin),
-                            nextStep));
-  if (parts > 1)
-    at = arith::AddIOp::create(
-        b, at,
-        arith::MulIOp::create(
-            b, part, arith::CeilDivUIOp::create(b, nextStep, index(parts))));
-  memref::PrefetchOp::create(b, packed,
-                             ValueRange{group, nextPanel, nextUnit, at},
-                             /*isWrite=*/false, /*localityHint=*/2,
-                             /*isDataCache=*/true);
 }
 
 TileEmitter::Accumulators TileEmitter::startFloats() {
@@ -296,6 +257,20 @@ TileEmitter::Accumulators TileEmitter::addFloats(Value unit, int64_t halves,
                      });
 }
 
+TileEmitter::Accumulators TileEmitter::addBf16Pairs(Value unit,
+                                                    ValueRange sums) {
+  Value at = rowElement(unit, index(0));
+  return addProducts(
+      1, [&](int64_t r, int64_t) { return loadRow(r, at, b.getBF16Type()); },
+      [&](int64_t i, int64_t) {
+        return loadUnit(i / vectors, unit, i % vectors * 2 * width, 2 * width);
+      },
+      sums,
+      [&](Value weights, Value row, Value sum) -> Value {
+        return gate::DotBf16Op::create(b, weights, row, sum);
+      });
+}
+
 /// Adds to every accumulator the products of its row and its weights, one step
 /// after the other. What there is less of is loaded first and stays; the other
 /// side passes through one register.
@@ -337,7 +312,7 @@ void TileEmitter::emitFloats() {
   int64_t unitRows = layout.unitRows();
   Value stop = end;
   Value whole; // units that have all their rows
-  if (unitRows > 1) {
+  if (layout.format == PanelFormat::Bf16) {
     whole = arith::DivUIOp::create(b, memref::DimOp::create(b, rows, 1),
                                    index(unitRows));
     stop = arith::MinSIOp::create(b, end, whole);
@@ -348,8 +323,10 @@ void TileEmitter::emitFloats() {
     b.setInsertionPointToStart(loop.getBody());
     Value unit = loop.getInductionVar();
     emitFetch(unit, {}, 1);
-    scf::YieldOp::create(b,
-                         addFloats(unit, unitRows, loop.getRegionIterArgs()));
+    ValueRange before = loop.getRegionIterArgs();
+    scf::YieldOp::create(b, layout.format == PanelFormat::Bf16Pairs
+                                ? addBf16Pairs(unit, before)
+                                : addFloats(unit, unitRows, before));
   }
   Accumulators sums(loop.getResults());
   if (whole) {
@@ -374,18 +351,17 @@ Value TileEmitter::rowElement(Value unit, Value at) {
       b, arith::MulIOp::create(b, unit, index(layout.rowUnitElements())), at);
 }
 
-/// Four bytes of a row, from an element on, in all lanes of a vector of
-/// integers of `bits` bits.
-Value TileEmitter::loadRow(int64_t r, Value element, unsigned bits) {
-  unsigned rowBits = cast<MemRefType>(rows.getType()).getElementTypeBitWidth();
-  auto loaded = VectorType::get({32 / rowBits}, b.getIntegerType(rowBits));
-  auto type = VectorType::get({width * 32 / bits}, b.getIntegerType(bits));
+/// Four bytes of a row, from an element on, repeated in a vector of `lane`s.
+Value TileEmitter::loadRow(int64_t r, Value at, Type lane) {
+  Type stored = cast<MemRefType>(rows.getType()).getElementType();
+  auto loaded = VectorType::get({32 / stored.getIntOrFloatBitWidth()}, stored);
+  auto type =
+      VectorType::get({width * 32 / lane.getIntOrFloatBitWidth()}, lane);
   Value word = vector::ExtractOp::create(
       b,
       vector::BitCastOp::create(
           b, VectorType::get({1}, b.getI32Type()),
-          vector::LoadOp::create(b, loaded, rows,
-                                 ValueRange{sources[r], element})),
+          vector::LoadOp::create(b, loaded, rows, ValueRange{sources[r], at})),
       0);
   return vector::BitCastOp::create(
       b, type, vector::BroadcastOp::create(b, sumType, word));
@@ -398,7 +374,8 @@ TileEmitter::addPairs(Value unit, Value at,
                       ValueRange sums) {
   Value element = rowElement(unit, at);
   return addProducts(
-      1, [&](int64_t r, int64_t) { return loadRow(r, element, 16); },
+      1,
+      [&](int64_t r, int64_t) { return loadRow(r, element, b.getI16Type()); },
       [&](int64_t i, int64_t) { return loadWeights(i); }, sums,
       [&](Value weights, Value row, Value sum) -> Value {
         return gate::DotPairsOp::create(b, weights, row, sum);
@@ -441,8 +418,8 @@ TileEmitter::Accumulators TileEmitter::startIntegers(Value unit) {
              pairsType, b.getI16IntegerAttr(-layout.impliedZero() / 2)));
   Value sums = rowElement(unit, index(layout.block));
   for (int64_t r = 0; r < tileRows; ++r) {
-    Value correction =
-        gate::DotPairsOp::create(b, half, loadRow(r, sums, 16), zero);
+    Value correction = gate::DotPairsOp::create(
+        b, half, loadRow(r, sums, b.getI16Type()), zero);
     std::fill_n(start.begin() + r * count, count, correction);
   }
   return start;
@@ -461,17 +438,20 @@ TileEmitter::Accumulators TileEmitter::addInt8(Value unit) {
 }
 
 TileEmitter::Accumulators TileEmitter::addInt8Quads(Value unit) {
-  return addLines(
-      unit, index(0), index(layout.block / 4), 4, 4, startIntegers(unit),
-      [&](Value at, auto loadLine, ValueRange sums) {
-        Value element = rowElement(unit, at);
-        return addProducts(
-            1, [&](int64_t r, int64_t) { return loadRow(r, element, 8); },
-            [&](int64_t i, int64_t) { return loadLine(i); }, sums,
-            [&](Value weights, Value row, Value sum) -> Value {
-              return gate::DotBytesOp::create(b, weights, row, sum);
-            });
-      });
+  return addLines(unit, index(0), index(layout.block / 4), 4, 4,
+                  startIntegers(unit),
+                  [&](Value at, auto loadLine, ValueRange sums) {
+                    Value element = rowElement(unit, at);
+                    return addProducts(
+                        1,
+                        [&](int64_t r, int64_t) {
+                          return loadRow(r, element, b.getI8Type());
+                        },
+                        [&](int64_t i, int64_t) { return loadLine(i); }, sums,
+                        [&](Value weights, Value row, Value sum) -> Value {
+                          return gate::DotBytesOp::create(b, weights, row, sum);
+                        });
+                  });
 }
 
 /// Adds products of four rows of K, then of the next four, for every eight from
@@ -499,7 +479,7 @@ TileEmitter::Accumulators TileEmitter::addInt4Stretch(Value unit, Value begin,
         return addProducts(
             2,
             [&](int64_t r, int64_t half) {
-              return loadRow(r, elements[half], 8);
+              return loadRow(r, elements[half], b.getI8Type());
             },
             loadWeights, sums, addBytes);
       });
@@ -649,6 +629,8 @@ func::FuncOp RegisterTiles::get(int64_t rows, int64_t panels) {
       {getSlotsType(), index, getPackedType(), index, index, index, index,
        getAccumulatorType(), index, flag, index, index, index, index},
       [&](func::FuncOp tile) {
+        if (usesAmx())
+          return emitAmxTile(tile, layout, rows, panels);
         TileEmitter(tile, layout, element, width, getTileFacts(isa), rows,
                     panels)
             .emit();

@@ -26,8 +26,14 @@ public:
   RegisterTiles(mlir::ModuleOp module, Isa isa, const gate::PanelLayout &layout,
                 mlir::Type element);
 
+  /// Whether tiles are in the tile registers of AMX, which the caller of a row
+  /// block configures.
+  bool usesAmx() const { return layout.format == gate::PanelFormat::Bf16Tiles; }
   /// Rows of a full tile.
   int64_t getMaxRows() const { return maxRows; }
+  /// Tiles have a multiple of so many rows. Rows of a tile that are beyond
+  /// those of a block are read and computed like others, and then never used.
+  int64_t getRowStep() const { return usesAmx() ? kAmxRows : 1; }
   /// Panels that a tile of `rows` rows takes at a time: with few rows, one
   /// panel has too few accumulators to hide the latency of an addition.
   int64_t getNumPanels(int64_t rows) const;
@@ -81,6 +87,13 @@ private:
   mlir::Type element;
   int64_t width, vectors, maxRows;
 };
+
+/// What the `amx_*` ops of a function take as the image of the registers.
+mlir::Value allocateAmxImage(mlir::ImplicitLocOpBuilder &b);
+
+/// The body of a tile of AMX, whose rows are a multiple of kAmxRows.
+void emitAmxTile(mlir::func::FuncOp tile, const gate::PanelLayout &layout,
+                 int64_t tileRows, int64_t panels);
 
 /// Keeps LLVM from copying a function into its callers, which are many.
 void keepOutOfLine(mlir::func::FuncOp function);

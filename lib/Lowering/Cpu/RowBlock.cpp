@@ -49,11 +49,13 @@ private:
   ImplicitLocOpBuilder b;
   Value rows, rowScales, slots, count, packed, group, firstPanel, endPanel,
       accumulators;
-  Value numTiles, areSeveral, depth;
+  int64_t rowStep, maxSteps; // a step is of rowStep rows
+  Value steps, numTiles, areSeveral, depth;
 };
 
 RowBlockEmitter::RowBlockEmitter(func::FuncOp block, RegisterTiles &tiles)
-    : tiles(tiles), b(block.getLoc(), block.getContext()) {
+    : tiles(tiles), b(block.getLoc(), block.getContext()),
+      rowStep(tiles.getRowStep()), maxSteps(tiles.getMaxRows() / rowStep) {
   Block *entry = block.addEntryBlock();
   b.setInsertionPointToStart(entry);
   auto *next = entry->args_begin();
@@ -67,7 +69,11 @@ RowBlockEmitter::RowBlockEmitter(func::FuncOp block, RegisterTiles &tiles)
 
 void RowBlockEmitter::emit() {
   Value zero = index(0), one = index(1);
-  numTiles = arith::CeilDivSIOp::create(b, count, index(tiles.getMaxRows()));
+  steps =
+      rowStep == 1
+          ? count
+          : arith::CeilDivSIOp::create(b, count, index(rowStep)).getResult();
+  numTiles = arith::CeilDivSIOp::create(b, steps, index(maxSteps));
   areSeveral = isLess(one, numTiles);
   depth = memref::DimOp::create(b, packed, 2);
   // Without products the accumulators still have to become zero.
@@ -114,25 +120,25 @@ void RowBlockEmitter::callTile(int64_t tileRows, int64_t panels, Value row,
 /// As many panels as can be taken several at a time; returns the next one.
 Value RowBlockEmitter::emitSeveralPanels(Value k, Value kEnd) {
   int64_t most = 0;
-  while (most < tiles.getMaxRows() && tiles.getNumPanels(most + 1) > 1)
+  while (most < maxSteps && tiles.getNumPanels((most + 1) * rowStep) > 1)
     ++most;
-  Value few = isLess(count, index(most + 1));
+  Value few = isLess(steps, index(most + 1));
   auto branch =
       scf::IfOp::create(b, TypeRange{b.getIndexType()}, few, true, true);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.elseBlock());
   scf::YieldOp::create(b, ValueRange{firstPanel});
   b.setInsertionPointToStart(branch.thenBlock());
-  Value four = isLess(count, index(tiles.getMaxRows() / 4 + 1));
+  Value four = isLess(steps, index(maxSteps / 4 + 1));
   Value atOnce = choose(four, index(4), index(2));
   Value end = subtract(
       endPanel,
       arith::RemSIOp::create(b, subtract(endPanel, firstPanel), atOnce));
   forRange(b, firstPanel, end, atOnce, [&](Value panel) {
     Value zero = index(0);
-    switchRows(count, most, [&](int64_t n) {
-      callTile(n, tiles.getNumPanels(n), zero, panel, k, kEnd,
-               {panel, k, zero, zero});
+    switchRows(steps, most, [&](int64_t n) {
+      callTile(n * rowStep, tiles.getNumPanels(n * rowStep), zero, panel, k,
+               kEnd, {panel, k, zero, zero});
     });
   });
   scf::YieldOp::create(b, ValueRange{end});
@@ -143,8 +149,8 @@ void RowBlockEmitter::emitPanels(Value begin, Value k, Value kEnd) {
   Value zero = index(0), one = index(1);
   // The rows of the block are shared out evenly: 7 are 4 and 3, not 6 and 1.
   Value divisor = arith::MaxSIOp::create(b, numTiles, one);
-  Value low = arith::DivSIOp::create(b, count, divisor);
-  Value more = arith::RemSIOp::create(b, count, divisor);
+  Value low = arith::DivSIOp::create(b, steps, divisor);
+  Value more = arith::RemSIOp::create(b, steps, divisor);
   Value length = subtract(kEnd, k);
   Value ahead = index(tiles.getUnitsAhead());
   Value whole = index(tiles.getLayout().unitElements());
@@ -162,9 +168,11 @@ void RowBlockEmitter::emitPanels(Value begin, Value k, Value kEnd) {
     forRange(b, zero, numTiles, one, [&](Value t) {
       fetch.element = multiply(t, multiply(length, step));
       Value row = add(multiply(t, low), smaller(t, more));
+      if (rowStep > 1)
+        row = multiply(row, index(rowStep));
       Value size = choose(isLess(t, more), add(low, one), low);
-      switchRows(size, tiles.getMaxRows(), [&](int64_t n) {
-        callTile(n, 1, row, panel, k, kEnd, fetch);
+      switchRows(size, maxSteps, [&](int64_t n) {
+        callTile(n * rowStep, 1, row, panel, k, kEnd, fetch);
       });
     });
   });

@@ -6,6 +6,9 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/IR/Function.h"
+#include "llvm/IR/Intrinsics.h"
+#include "llvm/IR/IntrinsicsX86.h"
+#include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/TargetSelect.h"
@@ -119,6 +122,11 @@ CpuTarget gatecc::baselineCpu() {
   CpuTarget cpu;
   cpu.name = "x86-64";
   return cpu;
+}
+
+void gatecc::dropUnusedFeatures(CpuTarget &cpu, const Module &module) {
+  if (!module.getFunction(Intrinsic::getName(Intrinsic::x86_ldtilecfg)))
+    cpu.required &= ~(GATECC_CPU_AMXTILE | GATECC_CPU_AMXBF16);
 }
 
 std::unique_ptr<TargetMachine> gatecc::createMachine(const CpuTarget &cpu,

@@ -242,7 +242,8 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
   int64_t unitBytes = layout.unitElements() * (layout.isInteger() ? 1 : 2);
   int64_t bits = layout.format == PanelFormat::Int4 ? 4 : 8;
   Integers integers;
-  llvm::SmallVector<float, 128> column(layout.isInteger() ? 0 : layout.k + 1);
+  llvm::SmallVector<float, 128> column(
+      layout.isInteger() ? 0 : layout.units() * layout.unitRows());
   for (int64_t g = 0; g < reader.groups; ++g)
     for (int64_t p = 0; p < panels; ++p) {
       uint8_t *panel = out + (g * panels + p) * layout.units() * unitBytes;
@@ -257,10 +258,12 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
           continue;
         }
         reader.readFloats(g, n, 0, column.size(), column.data());
-        for (int64_t k = 0; k < layout.units() * layout.unitRows(); ++k) {
-          uint16_t rounded = roundToBf16(column[k]);
-          std::memcpy(panel + k / 2 * unitBytes + 2 * (2 * c + k % 2), &rounded,
-                      sizeof rounded);
+        // Pairs of rows of K lie one after another, whatever a unit has of
+        // them.
+        for (auto [k, value] : llvm::enumerate(column)) {
+          uint16_t rounded = roundToBf16(value);
+          int64_t at = 2 * (int64_t(k) / 2 * layout.columns() + c) + k % 2;
+          std::memcpy(panel + 2 * at, &rounded, sizeof rounded);
         }
       }
     }

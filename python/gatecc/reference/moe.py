@@ -21,6 +21,14 @@ class Floats:
         return rows @ weights.T, np.full(len(rows), 0.5)
 
 
+class Bf16Rows(Floats):
+    """Weights in bf16, for rows that are rounded to bf16 as well."""
+
+    def product(self, rows, weights):
+        rows, margins = quantized.round_rows(rows)
+        return rows.astype(np.float64) @ weights.T, margins
+
+
 class Integers:
     """Integers [E, N, K] whose zero point is 0, with scales [E, N, J]."""
 
@@ -33,12 +41,13 @@ class Integers:
         return quantized.contract_quantized(rows, q, scales, self.block)
 
 
-def in_format(weights, name, block, zero_points=False):
+def in_format(weights, name, block, zero_points=False, bf16_rows=False):
     """The weights [E, N, K] as --experts=NAME has them, or None."""
     if weights is None or name == "f32":
         return weights if weights is None else Floats(weights)
     if name == "bf16":
-        return Floats(quantized.round_bf16(weights).astype(np.float64))
+        kind = Bf16Rows if bf16_rows else Floats
+        return kind(quantized.round_bf16(weights).astype(np.float64))
     bits = {"int8": 8, "int4": 4}[name]
     return Integers(*quantized.quantize_weights(weights, bits, block, zero_points), block)
 
@@ -58,6 +67,7 @@ def experts(
     experts="f32",
     block=32,
     zero_points=False,
+    bf16_rows=False,
     **attributes,
 ):
     """Returns (output, plan, margins [T], rounding margins [T])."""
@@ -67,7 +77,8 @@ def experts(
         normalize=bool(normalize_routing_weights),
         drop_nonpositive=True,
     )
-    weights = [in_format(w, experts, block, zero_points) for w in (fc1, fc2, fc3)]
+    options = experts, block, zero_points, bf16_rows
+    weights = [in_format(w, *options) for w in (fc1, fc2, fc3)]
     y, roundings = run(x, plan, weights, (fc1_bias, fc2_bias, fc3_bias), **attributes)
     return y, plan, margin(router.reshape(-1, router.shape[-1]), k), roundings
 

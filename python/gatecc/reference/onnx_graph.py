@@ -33,17 +33,19 @@ def widen(array):
     return array.astype(np.float64) if inexact else array
 
 
-def run_onnx(model, inputs, experts="f32", block=32, zero_points=False):
+def run_onnx(model, inputs, experts="f32", block=32, zero_points=False, bf16_rows=False):
     """Run `model` (a path or a ModelProto) on `inputs` (name -> array).
 
-    `experts`, `block` and `zero_points` are the options of the compiler.
+    `experts`, `block` and `zero_points` are the options of the compiler. `bf16_rows`: rows
+    are rounded like weights of bf16, as on CPUs with an instruction for such products.
     """
     if not isinstance(model, onnx.ModelProto):
         model = onnx.load(model)
     functions = {(f.domain, f.name): f for f in model.functions}
     values = {t.name: widen(numpy_helper.to_array(t)) for t in model.graph.initializer}
     values |= {name: widen(value) for name, value in inputs.items()}
-    run = Run(values, precision={"experts": experts, "block": block, "zero_points": zero_points})
+    precision = {"experts": experts, "block": block, "zero_points": zero_points}
+    run = Run(values, precision=precision | {"bf16_rows": bf16_rows})
     with np.errstate(all="ignore"):
         _nodes(model.graph.node, values, {}, functions, run)
     run.outputs = {v.name: values[v.name] for v in model.graph.output}

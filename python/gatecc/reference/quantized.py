@@ -114,6 +114,66 @@ def round_bf16(x):
     return bits.astype(np.uint32).view(F32)
 
 
+def round_rows(rows):
+    """Rows [R, K] rounded to bf16 (f32), and margins [R].
+
+    A margin says how far an element is from a number that would be rounded the other way,
+    in steps of the row's largest element. Elements that f32 has exactly are certain, and
+    those whose own steps are much smaller count for nothing.
+    """
+    rows = np.asarray(rows, np.float64)
+    size = np.abs(rows)
+    most = size.max(-1, keepdims=True, initial=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.exp2(np.floor(np.log2(size)) - 7)
+        far = np.abs(size / step % 1 - 0.5) * step / np.exp2(np.floor(np.log2(most)) - 7)
+    certain = (rows == rows.astype(F32)) | ~(size > 0.003 * most)
+    return round_bf16(rows), np.where(certain, 0.5, far).min(-1, initial=0.5)
+
+
+def _flush(x):
+    """Subnormal numbers as zeros of their sign."""
+    return np.where(np.abs(x) < np.finfo(F32).tiny, np.copysign(F32(0), x), x)
+
+
+def _fma(x, y, z):
+    """x * y + z in f32 for numbers of bf16 x and y, whose products f64 has exactly."""
+    return _flush((x.astype(float) * y + z).astype(F32))
+
+
+def _halves(rows, weights, step):
+    """rows [R, K] and weights [N, K] in bf16, K filled up to whole steps: [.., K, 1, 2]."""
+    rows, weights = (_flush(round_bf16(x)) for x in (rows, weights))
+    width = -rows.shape[-1] % step
+    rows, weights = (np.pad(x, [(0, 0), (0, width)]) for x in (rows, weights))
+    return rows.reshape(len(rows), 1, -1, 2), weights.reshape(1, len(weights), -1, 2)
+
+
+def contract_dot_bf16(rows, weights):
+    """rows f32 [R, K] times weights f32 [N, K] as gate.dot_bf16 (vdpbf16ps) adds: f32 [R, N]."""
+    x, w = _halves(rows, weights, 2)
+    sums = np.zeros((x.shape[0], w.shape[1]), F32)
+    for u in range(x.shape[2]):
+        for half in (1, 0):
+            sums = _fma(x[:, :, u, half], w[:, :, u, half], sums)
+    return sums
+
+
+def contract_amx_bf16(rows, weights):
+    """The same as gate.amx_dot_bf16 (tdpbf16ps) adds: even and odd k of 32 on their own."""
+    x, w = _halves(rows, weights, 32)
+    sums = np.zeros((x.shape[0], w.shape[1]), F32)
+    for first in range(0, x.shape[2], 16):
+        parts = []
+        for half in (0, 1):
+            part = np.zeros_like(sums)
+            for u in range(first, first + 16):
+                part = _fma(x[:, :, u, half], w[:, :, u, half], part)
+            parts.append(part)
+        sums = _flush(sums + _flush(parts[0] + parts[1]))
+    return sums
+
+
 def matmul_nbits(
     a,
     values,

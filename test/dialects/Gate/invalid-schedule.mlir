@@ -38,6 +38,127 @@ func.func @packed_contract_c5(%x: tensor<?x4xf32>, %s: tensor<?x1xf32>, %w: tens
 
 // -----
 
+func.func @packed_contract_c1_bf16(%x: tensor<?x96xbf16>, %w: tensor<1x1x1x1024xbf16>, %y: tensor<?x7xf32>) {
+  // 32 rows of K are a row of 32 elements.
+  // expected-error @+1 {{expects as many units of packed weights as rows of 'tensor<?x96xbf16>' need}}
+  %r = gate.packed_contract rows(%x : tensor<?x96xbf16>) packed(%w : tensor<1x1x1x1024xbf16>) extras() [] outs(%y : tensor<?x7xf32>) lanes 32
+      attributes {format = #gate.panel<bf16t>} -> tensor<?x7xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @packed_contract_c5_absent(%q: tensor<?x34xi16>, %w: tensor<1x2x1x48xi8>, %y: tensor<?x7xf32>) {
+  // expected-error @+1 {{expects scales of rows exactly for integer weights}}
+  %r = gate.packed_contract rows(%q : tensor<?x34xi16>) packed(%w : tensor<1x2x1x48xi8>) extras() [] outs(%y : tensor<?x7xf32>) lanes 4
+      attributes {format = #gate.panel<int8>, block = 32 : i64} -> tensor<?x7xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @packed_contract_c6(%x: tensor<?x4xf32>, %w: tensor<1x2x2x8xbf16>, %y: tensor<?x7xf32>) {
+  // expected-error @+1 {{expects rows of 'bf16', got 'tensor<?x4xf32>'}}
+  %r = gate.packed_contract rows(%x : tensor<?x4xf32>) packed(%w : tensor<1x2x2x8xbf16>) extras() [] outs(%y : tensor<?x7xf32>) lanes 4
+      attributes {format = #gate.panel<bf16p>} -> tensor<?x7xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @packed_contract_c7(%x: tensor<?x32xbf16>, %s: tensor<?xi32>, %w: tensor<1x1x1x1024xbf16>, %y: tensor<?x7xf32>) {
+  // expected-error @+1 {{expects rows in the order of slots, not a source}}
+  %r = gate.packed_contract rows(%x : tensor<?x32xbf16>) packed(%w : tensor<1x1x1x1024xbf16>) source(%s : tensor<?xi32>) extras() [] outs(%y : tensor<?x7xf32>) lanes 32
+      attributes {format = #gate.panel<bf16t>} -> tensor<?x7xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @dot_bf16_c1(%a: vector<6xbf16>, %s: vector<3xf32>) {
+  // expected-error @+1 {{must be vector of bfloat16 type values of length 8/16/32}}
+  %r = gate.dot_bf16 %a, %a, %s : vector<6xbf16>
+  return
+}
+
+// -----
+
+func.func @amx_configure_c1(%m: memref<4xi32>) {
+  // expected-error @+1 {{must be memref<8x16x16xi32>}}
+  "gate.amx_configure"(%m) : (memref<4xi32>) -> ()
+  return
+}
+
+// -----
+
+func.func @amx_release_c1(%m: memref<4xi32>) {
+  // expected-error @+1 {{must be memref<8x16x16xi32>}}
+  "gate.amx_release"(%m) : (memref<4xi32>) -> ()
+  return
+}
+
+// -----
+
+func.func @amx_zero_c1(%m: memref<8x16x16xi32>) {
+  // expected-error @+1 {{whose maximum value is 7}}
+  gate.amx_zero %m[8]
+  return
+}
+
+// -----
+
+func.func @amx_load_c1(%m: memref<8x16x16xi32>, %x: memref<16x32xbf16>, %i: index) {
+  // expected-error @+1 {{whose maximum value is 7}}
+  gate.amx_load %m[8], %x[%i, %i] stride %i : memref<16x32xbf16>
+  return
+}
+
+// -----
+
+func.func @amx_load_c2(%m: memref<8x16x16xi32>, %x: memref<16x32xbf16>, %i: index) {
+  // expected-error @+1 {{expects an index for each dimension of a buffer with contiguous rows, got 1}}
+  gate.amx_load %m[4], %x[%i] stride %i : memref<16x32xbf16>
+  return
+}
+
+// -----
+
+func.func @amx_store_c1(%m: memref<8x16x16xi32>, %x: memref<16x32xf32>, %i: index) {
+  // expected-error @+1 {{whose minimum value is 0}}
+  gate.amx_store %m[-1], %x[%i, %i] stride %i : memref<16x32xf32>
+  return
+}
+
+// -----
+
+func.func @amx_store_c2(%m: memref<8x16x16xi32>, %x: memref<16x32xf32, strided<[32, 2]>>, %i: index) {
+  // expected-error @+1 {{expects an index for each dimension of a buffer with contiguous rows, got 2}}
+  gate.amx_store %m[0], %x[%i, %i] stride %i : memref<16x32xf32, strided<[32, 2]>>
+  return
+}
+
+// -----
+
+func.func @amx_dot_bf16_c1(%m: memref<8x16x16xi32>) {
+  // expected-error @+1 {{expects three registers, got 0, 4 and 4}}
+  gate.amx_dot_bf16 %m[0], 4, 4
+  return
+}
+
+// -----
+
 func.func @multiply_bytes_c1(%a: vector<8xi8>) {
   // expected-error @+1 {{must be vector of 8-bit signless integer values of length 16/32/64}}
   %r = gate.multiply_bytes %a, %a : vector<8xi8>

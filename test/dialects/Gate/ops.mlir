@@ -111,7 +111,8 @@ func.func @contract(%x: tensor<?x4xf32>, %v: tensor<4x3xf32>, %w: tensor<2x4x3xf
 // CHECK-LABEL: func.func @schedule
 func.func @schedule(%x: tensor<?x4xf32>, %w: tensor<2x2x4x4xf32>, %y: tensor<?x3xf32>, %n: index,
                     %p: !gate.plan<groups = 2, choices = 1>, %q: tensor<?x34xi16>, %wq: tensor<1x1x1x72xi8>,
-                    %sq: tensor<?x1xf32>, %yq: tensor<?x2xf32>, %v8: vector<32xi8>, %v16: vector<16xi16>, %v32: vector<8xi32>) -> tensor<?x3xf32> {
+                    %sq: tensor<?x1xf32>, %yq: tensor<?x2xf32>, %v8: vector<32xi8>, %v16: vector<16xi16>, %v32: vector<8xi32>,
+                    %vb: vector<16xbf16>, %vf: vector<8xf32>) -> tensor<?x3xf32> {
   // CHECK: gate.weight_value @w : tensor<2x4x3xf32>
   %v = gate.weight_value @w : tensor<2x4x3xf32>
   // CHECK: gate.weight_value @p : tensor<2x2x4x4xf32>
@@ -139,6 +140,8 @@ func.func @schedule(%x: tensor<?x4xf32>, %w: tensor<2x2x4x4xf32>, %y: tensor<?x3
   %mb = gate.multiply_bytes %v8, %v8 : vector<32xi8>
   // CHECK: gate.dot_bytes %{{.*}}, %{{.*}}, %{{.*}} : vector<32xi8>
   %db = gate.dot_bytes %v8, %v8, %v32 : vector<32xi8>
+  // CHECK: gate.dot_bf16 %{{.*}}, %{{.*}}, %{{.*}} : vector<16xbf16>
+  %df = gate.dot_bf16 %vb, %vb, %vf : vector<16xbf16>
   // CHECK: gate.runtime_call "gatecc_route_f32"(%{{.*}}, %{{.*}} : tensor<?x4xf32>, index) outs(%{{.*}} : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   %r = gate.runtime_call "gatecc_route_f32"(%x, %n : tensor<?x4xf32>, index) outs(%c : tensor<?x3xf32>) {nulls = array<i64: 1>, updates} -> tensor<?x3xf32>
   // CHECK: gate.runtime_call "gatecc_find_group"(%{{.*}} : index) outs() {frame} scalar i64
@@ -157,6 +160,20 @@ func.func @kernel(%frame: !llvm.ptr, %n: index, %v: f32) {
   // CHECK: gate.allocate %{{.*}}[%{{.*}}] : !llvm.ptr -> memref<?xf32>
   %g = gate.allocate %frame [%b] : !llvm.ptr -> memref<?xf32>
   memref.store %v, %g[%n] : memref<?xf32>
+  // CHECK: %[[I:.*]] = memref.alloca() : memref<8x16x16xi32>
+  %image = memref.alloca() : memref<8x16x16xi32>
+  // CHECK: gate.amx_configure %[[I]]
+  gate.amx_configure %image
+  // CHECK: gate.amx_zero %[[I]][0]
+  gate.amx_zero %image[0]
+  // CHECK: gate.amx_load %[[I]][4], %{{.*}}[%{{.*}}, %{{.*}}] stride %{{.*}} : memref<?x4xf32>
+  gate.amx_load %image[4], %x[%n, %n] stride %n : memref<?x4xf32>
+  // CHECK: gate.amx_dot_bf16 %[[I]][0], 4, 6
+  gate.amx_dot_bf16 %image[0], 4, 6
+  // CHECK: gate.amx_store %[[I]][0], %{{.*}}[%{{.*}}, %{{.*}}] stride %{{.*}} : memref<?x4xf32>
+  gate.amx_store %image[0], %x[%n, %n] stride %n : memref<?x4xf32>
+  // CHECK: gate.amx_release %[[I]]
+  gate.amx_release %image
   // CHECK: gate.arena %{{.*}} + %{{.*}}[%{{.*}}] : !llvm.ptr -> memref<?xf32>
   %m = gate.arena %frame + %n[%b] : !llvm.ptr -> memref<?xf32>
   // CHECK: gate.tasks %{{.*}} {

@@ -3,6 +3,10 @@
 #include "gatecc/Target/Cpu.h"
 
 #include "runtime/program.h"
+#include "llvm/IR/Intrinsics.h"
+#include "llvm/IR/IntrinsicsX86.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
 #include <gtest/gtest.h>
 
 using namespace gatecc;
@@ -38,6 +42,28 @@ TEST(Cpu, RankPrefersWiderVectorsThenMoreFeatures) {
   EXPECT_LT(v3, zen3);
   EXPECT_LT(zen3, v4);
   EXPECT_LT(v4, zen4);
+}
+
+TEST(Cpu, InstructionsOfBf16) {
+  CpuTarget zen4 = resolve("znver4"), cooperlake = resolve("cooperlake"),
+            sapphireRapids = resolve("sapphirerapids");
+  EXPECT_TRUE(zen4.has("avx512bf16") && !zen4.has("amx-tile"));
+  EXPECT_TRUE(cooperlake.has("avx512bf16") && !cooperlake.has("amx-tile"));
+  EXPECT_TRUE(sapphireRapids.has("amx-tile") && sapphireRapids.has("amx-bf16"));
+  EXPECT_LT(cooperlake.rank, sapphireRapids.rank);
+}
+
+TEST(Cpu, TilesAreRequiredWhereTheyAreUsed) {
+  llvm::LLVMContext context;
+  llvm::Module module("m", context);
+  CpuTarget cpu = resolve("sapphirerapids"), used = cpu;
+  dropUnusedFeatures(cpu, module);
+  EXPECT_FALSE(cpu.has("amx-tile") || cpu.has("amx-bf16"));
+  EXPECT_TRUE(cpu.has("avx512bf16"));
+  llvm::Intrinsic::getOrInsertDeclaration(&module,
+                                          llvm::Intrinsic::x86_ldtilecfg);
+  dropUnusedFeatures(used, module);
+  EXPECT_TRUE(used.has("amx-tile") && used.has("amx-bf16"));
 }
 
 TEST(Cpu, NativeIsResolved) {

@@ -45,7 +45,9 @@ TEST(Cpu, AgreesWithTheKernel) {
       {"avx512vpopcntdq", "avx512_vpopcntdq"},
       {"avx512vp2intersect", "avx512_vp2intersect"},
       {"avxvnni", "avx_vnni"},
-      {"avxifma", "avx_ifma"}};
+      {"avxifma", "avx_ifma"},
+      {"amx-tile", "amx_tile"},
+      {"amx-bf16", "amx_bf16"}};
   uint64_t features = cpuFeatures();
   for (int bit = 0; bit < 64; ++bit) {
     const char *name = cpuFeatureName(bit);
@@ -73,4 +75,21 @@ TEST(Cpu, HighestRankThatFits) {
   EXPECT_EQ(chooseTarget(program, GATECC_CPU_SSE3 | GATECC_CPU_AVX2),
             &targets[1]);
   EXPECT_EQ(chooseTarget(program, ~UINT64_C(0)), &targets[2]);
+}
+
+// The system grants tile registers, or what does without them is taken.
+TEST(Cpu, TilesNeedPermission) {
+  gatecc_program_target targets[] = {
+      {"plain", GATECC_CPU_SSE3, nullptr, nullptr, 1},
+      {"tiles", GATECC_CPU_SSE3 | GATECC_CPU_AMXTILE, nullptr, nullptr, 2}};
+  gatecc_program program = {};
+  program.num_targets = 2;
+  program.targets = targets;
+  const gatecc_program_target *target = findTarget(program);
+  if (!(cpuFeatures() & GATECC_CPU_AMXTILE))
+    EXPECT_EQ(target, &targets[0]);
+  else
+    ASSERT_NE(target, nullptr);
+  program.num_targets = 1;
+  EXPECT_EQ(findTarget(program), &targets[0]);
 }

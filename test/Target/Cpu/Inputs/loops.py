@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # Says what the innermost loops of functions are made of: one line for each, with the number of
-# every instruction that multiplies or adds, of all instructions, and of vectors that are moved to
-# or from the stack, in the loop and in the whole function. Functions are those whose name matches.
+# every instruction that multiplies or adds or loads a tile register, of all instructions, and of
+# vectors that are moved to or from the stack, in the loop and in the whole function. Functions
+# are those whose name matches.
 #   loops.py OBJECT REGEX
 import collections
 import re
 import subprocess
 import sys
 
-ARITHMETIC = r"v?(fn?m(add|sub)|mul|add|sub)\w*[ps][sd]$|v?p(mul|madd|add)|vdp|vpdp"
-SPILL = r"\(%rsp\b.*%[xyz]mm|%[xyz]mm.*\(%rsp\b"
+ARITHMETIC = r"v?(fn?m(add|sub)|mul|add|sub)\w*[ps][sd]$|v?p(mul|madd|add)|vdp|vpdp|tdp|tileload"
+SPILL = r"\(%rsp\b.*%[txyz]mm|%[txyz]mm.*\(%rsp\b"
 
 
 def functions(text):
