@@ -2,7 +2,8 @@
 // Emits register tiles: every accumulator adds its products in the order of k,
 // one (fused) multiply-add after the other, whatever the shape of the tile, so
 // a row has the same bits in any batch and under any schedule. Integers are
-// summed exactly within a block, and blocks are added in order.
+// summed exactly within a block, and blocks are added in order; pairs of bf16
+// are added in the order of the instruction, one pair after the other.
 #include "lib/Lowering/Cpu/RegisterTile.h"
 
 #include "lib/Lowering/Cpu/TileFunction.h"
