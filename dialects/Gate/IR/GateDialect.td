@@ -77,7 +77,8 @@ def Gate_PanelFormat : I32EnumAttr<"PanelFormat", "how packed weights are stored
     I32EnumAttrCase<"Bf16", 1, "bf16">,
     I32EnumAttrCase<"Int8", 2, "int8">,
     I32EnumAttrCase<"Int4", 3, "int4">,
-    I32EnumAttrCase<"Int8Quads", 4, "int8q">]> {
+    I32EnumAttrCase<"Int8Quads", 4, "int8q">,
+    I32EnumAttrCase<"F16", 5, "f16">]> {
   let cppNamespace = "::gatecc::gate";
   let genSpecializedAttr = 0;
 }

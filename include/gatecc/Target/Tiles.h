@@ -25,15 +25,18 @@ struct TileFacts {
   bool byteProducts;
   /// Whether there is an instruction for `dot_bytes`.
   bool vnni;
+  /// Whether there is an instruction that widens f16 (every CPU with AVX2 has
+  /// it).
+  bool halves;
 };
 
 inline constexpr TileFacts kTileFacts[] = {
-    {"sse2", 16, 16, 2, 4, false, false, false},
-    {"sse", 16, 16, 2, 4, false, true, false},
-    {"avx2", 32, 16, 2, 6, true, true, false},
-    {"avx2+vnni", 32, 16, 2, 6, true, true, true},
-    {"avx512", 64, 32, 2, 8, true, true, false},
-    {"avx512+vnni", 64, 32, 2, 8, true, true, true},
+    {"sse2", 16, 16, 2, 4, false, false, false, false},
+    {"sse", 16, 16, 2, 4, false, true, false, false},
+    {"avx2", 32, 16, 2, 6, true, true, false, true},
+    {"avx2+vnni", 32, 16, 2, 6, true, true, true, true},
+    {"avx512", 64, 32, 2, 8, true, true, false, true},
+    {"avx512+vnni", 64, 32, 2, 8, true, true, true, true},
 };
 inline const TileFacts &getTileFacts(Isa isa) { return kTileFacts[int(isa)]; }
 
