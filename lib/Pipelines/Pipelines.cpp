@@ -154,6 +154,7 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createFuseEpilogue());
   pm.addNestedPass<func::FuncOp>(createInlineApply());
   addCleanup(pm);
+  pm.addNestedPass<func::FuncOp>(createWidenRows());
   pm.addPass(createPackWeights(
       {options.isa, options.experts, options.block, options.zeroPoints}));
   pm.addNestedPass<func::FuncOp>(createLowerPlans());

@@ -179,7 +179,7 @@ LogicalResult DenseBody::setRouting(Lanes lanes) {
   }
   if (routing)
     return success(lanes.values == routingLanes.values);
-  if (!typeOf(lanes.front()).getElementType().isF32())
+  if (!gate::computedIn(typeOf(lanes.front()).getElementType()).isF32())
     return failure();
   Value matrix = routingMatrix(graph, lanes);
   if (!matrix || typeOf(matrix).getDimSize(1) != experts)
@@ -315,7 +315,8 @@ FailureOr<Value> DenseBody::buildContract(const Lanes &lanes, Lanes rows,
   for (Value value : lanes.values)
     products.push_back(value.getDefiningOp());
   return region.contract(*source,
-                         isPerExpert ? region.param(constant) : constant);
+                         isPerExpert ? region.param(constant) : constant,
+                         typeOf(lanes.front()).getElementType());
 }
 
 FailureOr<Value> DenseBody::buildProduct(const Lanes &lanes, Columns columns) {
@@ -357,10 +358,7 @@ FailureOr<Value> DenseBody::buildProduct(const Lanes &lanes, Columns columns) {
 
 FailureOr<Value> DenseBody::buildContract(const Lanes &lanes, Columns columns) {
   for (Value value : lanes.values) {
-    auto op = cast<gate::ContractOp>(value.getDefiningOp());
-    if (op.getPlan() || op.getWeights().size() != 1 ||
-        !op.getExtras().empty() ||
-        !llvm::hasSingleElement(op.getEpilogue().front()))
+    if (!cast<gate::ContractOp>(value.getDefiningOp()).isPlainProduct())
       return fail("is a product with more than weights", lanes);
   }
   auto op = cast<gate::ContractOp>(lanes.front().getDefiningOp());

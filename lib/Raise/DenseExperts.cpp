@@ -7,6 +7,7 @@
 // the same weights: a row's result depends on no other row.
 #include "DenseExperts.h"
 
+#include "FloatCasts.h"
 #include "SlotIndex.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -122,7 +123,7 @@ Value DenseEmitter::chosenWeights() {
   return chosen = gate::GatherNDOp::create(
              b, loc,
              RankedTensorType::get({ShapedType::kDynamic, choices},
-                                   b.getF32Type()),
+                                   typeOf(routing).getElementType()),
              routing, indices, /*batch_dims=*/1);
 }
 
@@ -185,7 +186,9 @@ Value DenseEmitter::sumOf(
   }
   auto plan = gate::AssignOp::create(
       b, loc, gate::PlanType::get(b.getContext(), found.experts, perRow),
-      chosen, found.isWeighted ? weights : Value(), site);
+      chosen,
+      found.isWeighted ? castFloats(b, loc, weights, b.getF32Type()) : Value(),
+      site);
   gate::ApplyOp apply = makeApply(plan, tensors);
   Value slots = apply.getResult(0);
   int64_t columns = typeOf(slots).getDimSize(1);
@@ -235,12 +238,15 @@ Value DenseEmitter::failingRows(const RowGuard &guard) {
     if (!limit)
       continue;
     // The largest magnitude, NaN if there is one.
-    tested.push_back(
-        reduce(input, b.getF32FloatAttr(0),
-               [](OpBuilder &at, Location where, ValueRange x) -> Value {
-                 Value magnitude = math::AbsFOp::create(at, where, x[0]);
-                 return arith::MaximumFOp::create(at, where, magnitude, x[1]);
-               }));
+    tested.push_back(reduce(
+        input, b.getF32FloatAttr(0),
+        [](OpBuilder &at, Location where, ValueRange x) -> Value {
+          Value number = x[0];
+          if (gate::isNarrowFloat(number.getType()))
+            number = arith::ExtFOp::create(at, where, at.getF32Type(), number);
+          Value magnitude = math::AbsFOp::create(at, where, number);
+          return arith::MaximumFOp::create(at, where, magnitude, x[1]);
+        }));
     limits.push_back(*limit);
   }
   if (guard.testsWeights)
@@ -248,8 +254,8 @@ Value DenseEmitter::failingRows(const RowGuard &guard) {
       tested.push_back(reduce(
           weights, b.getI64IntegerAttr(0),
           [](OpBuilder &at, Location where, ValueRange x) -> Value {
-            Value zero =
-                arith::ConstantOp::create(at, where, at.getF32FloatAttr(0));
+            Value zero = arith::ConstantOp::create(
+                at, where, at.getZeroAttr(x[0].getType()));
             Value isWeight = arith::CmpFOp::create(
                 at, where, arith::CmpFPredicate::UNE, x[0], zero);
             Value one =

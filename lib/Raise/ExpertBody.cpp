@@ -51,7 +51,8 @@ std::optional<int64_t> ExpertBody::columnsOf(Value value, unsigned rows) {
 FailureOr<Value> ExpertBody::buildSlots(Values values, unsigned rows,
                                         const SlotOrder &slotOrder) {
   order = slotOrder;
-  return build(values, rows);
+  FailureOr<Value> slots = build(values, rows);
+  return succeeded(slots) ? region.widened(*slots) : slots;
 }
 
 FailureOr<Value> ExpertBody::buildIn(const SlotOrder &other, Value value,
@@ -319,8 +320,7 @@ FailureOr<Value> ExpertBody::buildProduct(Values values, unsigned rows,
   SmallVector<Value> sources, weights;
   for (Value value : values) {
     auto contract = cast<gate::ContractOp>(value.getDefiningOp());
-    if (contract.getPlan() || contract.getWeights().size() != 1 ||
-        !contract.getExtras().empty())
+    if (!contract.isPlainProduct())
       return fail("is a product with more than weights", value);
     Value weight = graph.sliceConstant(
         contract.getWeights()[0], {0, columns.offset},
@@ -336,12 +336,13 @@ FailureOr<Value> ExpertBody::buildProduct(Values values, unsigned rows,
     return failure();
   for (Value value : values)
     contracted.push_back(value.getDefiningOp());
+  Type element = typeOf(first).getElementType();
   if (values.size() == 1)
-    return region.contract(*source, graph.asWeight(weights.front()));
+    return region.contract(*source, graph.asWeight(weights.front()), element);
   Value stack = graph.stackConstants(weights);
   if (!stack)
     return fail("has weights that cannot be stacked", first);
-  return region.contract(*source, region.param(stack));
+  return region.contract(*source, region.param(stack), element);
 }
 
 FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
@@ -394,7 +395,8 @@ FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
   if (failed(source))
     return failure();
   contracted.push_back(value.getDefiningOp());
-  return region.contract(*source, region.param(graph.asWeight(constant)));
+  return region.contract(*source, region.param(graph.asWeight(constant)),
+                         typeOf(value).getElementType());
 }
 
 FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,

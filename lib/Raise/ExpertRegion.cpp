@@ -3,6 +3,7 @@
 // the few ops that experts are made of.
 #include "ExpertRegion.h"
 
+#include "FloatCasts.h"
 #include "SlotIndex.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -106,11 +107,19 @@ Value raise::asRows(GraphBuilder &graph, Value value, unsigned rows) {
                                          ArrayRef{first, rest});
 }
 
-Value ExpertRegion::contract(Value rows, Value weights) {
+Value ExpertRegion::contract(Value rows, Value weights, Type element) {
   auto type = RankedTensorType::get(
-      {ShapedType::kDynamic, typeOf(weights).getDimSize(1)},
-      typeOf(rows).getElementType());
+      {ShapedType::kDynamic, typeOf(weights).getDimSize(1)}, element);
   return gate::ContractOp::create(body, graph.getLoc(), type, rows, weights);
+}
+
+Value ExpertRegion::widened(Value rows) {
+  RankedTensorType type = typeOf(rows);
+  if (!gate::isNarrowFloat(type.getElementType()))
+    return rows;
+  return castFloats(body, graph.getLoc(), rows,
+                    gate::computedIn(type.getElementType()),
+                    {slotCount(), body.getIndexAttr(type.getDimSize(1))});
 }
 
 Value raise::withDynamicRows(GraphBuilder &graph, Value value) {

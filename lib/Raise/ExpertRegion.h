@@ -42,7 +42,11 @@ public:
   mlir::Value param(mlir::Value tensor);
 
   mlir::Value slice(mlir::Value rows, Columns columns);
-  mlir::Value contract(mlir::Value rows, mlir::Value weights);
+  /// A product that is rounded to `element`.
+  mlir::Value contract(mlir::Value rows, mlir::Value weights,
+                       mlir::Type element);
+  /// The rows in the type that numbers like theirs are computed in.
+  mlir::Value widened(mlir::Value rows);
   /// The body of `op` on operands that are read by `maps`, for some of its
   /// columns; fails before the first input was met.
   mlir::FailureOr<mlir::Value> elementwise(mlir::linalg::GenericOp op,

@@ -2,6 +2,7 @@
 // Emits the experts that a pass has found.
 #include "ExpertWork.h"
 
+#include "FloatCasts.h"
 #include "GroupSites.h"
 #include "RowCost.h"
 #include "SlotFunction.h"
@@ -132,6 +133,8 @@ Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
   Value ids = idsInRange(graph, work.decision,
                          asChoices(graph, work.decision.ids, choices));
   ids = idsWithWork(graph, work, ids);
+  if (weights)
+    weights = castFloats(b, graph.getLoc(), weights, b.getF32Type());
   FlatSymbolRefAttr symbol =
       graph.site("experts", SmallVector<double>(groups, 1.0), double(groups));
   auto plan = gate::AssignOp::create(

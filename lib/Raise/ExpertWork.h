@@ -38,8 +38,8 @@ void findExperts(mlir::ModuleOp module,
 mlir::Value asChoices(GraphBuilder &graph, mlir::Value value, int64_t choices);
 
 /// Creates the plan, the apply of what was built, and the sum over choices, at
-/// the graph builder's place: [T, columns]. `slots` is the region's result and
-/// `weights` [T, k] or null.
+/// the graph builder's place: [T, columns], in f32. `slots` is the region's
+/// result and `weights` [T, k], of any narrower type, or null.
 mlir::Value emitExperts(GraphBuilder &graph, ExpertWork &work, ExpertBody &body,
                         mlir::Value slots, mlir::Value weights,
                         llvm::SmallVectorImpl<mlir::Attribute> &report);

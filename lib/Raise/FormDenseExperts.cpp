@@ -7,6 +7,7 @@
 // einsum, or as a chain of additions of terms that are computed alike.
 #include "DenseExperts.h"
 #include "ExpertWork.h"
+#include "FloatCasts.h"
 #include "GroupSites.h"
 #include "RoutingMatrix.h"
 #include "RowCost.h"
@@ -96,7 +97,7 @@ private:
 bool DenseFinder::labelResult(Value result, DenseExperts &found,
                               SmallVector<Axes> &dims) {
   RankedTensorType type = typeOf(result);
-  if (!type.getElementType().isF32())
+  if (!gate::computedIn(type.getElementType()).isF32())
     return false;
   SmallVector<int64_t> real;
   for (int64_t dim = 0; dim < type.getRank(); ++dim)
@@ -251,7 +252,11 @@ bool DenseFinder::takeWeights(DenseExperts &found, DenseBody &body) {
         size = axis.size;
   Columns whole{0, size, 1}, columns = whole;
   for (unsigned step = 0; step < 32; ++step) {
-    std::optional<Lanes> source = movedFrom(lanes, columns);
+    std::optional<Lanes> source;
+    if (llvm::all_of(lanes.values, matchFloatCast))
+      source = lanes.operand(0, lanes.dims);
+    else
+      source = movedFrom(lanes, columns);
     if (!source || !(columns == whole) || !source->hasAllTokens())
       break;
     lanes = *source;
@@ -358,9 +363,10 @@ Value DenseFinder::emit(const DenseExperts &found, DenseBody &body, Value slots,
       emitDense(graph, found, body, slots,
                 asChoices(graph, withDynamicRows(graph, ids), choicesOf(ids)),
                 guard, symbol);
-  // [T, F] in the shape of the result.
+  // [T, F] in the shape of the result, and rounded to its type.
   Value result = found.root->getResult(0);
   RankedTensorType type = typeOf(result);
+  sum = castFloats(b, graph.getLoc(), sum, type.getElementType());
   ReassociationIndices first, second;
   for (unsigned dim = 0; dim < type.getRank(); ++dim)
     (dim < found.rowDims ? first : second).push_back(dim);
@@ -446,6 +452,7 @@ bool DenseFinder::tryRoot(Operation *op) {
     refuse(*body, ids, "the choice is not known to be one for each row");
     return false;
   }
+  slots = body->getRegion().widened(*slots);
   std::string reason;
   std::optional<RowGuard> guard =
       findGuard(*body, *slots, found.isWeighted, norms, assumeFinite, reason);

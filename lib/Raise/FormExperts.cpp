@@ -6,6 +6,7 @@
 // of, and a sum over the choices of a decision ends that work. Linear in the
 // number of ops.
 #include "ExpertWork.h"
+#include "FloatCasts.h"
 #include "GroupSites.h"
 #include "RouterForm.h"
 #include "RowCost.h"
@@ -160,6 +161,10 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
   unsigned innerRows = rows;
   SlotOrder order; // of `inner`
   while (Operation *op = inner.getDefiningOp()) {
+    if (Value narrow = matchFloatCast(inner)) {
+      inner = narrow;
+      continue;
+    }
     if (innerRows == 1 && !order)
       if (auto restored = functions.restoredRows(inner);
           restored && restored->order.ids == work.decision.ids) {
@@ -204,7 +209,7 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
              typeOf(inner).getDimSize(loop.getPosition()) == 1;
     });
     if (!isScalar || !loops || loops->count != innerRows ||
-        !typeOf(weight->get()).getElementType().isF32() ||
+        !gate::computedIn(typeOf(weight->get()).getElementType()).isF32() ||
         !op.getMatchingIndexingMap(product).isIdentity())
       continue;
     value = product->get();

@@ -3,6 +3,7 @@
 // and math.
 #include "Interval.h"
 
+#include "dialects/Gate/IR/FloatTypes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
@@ -13,6 +14,7 @@
 #include <cmath>
 
 using namespace mlir;
+using namespace gatecc;
 using namespace gatecc::raise;
 
 static constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -41,6 +43,22 @@ Interval gatecc::raise::rounded(Interval exact, double ulps) {
   };
   if (std::isnan(exact.low) || std::isnan(exact.high))
     return Interval::anything();
+  return {outwards(exact.low, -1), outwards(exact.high, 1), exact.mayBeNaN};
+}
+
+Interval gatecc::raise::roundedTo(Type type, Interval exact) {
+  if (!gate::isNarrowFloat(type))
+    return exact;
+  // f16 has 11 digits and bf16 8.
+  double ulp = type.isF16() ? 0x1p-10 : 0x1p-7;
+  double least = type.isF16() ? 0x1p-24 : 0x1p-126;
+  double most = type.isF16() ? 65504.0 : 0x1.fep127;
+  auto outwards = [&](double bound, double away) {
+    if (bound == 0 || std::isinf(bound))
+      return bound;
+    bound += away * (std::fabs(bound) * ulp + least);
+    return std::fabs(bound) > most ? std::copysign(kInfinity, bound) : bound;
+  };
   return {outwards(exact.low, -1), outwards(exact.high, 1), exact.mayBeNaN};
 }
 
@@ -143,6 +161,7 @@ static Interval evaluateOp(Operation *op, ArrayRef<Interval> x,
       .Case<arith::MaxNumFOp, arith::MinNumFOp>(
           [&](Operation *) { return join(x[0], x[1]); })
       .Case([&](arith::SelectOp) { return join(x[1], x[2]); })
+      .Case<arith::ExtFOp, arith::TruncFOp>([&](Operation *) { return x[0]; })
       .Case([&](math::AbsFOp) { return absolute(x[0]); })
       .Case([&](math::ExpOp) {
         Interval result = monotone(x[0], std::exp);
@@ -193,7 +212,7 @@ static Interval lookUp(Value value, const DenseMap<Value, Interval> &known) {
     return it->second;
   FloatAttr constant;
   if (!matchPattern(value, m_Constant(&constant)) ||
-      !constant.getType().isF32())
+      !gate::computedIn(constant.getType()).isF32())
     return Interval::anything();
   double number = constant.getValueAsDouble();
   return std::isnan(number) ? Interval::anything() : Interval{number, number};
@@ -208,7 +227,7 @@ Interval gatecc::raise::evaluateScalar(Value value, Block &block,
     for (Value operand : op.getOperands())
       operands.push_back(lookUp(operand, known));
     Value result = op.getResult(0);
-    if (!isa<FloatType>(result.getType()) || !result.getType().isF32()) {
+    if (!gate::computedIn(result.getType()).isF32()) {
       known[result] = Interval::anything();
       continue;
     }
@@ -217,9 +236,10 @@ Interval gatecc::raise::evaluateScalar(Value value, Block &block,
       known[result] = lookUp(result, known);
       continue;
     }
-    known[result] = evaluateOp(&op, operands, [&](unsigned other) {
-      return op.getOperand(0) == op.getOperand(other);
-    });
+    known[result] = roundedTo(result.getType(),
+                              evaluateOp(&op, operands, [&](unsigned other) {
+                                return op.getOperand(0) == op.getOperand(other);
+                              }));
   }
   return lookUp(value, known);
 }

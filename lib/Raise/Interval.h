@@ -32,6 +32,8 @@ struct Interval {
 /// Rounded to f32 with an error of `ulps`: what lies beyond becomes infinite.
 /// Zero stays what it is.
 Interval rounded(Interval exact, double ulps = 1);
+/// What f32 numbers in `exact` are when they are rounded to a float type.
+Interval roundedTo(mlir::Type type, Interval exact);
 Interval join(Interval a, Interval b);
 
 /// The interval of a scalar that arith and math ops of `block` compute from its

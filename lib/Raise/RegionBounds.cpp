@@ -50,8 +50,10 @@ Interval RegionBounds::of(Value result, ArrayRef<Interval> inputs) {
         known[contract] = Interval::anything();
         continue;
       }
-      known[contract] = rounded(
-          Interval::symmetric(rows.magnitude() * found->column), 2 * depth + 8);
+      known[contract] = roundedTo(
+          typeOf(contract).getElementType(),
+          rounded(Interval::symmetric(rows.magnitude() * found->column),
+                  2 * depth + 8));
       // An infinite partial sum may meet one of the other sign.
       if (!known[contract].isFinite())
         known[contract] = Interval::anything();

@@ -5,6 +5,7 @@
 // those of one row are neighbours.
 #include "RouterForm.h"
 
+#include "FloatCasts.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -300,7 +301,8 @@ public:
 private:
   enum class Source { None, Chosen, Read, Softmax, Function };
 
-  /// The value behind views, which are noted.
+  /// The value behind views, which are noted, and behind changes of the float
+  /// type, which a route does not have.
   Value strip(Value value);
   void note(Operation *op) { fused.ops.insert(op); }
   void readWeights();
@@ -327,12 +329,16 @@ private:
 } // namespace
 
 Value RouterReader::strip(Value value) {
-  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp,
-                         tensor::CastOp>(value.getDefiningOp())) {
+  while (true) {
+    bool isCast = bool(matchFloatCast(value));
+    if (!isCast &&
+        !isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp,
+                         tensor::CastOp>(value.getDefiningOp()))
+      return value;
+    isExact &= !isCast;
     note(value.getDefiningOp());
     value = value.getDefiningOp()->getOperand(0);
   }
-  return value;
 }
 
 bool RouterReader::readDivisor(Value divisor, Value dividend) {
@@ -380,11 +386,11 @@ void RouterReader::readWeights() {
             matchSoftmax(value, choices, [&](Operation *op) { note(op); })) {
       fused.softmaxOfChosen = true;
       isExact &= !isNormalized;
-      if (inner == fused.topk.getValues()) {
+      value = strip(inner);
+      if (value == fused.topk.getValues()) {
         source = Source::Softmax;
         return;
       }
-      value = inner;
       isExact = false; // of what else was read
       continue;
     }
@@ -459,7 +465,7 @@ bool raise::isChosenByTopK(Value value) {
 
 void RouterReader::readScores(Value scores) {
   for (unsigned steps = 0; steps < 8; ++steps) {
-    scores = withoutReshapes(scores);
+    scores = withoutFloatCasts(withoutReshapes(scores));
     if (matchSoftmax(scores, groups, [](Operation *) {})) {
       isSoftmax = true;
       return;

@@ -113,10 +113,14 @@ std::optional<ProductMatch> raise::matchProduct(Value value) {
                                                         : Value();
   auto multiply =
       product ? product.getDefiningOp<arith::MulFOp>() : arith::MulFOp();
-  if (!multiply || !((multiply.getLhs() == body.getArgument(0) &&
-                      multiply.getRhs() == body.getArgument(1)) ||
-                     (multiply.getLhs() == body.getArgument(1) &&
-                      multiply.getRhs() == body.getArgument(0))))
+  auto isFactor = [&](Value scalar, unsigned argument) {
+    if (auto widened = scalar.getDefiningOp<arith::ExtFOp>())
+      scalar = widened.getIn();
+    return scalar == body.getArgument(argument);
+  };
+  if (!multiply ||
+      !((isFactor(multiply.getLhs(), 0) && isFactor(multiply.getRhs(), 1)) ||
+        (isFactor(multiply.getLhs(), 1) && isFactor(multiply.getRhs(), 0))))
     return std::nullopt;
   SmallVector<unsigned> reduced;
   op.getReductionDims(reduced);

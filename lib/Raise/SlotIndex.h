@@ -40,7 +40,8 @@ std::optional<RowGather> matchRowGather(mlir::Value value);
 /// An elementwise copy that repeats along some of its loops.
 mlir::Value matchBroadcast(mlir::Value value);
 
-/// sum over one loop of a * b, the other loops parallel.
+/// sum over one loop of a * b, the other loops parallel; a and b may be widened
+/// for that.
 struct ProductMatch {
   mlir::Value a, b;
   mlir::AffineMap aMap, bMap;

@@ -3,6 +3,7 @@
 // chosen (nonzero of a mask), rows gathered from there, its own ops, and the
 // results added to a sum at the rows' places.
 #include "ExpertWork.h"
+#include "FloatCasts.h"
 #include "RowCost.h"
 #include "SlotFunction.h"
 
@@ -29,7 +30,7 @@ static std::optional<SlotLink> matchScatter(SlotFunctions &functions,
   SlotOrder order = functions.orderOf(indices);
   if (!isTokenOf(functions, indices, order))
     return std::nullopt;
-  return SlotLink{sum, updates, op->getResult(0), order};
+  return SlotLink{withoutFloatCasts(sum), updates, op->getResult(0), order};
 }
 
 /// The sum of two tensors of one shape.
@@ -107,7 +108,8 @@ Value raise::slotWeights(SlotFunctions &functions, Value value,
   // Nothing is left of a row but its one element.
   for (int64_t size : type.getShape().drop_front(count))
     isRead &= size == 1;
-  return isRead && type.getElementType().isF32() ? data : Value();
+  return isRead && gate::computedIn(type.getElementType()).isF32() ? data
+                                                                   : Value();
 }
 
 /// Takes the factor that each slot has off the updates: the weights [T, k].
@@ -117,7 +119,8 @@ static Value takeWeights(GraphBuilder &graph, SlotFunctions &functions,
   SmallVector<Value> inner;
   Value weights;
   for (auto [update, order] : llvm::zip_equal(updates, orders)) {
-    linalg::GenericOp multiply = matchBinary<arith::MulFOp>(update);
+    linalg::GenericOp multiply =
+        matchBinary<arith::MulFOp>(withoutFloatCasts(update));
     Value found;
     for (unsigned side : {0u, 1u}) {
       if (!multiply || found)
@@ -201,16 +204,21 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
       return refuse("expert " + Twine(group) + " is there twice");
     updates[group] = link->updates;
     orders[group] = link->order;
-    for (Operation *user : link->result.getUsers())
-      if (SlotLink *after = next.lookup(link->result);
-          after && user != after->result.getDefiningOp() &&
-          (user->getNumResults() != 1 || !matchRowGather(user->getResult(0))))
-        return refuse("a sum of some of them is used by " + describe(user));
+    Operation *reader = nullptr;
+    if (SlotLink *after = next.lookup(link->result))
+      forEachUserBehindFloatCasts(link->result, [&](Operation *user) {
+        if (user != after->result.getDefiningOp() &&
+            (user->getNumResults() != 1 || !matchRowGather(user->getResult(0))))
+          reader = user;
+      });
+    if (reader)
+      return refuse("a sum of some of them is used by " + describe(reader));
     last = link->result;
   }
   completeExperts(chain, updates, orders, last.getLoc());
-  if (!typeOf(last).getElementType().isF32() || typeOf(last).getRank() != 2)
-    return refuse("their sum is no f32 tensor of rank 2");
+  RankedTensorType type = typeOf(last);
+  if (!gate::computedIn(type.getElementType()).isF32() || type.getRank() != 2)
+    return refuse("their sum is no tensor of f32, f16 or bf16 of rank 2");
   // [T, k], or [T] where a token has one.
   Value ids = chain.decision.ids;
   int64_t idDims = std::max<int64_t>(typeOf(ids).getRank() - 1, 1);
@@ -229,17 +237,18 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   if (failed(slots))
     return refuse(body.reason());
   Value combined = emitExperts(graph, chain, body, *slots, weights, report);
-  RankedTensorType type = typeOf(last);
-  if (combined.getType() != type)
-    combined = tensor::CastOp::create(b, graph.getLoc(), type, combined);
+  RankedTensorType wide = type.clone(b.getF32Type());
+  if (combined.getType() != wide)
+    combined = tensor::CastOp::create(b, graph.getLoc(), wide, combined);
   if (!isZero(start)) {
+    start = castFloats(b, graph.getLoc(), start, b.getF32Type());
     AffineMap identity = b.getMultiDimIdentityMap(2);
     Value init = tensor::EmptyOp::create(
         b, graph.getLoc(), tensor::getMixedSizes(b, graph.getLoc(), start),
-        type.getElementType());
+        b.getF32Type());
     combined =
         linalg::GenericOp::create(
-            b, graph.getLoc(), type, ValueRange{start, combined}, init,
+            b, graph.getLoc(), wide, ValueRange{start, combined}, init,
             SmallVector<AffineMap>(3, identity),
             SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
             [](OpBuilder &at, Location loc, ValueRange x) {
@@ -249,6 +258,8 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
             })
             .getResult(0);
   }
+  // A sum of f16 or bf16 is rounded here, and no earlier.
+  combined = castFloats(b, graph.getLoc(), combined, type.getElementType());
   last.replaceAllUsesWith(combined);
   eraseCertainChecks(chain, functions, place);
   return true;

@@ -3,8 +3,10 @@
 #include "WeightNorms.h"
 
 #include "SlotIndex.h"
+#include "lib/Import/Source/Elements.h"
 #include "lib/Import/Source/SourceFile.h"
 #include "mlir/IR/Matchers.h"
+#include "runtime/conversions.h"
 #include <cmath>
 #include <cstring>
 
@@ -37,17 +39,30 @@ static Norms normsOfMatrix(int64_t rows, int64_t columns,
   return norms;
 }
 
+/// The element at some byte of a file.
+static float readFloat(const char *at, Type type) {
+  if (type.isF32()) {
+    float element;
+    std::memcpy(&element, at, sizeof(element));
+    return element;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, at, sizeof(bits));
+  return type.isF16() ? gatecc_runtime::halfToFloat(bits)
+                      : gatecc_runtime::bfloatToFloat(bits);
+}
+
 static Norms normsOfValue(DenseElementsAttr value) {
   auto type = cast<RankedTensorType>(value.getType());
   if (value.isSplat()) {
     double magnitude =
-        std::fabs(value.getSplatValue<APFloat>().convertToFloat());
+        std::fabs(value.getSplatValue<APFloat>().convertToDouble());
     int64_t depth = type.getRank() < 2 ? 1 : type.getShape().end()[-2];
     return {magnitude, magnitude * double(depth)};
   }
   SmallVector<float> elements;
   for (const APFloat &each : value.getValues<APFloat>())
-    elements.push_back(each.convertToFloat());
+    elements.push_back(float(each.convertToDouble()));
   int64_t columns = type.getShape().back();
   int64_t depth = type.getRank() < 2 ? 1 : type.getShape().end()[-2];
   Norms norms;
@@ -69,7 +84,7 @@ gate::WeightOp WeightNorms::lookUp(StringAttr symbol) {
 
 std::optional<Norms> WeightNorms::of(Value constant) {
   RankedTensorType type = typeOf(constant);
-  if (!type.getElementType().isF32() || type.getRank() == 0 ||
+  if (!gate::computedIn(type.getElementType()).isF32() || type.getRank() == 0 ||
       !type.hasStaticShape() || type.getNumElements() == 0)
     return std::nullopt;
   DenseElementsAttr value;
@@ -115,7 +130,8 @@ std::optional<Norms> WeightNorms::ofFile(gate::WeightOp weight) {
   }
   auto type = cast<RankedTensorType>(weight.getType());
   SmallVector<int64_t> shape(type.getShape()), strides(*weight.getStrides());
-  __int128 end = __int128(int64_t(weight.getOffset())) + sizeof(float);
+  Type element = type.getElementType();
+  __int128 end = __int128(int64_t(weight.getOffset())) + elementBytes(element);
   for (auto [extent, stride] : llvm::zip_equal(shape, strides))
     end += __int128(extent - 1) * stride;
   if (int64_t(weight.getOffset()) < 0 || end > __int128(file->getBufferSize()))
@@ -138,10 +154,7 @@ std::optional<Norms> WeightNorms::ofFile(gate::WeightOp weight) {
       from += rest % shape[dim] * strides[dim];
     norms = largerNorms(
         norms, normsOfMatrix(depth, columns, [&](int64_t k, int64_t n) {
-          float element;
-          std::memcpy(&element, from + k * rowStride + n * columnStride,
-                      sizeof(element));
-          return element;
+          return readFloat(from + k * rowStride + n * columnStride, element);
         }));
   }
   return norms;

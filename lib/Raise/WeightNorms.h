@@ -24,7 +24,7 @@ class WeightNorms {
 public:
   explicit WeightNorms(mlir::ModuleOp module) : module(module) {}
 
-  /// Nothing if the value is no constant of f32, or cannot be read.
+  /// Nothing if the value is no constant of f32 or narrower, or cannot be read.
   std::optional<Norms> of(mlir::Value constant);
 
 private:

@@ -140,15 +140,16 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
   using gate::PanelFormat;
   auto type = cast<RankedTensorType>(contract.getWeights()[0].getType());
   Type element = type.getElementType();
-  if (!element.isF32() && !element.isF64())
+  if (!gate::isNarrowFloat(element) && !element.isF32() && !element.isF64())
     return contract.emitError("contractions of ")
            << element << " are not supported yet";
   int64_t numWeights = contract.getWeights().size();
-  TileShape tile = getTileShape(parseIsa(isa), numWeights,
-                                element.getIntOrFloatBitWidth() / 8);
+  TileShape tile =
+      getTileShape(parseIsa(isa), numWeights,
+                   gate::computedIn(element).getIntOrFloatBitWidth() / 8);
   gate::PanelLayout layout = {PanelFormat::Plain, numWeights, tile.lanes,
                               type.getDimSize(type.getRank() - 2)};
-  if (!element.isF32())
+  if (element.isF64())
     return layout;
   if (!sources.scales.empty()) {
     layout.format = sources.bits == 4 ? PanelFormat::Int4 : PanelFormat::Int8;
@@ -158,6 +159,10 @@ PackWeightsPass::chooseLayout(ContractOp contract, const Sources &sources) {
                     : experts == "int8" ? PanelFormat::Int8
                                         : PanelFormat::Int4;
     layout.block = block;
+  } else if (element.isBF16()) {
+    layout.format = PanelFormat::Bf16;
+  } else if (element.isF16() && getTileFacts(parseIsa(isa)).halves) {
+    layout.format = PanelFormat::F16;
   }
   const TileFacts &facts = getTileFacts(parseIsa(isa));
   if (layout.format == PanelFormat::Int8 && facts.vnni)

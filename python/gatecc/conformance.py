@@ -27,7 +27,8 @@ import onnx
 
 import gatecc
 
-DTYPES = ("float32", "float64", "int32", "int64", "uint8", "int8", "bool")
+# bfloat16 is left out: its tests ask for more digits than it has.
+DTYPES = ("float32", "float64", "float16", "int32", "int64", "uint8", "int8", "bool")
 PASSED, FAILED, UNSUPPORTED = "passed", "failed", "unsupported"
 OUTCOMES = (PASSED, FAILED, UNSUPPORTED)
 OUTCOMES_FROM_BEST = (PASSED, UNSUPPORTED, FAILED)
@@ -164,6 +165,7 @@ def _compare(name, made, want, case):
     if made.dtype == bool:
         np.testing.assert_array_equal(made, want, err_msg=name)
     else:
+
         np.testing.assert_allclose(
             made, want, rtol=case.rtol, atol=case.atol, err_msg=name
         )

@@ -4,6 +4,7 @@
 # are known in a run only. The oracle is ONNX Runtime.
 import numpy as np
 import onnx
+import onnx.reference
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
@@ -265,3 +266,127 @@ def test_recurrent(tmp_path, op, direction, lengths):
             run["n"] = np.array([2, 4, 1][:batch], np.int32)
         runs.append(run)
     compare(tmp_path, runs)
+
+
+# --- Axes, bounds and steps that only the run knows
+
+
+def integers(*numbers):
+    return np.array(numbers, np.int64)
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMax", "ReduceLogSumExp"])
+def test_reduction_along_any_axes(tmp_path, op, keep):
+    node = helper.make_node(op, ["x", "axes"], ["y"], "n", keepdims=keep)
+    inputs = {"x": (TensorProto.FLOAT, ["B", 3, 4]), "axes": (TensorProto.INT64, [2])}
+    save(tmp_path / "m.onnx", [node], inputs, ["y"])
+    x = normal(5, 3, 4)
+    pairs = [(0, 1), (2, 0), (-1, 1), (-2, -1)]
+    compare(tmp_path, [{"x": x, "axes": integers(*pair)} for pair in pairs])
+    with gatecc.load(tmp_path / "m.so") as library:
+        for bad in ((0, 3), (1, 1), (-4, 0), (2, 2**62)):
+            with pytest.raises(gatecc.RunError, match="axes that differ") as caught:
+                library(x=x, axes=integers(*bad))
+            assert caught.value.status == gatecc.abi.RUNTIME
+
+
+def test_squeeze_and_unsqueeze_at_any_axes(tmp_path):
+    nodes = [
+        helper.make_node("Squeeze", ["x", "drop"], ["flat"], "s"),
+        helper.make_node("Unsqueeze", ["flat", "add"], ["y"], "u"),
+    ]
+    x = (TensorProto.FLOAT, [1, 3, 1, 4])
+    inputs = {"x": x, "drop": (TensorProto.INT64, [1]), "add": (TensorProto.INT64, [2])}
+    save(tmp_path / "m.onnx", nodes, inputs, ["y"])
+    given = normal(1, 3, 1, 4)
+    cases = [(0, (0, 1)), (2, (-1, 2)), (-2, (4, 0))]
+    runs = [{"x": given, "drop": integers(d), "add": integers(*a)} for d, a in cases]
+    compare(tmp_path, runs)
+    with gatecc.load(tmp_path / "m.so") as library:
+        with pytest.raises(gatecc.RunError, match="fit to the shape"):
+            library(x=given, drop=integers(1), add=integers(0, 1))
+
+
+def test_slice_by_any_numbers(tmp_path):
+    node = helper.make_node("Slice", ["x", "from", "to", "axes", "steps"], ["y"], "n")
+    two = (TensorProto.INT64, [2])
+    inputs = {"x": (TensorProto.FLOAT, ["B", 6, 7])} | dict.fromkeys(
+        ("from", "to", "axes", "steps"), two
+    )
+    save(tmp_path / "m.onnx", [node], inputs, ["y"])
+    most = np.iinfo(np.int64).max
+    cases = [
+        ((1, 0), (5, 3), (1, 0), (1, 1)),
+        ((-1, 0), (-most, 99), (-1, 1), (-2, 3)),
+        ((4, 2), (1, 2), (2, 1), (-1, 1)),  # the second is empty
+        ((0, 6), (most, -most), (1, 2), (most, -most)),
+    ]
+    x = normal(5, 6, 7)
+    names = ("from", "to", "axes", "steps")
+    runs = [{"x": x} | {n: integers(*v) for n, v in zip(names, case)} for case in cases]
+    library = gatecc.load(gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so"), threads=1)
+    for run in runs:  # against NumPy: ONNX Runtime's largest steps overflow
+        index = [slice(None)] * 3
+        for begin, end, axis, step in zip(*(run[n].tolist() for n in names)):
+            size = x.shape[axis]
+            end = None if step < 0 and end < -size else end
+            index[axis] = slice(begin, end, step)
+        np.testing.assert_array_equal(library(run)["y"], x[tuple(index)])
+    with pytest.raises(gatecc.RunError, match="steps that are not 0"):
+        library(runs[0] | {"steps": integers(1, 0)})
+    with pytest.raises(gatecc.RunError, match="out of range"):
+        library(runs[0] | {"axes": integers(1, 3)})
+
+
+def test_pad_at_any_axes(tmp_path):
+    node = helper.make_node("Pad", ["x", "pads", "", "axes"], ["y"], "n", mode="edge")
+    inputs = {
+        "x": (TensorProto.FLOAT, ["B", 3, 4]),
+        "pads": (TensorProto.INT64, [2]),
+        "axes": (TensorProto.INT64, [1]),
+    }
+    save(tmp_path / "m.onnx", [node], inputs, ["y"])
+    runs = [
+        {"x": normal(5, 3, 4), "pads": integers(2, 1), "axes": integers(axis)}
+        for axis in (0, 1, -1)
+    ]
+    compare(tmp_path, runs)
+
+
+@pytest.mark.parametrize("rule", ["linear", "gated", "delta", "gated_delta"])
+def test_linear_attention_of_any_length(tmp_path, rule):
+    """Against the onnx package's reference; one token after the other gives the same."""
+    heads, groups, size, width = 4, 2, 3, 5
+    gated, delta = "gated" in rule, "delta" in rule
+    names = ["q", "k", "v", "s", "g" if gated else "", "b" if delta else ""]
+    node = helper.make_node(
+        "LinearAttention",
+        names,
+        ["y", "state"],
+        "n",
+        q_num_heads=heads,
+        kv_num_heads=groups,
+        update_rule=rule,
+    )
+    widths = {"q": heads * size, "k": groups * size, "v": groups * width}
+    widths |= ({"g": groups * size} if gated else {}) | ({"b": groups} if delta else {})
+    inputs = {n: (TensorProto.FLOAT, ["B", "T", w]) for n, w in widths.items()}
+    inputs["s"] = (TensorProto.FLOAT, ["B", groups, size, width])
+    save(tmp_path / "m.onnx", [node], inputs, ["y", "state"], opset=27)
+    model = onnx.load(tmp_path / "m.onnx")
+    evaluator = onnx.reference.ReferenceEvaluator(model)
+    library = gatecc.load(gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so"), threads=1)
+    for batch, length in ((2, 6), (1, 1), (3, 0)):
+        run = {n: normal(batch, length, w) / 2 for n, w in widths.items()}
+        run["s"] = normal(batch, groups, size, width)
+        made = library(run)
+        for name, want in zip(("y", "state"), evaluator.run(None, run)):
+            np.testing.assert_allclose(made[name], want, 1e-4, 1e-5)
+        state = run["s"]
+        for token in range(length):
+            one = {n: run[n][:, token : token + 1] for n in widths} | {"s": state}
+            step = library(one)
+            np.testing.assert_array_equal(step["y"][:, 0], made["y"][:, token])
+            state = step["state"]
+        np.testing.assert_array_equal(state, made["state"])

@@ -115,3 +115,28 @@ func.func @bytes(%x: tensor<?x40xf32>) -> tensor<?x20xf32> {
   }
   return %0 : tensor<?x20xf32>
 }
+
+// -----
+
+gate.weight @half : tensor<4x20xf16> {file = "w.bin", strides = array<i64: 40, 2>}
+// Panels keep f16 where the instruction set widens it, and bf16 in pairs everywhere.
+// SSE: gate.packed_weight @[[P:.*]] : tensor<1x3x4x8xf32> {lanes = 8 : i64, sources = [@half]}
+// AVX2: gate.packed_weight @[[P:.*]] : tensor<1x2x4x16xf16> {format = #gate.panel<f16>, lanes = 16 : i64, sources = [@half]}
+gate.weight @brain : tensor<5x20xbf16> {file = "w.bin", strides = array<i64: 40, 2>}
+// SSE: gate.packed_weight @[[Q:.*]] : tensor<1x3x3x16xbf16> {format = #gate.panel<bf16>, lanes = 8 : i64, sources = [@brain]}
+// AVX2: gate.packed_weight @[[Q:.*]] : tensor<1x2x3x32xbf16> {format = #gate.panel<bf16>, lanes = 16 : i64, sources = [@brain]}
+// CHECK-LABEL: func.func @narrow
+func.func @narrow(%x: tensor<?x4xf32>, %z: tensor<?x5xf32>) -> (tensor<?x20xf16>, tensor<?x20xf32>) {
+  %w = gate.weight_value @half : tensor<4x20xf16>
+  %v = gate.weight_value @brain : tensor<5x20xbf16>
+  %0 = gate.contract rows(%x : tensor<?x4xf32>) weights(%w : tensor<4x20xf16>) extras() [] -> tensor<?x20xf16> {
+  ^bb0(%a: f32):
+    %r = arith.truncf %a : f32 to f16
+    gate.yield %r : f16
+  }
+  %1 = gate.contract rows(%z : tensor<?x5xf32>) weights(%v : tensor<5x20xbf16>) extras() [] -> tensor<?x20xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return %0, %1 : tensor<?x20xf16>, tensor<?x20xf32>
+}

@@ -12,21 +12,19 @@ using namespace gatecc::gate;
 #define GET_OP_CLASSES
 #include "dialects/Gate/IR/GateContract.cpp.inc"
 
-/// Products accumulate in f32, those of f64 in f64.
-static Type getAccumulatorType(Type element) {
-  return element.isF64() ? element : Float32Type::get(element.getContext());
-}
-
 void ContractOp::build(OpBuilder &builder, OperationState &state, Type result,
                        Value rows, Value weight) {
   build(builder, state, result, rows, ValueRange{weight}, ValueRange{}, Value(),
         builder.getArrayAttr({}), UnitAttr());
   Type element = cast<RankedTensorType>(result).getElementType();
   OpBuilder::InsertionGuard guard(builder);
-  Block *block =
-      builder.createBlock(state.regions.front().get(), {},
-                          {getAccumulatorType(element)}, {state.location});
-  YieldOp::create(builder, state.location, block->getArguments());
+  Block *block = builder.createBlock(
+      state.regions.front().get(), {},
+      {computedIn(getElementTypeOrSelf(rows.getType()))}, {state.location});
+  Value sum = block->getArgument(0);
+  if (sum.getType() != element)
+    sum = arith::TruncFOp::create(builder, state.location, element, sum);
+  YieldOp::create(builder, state.location, sum);
 }
 
 LogicalResult ContractOp::verify() {
@@ -42,6 +40,12 @@ LogicalResult ContractOp::verify() {
     if (other.getType() != weight)
       return emitOpError("expects weights of one type, got ")
              << weight << " and " << other.getType();
+  Type element = weight.getElementType();
+  if (element != rows.getElementType() &&
+      !(rows.getElementType().isF32() && isNarrowFloat(element))) // C2
+    return emitOpError("expects weights of the rows' element type, or f16 or "
+                       "bf16 for rows of f32, got ")
+           << rows << " and " << weight;
   if (weight.getRank() != (grouped ? 3 : 2))
     return emitOpError("expects weights of rank ")
            << (grouped ? 3 : 2) << ", got " << weight;
@@ -91,7 +95,7 @@ LogicalResult ContractOp::verify() {
         "expects an epilogue argument for each weight and extra");
   for (auto [index, argument] : llvm::enumerate(block.getArguments())) {
     Type want = index < getWeights().size()
-                    ? getAccumulatorType(rows.getElementType())
+                    ? computedIn(rows.getElementType())
                     : getElementTypeOrSelf(
                           getExtras()[index - getWeights().size()].getType());
     if (argument.getType() != want)
@@ -110,4 +114,14 @@ LogicalResult ContractOp::verify() {
     return emitOpError("expects the epilogue to yield one ")
            << result.getElementType();
   return success();
+}
+
+bool ContractOp::isPlainProduct() {
+  if (getPlan() || getWeights().size() != 1 || !getExtras().empty())
+    return false;
+  Block &block = getEpilogue().front();
+  Value yielded = block.getTerminator()->getOperand(0);
+  if (auto rounding = yielded.getDefiningOp<arith::TruncFOp>())
+    yielded = rounding.getIn();
+  return yielded == block.getArgument(0);
 }

@@ -22,12 +22,14 @@ def Gate_ContractOp : Gate_Op<"contract", [AttrSizedOperandSegments, Pure, Singl
     [N] ([G, N] with a plan), `row` [R], `full` [R, N].
 
     Accumulation is in f32 (f64 for f64), one fused multiply-add after the other
-    in the order of k where the target has one. *NaN, infinities*: propagate
-    within a row. *Empty*: no rows give an empty result; K = 0 accumulates +0.
+    in the order of k where the target has one; the epilogue rounds to a narrower
+    result. *NaN, infinities*: propagate within a row. *Empty*: no rows give an
+    empty result; K = 0 accumulates +0.
 
     Constraints: (C1) `rows` is a float tensor of rank 2, [R, K]. (C2) there is
     at least one weight, and all have the same type, [K, N], or [G, K, N] with a
-    plan. (C3) one `extents` entry and the shape it asks for, for each extra.
+    plan; elements are of the type of those of `rows`, or f16 or bf16 where those
+    are f32. (C3) one `extents` entry and the shape it asks for, for each extra.
     (C4) the region's block takes one scalar of the accumulator type for each
     weight and one of its element type for each extra, has scalar arith and
     math ops only, and yields one scalar of the result's element type. (C5) the
@@ -57,10 +59,13 @@ def Gate_ContractOp : Gate_Op<"contract", [AttrSizedOperandSegments, Pure, Singl
   }];
   let hasVerifier = 1;
   let builders = [
-    // A product without epilogue.
+    // A product that is rounded to the result's type and nothing else.
     OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$rows, "::mlir::Value":$weight)>
   ];
   let extraClassDeclaration = [{
+    /// Whether the result is the rounded sum of the products with one weight,
+    /// for all rows.
+    bool isPlainProduct();
     ExtentKind getExtent(unsigned extra) {
       return ::mlir::cast<ExtentKindAttr>(getExtents()[extra]).getValue();
     }

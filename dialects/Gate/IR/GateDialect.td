@@ -79,7 +79,8 @@ def Gate_PanelFormat : I32EnumAttr<"PanelFormat", "how packed weights are stored
     I32EnumAttrCase<"Int4", 3, "int4">,
     I32EnumAttrCase<"Int8Quads", 4, "int8q">,
     I32EnumAttrCase<"Bf16Pairs", 5, "bf16p">,
-    I32EnumAttrCase<"Bf16Tiles", 6, "bf16t">]> {
+    I32EnumAttrCase<"Bf16Tiles", 6, "bf16t">,
+    I32EnumAttrCase<"F16", 7, "f16">]> {
   let cppNamespace = "::gatecc::gate";
   let genSpecializedAttr = 0;
 }

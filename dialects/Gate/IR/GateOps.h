@@ -17,6 +17,8 @@
 
 #include "dialects/Gate/IR/GateDialect.h.inc"
 #include "dialects/Gate/IR/GateEnums.h.inc"
+
+#include "dialects/Gate/IR/FloatTypes.h"
 #include "dialects/Gate/IR/PanelLayout.h"
 
 #define GET_ATTRDEF_CLASSES

@@ -129,6 +129,10 @@ LogicalResult PackedWeightOp::verify() {
       (!layout.isInteger() || !layout.zeros || getScales())) // C5
     return emitOpError("expects asymmetric weights to have zeros, integers and "
                        "no scales of their own");
+  if (layout.format == PanelFormat::F16 &&
+      !source.getElementType().isF16()) // C6
+    return emitOpError("expects sources of f16 for panels of f16, got ")
+           << source;
   ArrayRef<int64_t> shape = source.getShape();
   int64_t n = getScales() ? shape[shape.size() - 2] : shape.back();
   SmallVector<int64_t> want{shape.size() == 3 ? shape[0] : 1,

@@ -44,7 +44,8 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     sequence of units along K:
 
       format  type                          element
-      plain   [G, P, K, C]                  (k, c) is w[k, c]
+      plain   [G, P, K, C]                  (k, c) is w[k, c], in f32 or f64
+      f16     the same                      (k, c) is w[k, c], which is f16
       bf16    [G, P, ceil(K/2), C * 2]      (u, 2c + j) is bf16(w[2u + j, c])
       bf16p   the same, for rows of bf16
       bf16t   [G, P, ceil(K/32), C * 32]    (u, 2C r + 2c + j) is bf16(w[32u + 2r + j, c])
@@ -84,7 +85,7 @@ def Gate_PackedWeightOp : Gate_Op<"packed_weight", [Symbol]> {
     integer formats have a `block`, a positive multiple of 8.
     (C4) `depth` and a `source_block` as above exactly where there are `scales`,
     and then the format is of integers. (C5) `asymmetric` weights have `zeros`
-    and no `scales`.
+    and no `scales`. (C6) the format f16 is of sources of f16.
 
     Example: `gate.packed_weight @p : tensor<8x4x64x16xf32> {sources = [@g, @u], lanes = 8 : i64}`.
   }];

@@ -3,7 +3,7 @@
 #ifndef GATECC_DIALECTS_GATE_IR_PANELLAYOUT
 #define GATECC_DIALECTS_GATE_IR_PANELLAYOUT
 
-#include "mlir/IR/BuiltinTypes.h"
+#include "dialects/Gate/IR/FloatTypes.h"
 #include <cstdint>
 
 namespace gatecc::gate {
@@ -64,7 +64,9 @@ struct PanelLayout {
       return mlir::IntegerType::get(context, 8);
     if (isBf16())
       return mlir::BFloat16Type::get(context);
-    return source;
+    if (format == PanelFormat::F16)
+      return mlir::Float16Type::get(context);
+    return computedIn(source);
   }
   /// Elements of a unit of rows that are not as the network has them. A block
   /// of quantised rows: its integers, then their sum twice, 16 bits each, to be

@@ -229,10 +229,14 @@ public:
   /// Converts elements as ONNX Cast does; float to integer saturates, NaN gives
   /// 0.
   mlir::FailureOr<mlir::Value> cast(mlir::Value input, mlir::Type element);
-  /// rows [..., K] times a constant [K, N]: one gate.contract on [rows, K].
-  mlir::FailureOr<mlir::Value> contract(mlir::Value rows, mlir::Value weight);
-  /// ONNX MatMul of any two tensors.
-  mlir::FailureOr<mlir::Value> matmul(mlir::Value a, mlir::Value b);
+  /// rows [..., K] times a constant [K, N]: one gate.contract on [rows, K]. A
+  /// product is rounded to the type of the rows, or to `element`. The constant
+  /// may be f16 or bf16 where the rows are f32.
+  mlir::FailureOr<mlir::Value> contract(mlir::Value rows, mlir::Value weight,
+                                        mlir::Type element = {});
+  /// ONNX MatMul of any two tensors, with types as those of contract.
+  mlir::FailureOr<mlir::Value> matmul(mlir::Value a, mlir::Value b,
+                                      mlir::Type element = {});
   /// A linalg.generic with maps and iterators of the caller's; `body` returns
   /// what it yields. The results have the shapes of the inits.
   llvm::SmallVector<mlir::Value>

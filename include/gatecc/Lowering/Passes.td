@@ -136,7 +136,8 @@ def ExpandMath : Pass<"expand-math", "::mlir::ModuleOp"> {
   let description = [{
     The same arithmetic for vectors and scalars, so that a value does not
     depend on where in a row it stands. Without fused multiply-add in the
-    target, products and sums are separate.
+    target, products and sums are separate. Arithmetic on f16 and bf16 is done
+    in f32 and rounded op by op, in integers for bf16.
   }];
   let options = [Option<"fma", "fma", "bool", "true", "the target has fused multiply-add">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",

@@ -37,17 +37,20 @@ struct TileFacts {
   /// Whether there is one for `dot_bf16`, and whether there are the `amx_*`
   /// ops. CPUs that have the one have all before it.
   bool bf16, amx;
+  /// Whether there is an instruction that widens f16 (every CPU with AVX2 has
+  /// it).
+  bool halves;
 };
 
 inline constexpr TileFacts kTileFacts[] = {
-    {"sse2", 16, 16, 2, 4, false, false, false, false, false},
-    {"sse", 16, 16, 2, 4, false, true, false, false, false},
-    {"avx2", 32, 16, 2, 6, true, true, false, false, false},
-    {"avx2+vnni", 32, 16, 2, 6, true, true, true, false, false},
-    {"avx512", 64, 32, 2, 8, true, true, false, false, false},
-    {"avx512+vnni", 64, 32, 2, 8, true, true, true, false, false},
-    {"avx512+bf16", 64, 32, 2, 8, true, true, true, true, false},
-    {"avx512+amx", 64, 32, 2, 8, true, true, true, true, true},
+    {"sse2", 16, 16, 2, 4, false, false, false, false, false, false},
+    {"sse", 16, 16, 2, 4, false, true, false, false, false, false},
+    {"avx2", 32, 16, 2, 6, true, true, false, false, false, true},
+    {"avx2+vnni", 32, 16, 2, 6, true, true, true, false, false, true},
+    {"avx512", 64, 32, 2, 8, true, true, false, false, false, true},
+    {"avx512+vnni", 64, 32, 2, 8, true, true, true, false, false, true},
+    {"avx512+bf16", 64, 32, 2, 8, true, true, true, true, false, true},
+    {"avx512+amx", 64, 32, 2, 8, true, true, true, true, true, true},
 };
 inline const TileFacts &getTileFacts(Isa isa) { return kTileFacts[int(isa)]; }
 

@@ -38,6 +38,17 @@ def InlineApply : Pass<"inline-apply", "::mlir::func::FuncOp"> {
     "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
+def WidenRows : Pass<"widen-rows", "::mlir::func::FuncOp"> {
+  let summary = "Gives contractions rows of f32";
+  let description = [{
+    The rows of a `contract` on f16 or bf16 are widened, which is exact: in the
+    epilogue or the `linalg.generic` that computes them where they are used for
+    nothing else, or by an op of their own.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect"];
+}
+
 def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
   let summary = "Gives contractions their weights in panels";
   let description = [{
@@ -49,7 +60,8 @@ def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
     `experts` names: `int8` and `int4` with one scale, and, for `zero-points`, a
     zero point, for each `block` of successive k. Integers of 8 bits are packed as int8q for an instruction set
     with VNNI, as int8 for others. A `route` with the attribute `gatecc.exact`
-    leaves its contractions as they are.
+    leaves its contractions as they are. Weights of bf16 are packed as they are,
+    those of f16 where the instruction set widens f16; both are multiplied in f32.
   }];
   let options = [Option<"isa", "isa", "std::string", "\"avx2\"", "as in gatecc/Target/Tiles.h">,
     Option<"experts", "experts", "std::string", "\"f32\"", "f32, bf16, int8 or int4">,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Attention: two batched products around a softmax. Query heads that share a
 // key head are rows of one product, so that keys need not be repeated.
+// FlexAttention: the same with graphs that change scores and weights.
 #include "lib/Import/Operators/Families.h"
 #include "lib/Import/Operators/Normalization.h"
 #include "lib/Import/Operators/Places.h"
@@ -22,9 +23,8 @@ struct Attention {
 };
 } // namespace
 
-/// [B, S, heads * D] as [B, heads, S, D].
-static FailureOr<Value> byHead(GraphBuilder &g, Value input, int64_t heads,
-                               StringRef name) {
+FailureOr<Value> gatecc::byHead(GraphBuilder &g, Value input, int64_t heads,
+                                StringRef name) {
   Extents shape = g.shapeOf(input);
   if (heads < 1)
     return g.fail("expects the attribute " + name +
@@ -236,6 +236,29 @@ static FailureOr<Value> weightsOf(GraphBuilder &g, const OperatorCall &call,
       });
 }
 
+/// The scores, or weights, as the node's graph of that name has changed them.
+static FailureOr<Value> modified(GraphBuilder &g, const OperatorCall &call,
+                                 StringRef name, Value scores, Type given) {
+  Region *body = call.bodies ? call.bodies->find(name) : nullptr;
+  if (!body)
+    return scores;
+  if (body->getNumArguments() != 1)
+    return g.fail("its graph '" + name + "' has " +
+                  Twine(body->getNumArguments()) +
+                  " inputs; the scores are expected");
+  FailureOr<Value> rounded = g.cast(scores, given);
+  if (failed(rounded))
+    return failure();
+  FailureOr<SmallVector<Value>> made = call.bodies->build(*body, *rounded);
+  if (failed(made))
+    return failure();
+  if (made->size() != 1 || elementOf(made->front()) != given ||
+      g.shapeOf(made->front()) != g.shapeOf(scores))
+    return g.fail("its graph '" + name +
+                  "' does not keep the shape and the type of the scores");
+  return g.cast(made->front(), elementOf(scores));
+}
+
 OperatorResults gatecc::lowerAttention(GraphBuilder &g,
                                        const OperatorCall &call) {
   FailureOr<Attention> a = attention(g, call);
@@ -295,8 +318,12 @@ OperatorResults gatecc::lowerAttention(GraphBuilder &g,
                            [](OpBuilder &at, Location loc, ValueRange x) {
                              return Scalars(at, loc).add(x[0], x[1]);
                            });
+  if (succeeded(biased))
+    biased = modified(g, call, "score_mod", *biased, given);
   FailureOr<Value> weights =
       succeeded(biased) ? weightsOf(g, call, *biased, *bias) : biased;
+  if (succeeded(weights))
+    weights = modified(g, call, "prob_mod", *weights, given);
   if (failed(weights))
     return failure();
   FailureOr<Value> rows = g.reshape(*weights, {q[0], k[1], together, k[2]});

@@ -46,28 +46,16 @@ static OperatorResults buildKnown(GraphBuilder &g, const OperatorCall &call,
   return results;
 }
 
-OperatorResults gatecc::lowerIf(GraphBuilder &g, const OperatorCall &call) {
-  FailureOr<Region *> branches[] = {bodyOf(g, call, "then_branch"),
-                                    bodyOf(g, call, "else_branch")};
-  if (failed(branches[0]) || failed(branches[1]))
-    return failure();
-  for (FailureOr<Region *> branch : branches)
-    if ((*branch)->getNumArguments())
-      return g.fail("its branches may have no inputs");
-  if (!elementOf(call.operand(0)).isInteger(1))
-    return g.fail("expects a condition of bool");
-  if (auto known = g.knownConstants(call.operand(0)))
-    if (known->size() == 1)
-      return buildKnown(g, call, **branches[known->front() ? 0 : 1]);
-  FailureOr<Value> condition = onlyElement(g, call.operand(0), "the condition");
-  if (failed(condition))
-    return failure();
-
+OperatorResults
+gatecc::buildBranches(GraphBuilder &g, Value condition, size_t numResults,
+                      function_ref<OperatorResults()> thenBranch,
+                      function_ref<OperatorResults()> elseBranch) {
   // The types of the results are known when both branches are there.
   OpBuilder &b = g.getBuilder();
   Location loc = g.getLoc();
-  auto draft = scf::IfOp::create(b, loc, TypeRange(), *condition,
+  auto draft = scf::IfOp::create(b, loc, TypeRange(), condition,
                                  /*addThenBlock=*/true, /*addElseBlock=*/true);
+  function_ref<OperatorResults()> branches[] = {thenBranch, elseBranch};
   Block *blocks[] = {draft.thenBlock(), draft.elseBlock()};
   // Without results the op is built with its terminators.
   for (Block *block : blocks)
@@ -77,14 +65,13 @@ OperatorResults gatecc::lowerIf(GraphBuilder &g, const OperatorCall &call) {
   for (unsigned i = 0; i < 2; ++i) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToEnd(blocks[i]);
-    FailureOr<SmallVector<Value>> built = call.bodies->build(**branches[i], {});
+    OperatorResults built = branches[i]();
     if (failed(built))
       return failure();
     values[i] = *built;
   }
-  if (values[0].size() != values[1].size() ||
-      values[0].size() != call.numResults)
-    return g.fail("has " + Twine(call.numResults) +
+  if (values[0].size() != values[1].size() || values[0].size() != numResults)
+    return g.fail("has " + Twine(numResults) +
                   " outputs, but its branches make " + Twine(values[0].size()) +
                   " and " + Twine(values[1].size()));
 
@@ -120,7 +107,7 @@ OperatorResults gatecc::lowerIf(GraphBuilder &g, const OperatorCall &call) {
     scf::YieldOp::create(b, loc, values[i]);
   }
   auto branch =
-      scf::IfOp::create(b, loc, types, *condition, /*withElseRegion=*/true);
+      scf::IfOp::create(b, loc, types, condition, /*withElseRegion=*/true);
   branch.getThenRegion().takeBody(draft.getThenRegion());
   branch.getElseRegion().takeBody(draft.getElseRegion());
   draft.erase();
@@ -140,4 +127,27 @@ OperatorResults gatecc::lowerIf(GraphBuilder &g, const OperatorCall &call) {
     g.setShape(result, shape);
   }
   return SmallVector<Value>(branch.getResults());
+}
+
+OperatorResults gatecc::lowerIf(GraphBuilder &g, const OperatorCall &call) {
+  FailureOr<Region *> branches[] = {bodyOf(g, call, "then_branch"),
+                                    bodyOf(g, call, "else_branch")};
+  if (failed(branches[0]) || failed(branches[1]))
+    return failure();
+  for (FailureOr<Region *> branch : branches)
+    if ((*branch)->getNumArguments())
+      return g.fail("its branches may have no inputs");
+  if (!elementOf(call.operand(0)).isInteger(1))
+    return g.fail("expects a condition of bool");
+  if (auto known = g.knownConstants(call.operand(0)))
+    if (known->size() == 1)
+      return buildKnown(g, call, **branches[known->front() ? 0 : 1]);
+  FailureOr<Value> condition = onlyElement(g, call.operand(0), "the condition");
+  if (failed(condition))
+    return failure();
+
+  return buildBranches(
+      g, *condition, call.numResults,
+      [&] { return call.bodies->build(**branches[0], {}); },
+      [&] { return call.bodies->build(**branches[1], {}); });
 }

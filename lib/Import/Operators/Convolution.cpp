@@ -200,7 +200,11 @@ static FailureOr<Convolved> convolved(GraphBuilder &g,
   Value input = call.operand(0), weight = call.operand(1);
   if (failed(checkFloat(g, input)) || failed(checkNumbers(g, {input, weight})))
     return failure();
-  FailureOr<Value> x = widened(g, input), w = widened(g, weight);
+  // A product takes constant weights as they are.
+  bool isProduct = call.op == "Conv" && call.integer("group", 1) == 1 &&
+                   g.isConstant(weight);
+  FailureOr<Value> x = widened(g, input),
+                   w = isProduct ? weight : widened(g, weight);
   if (failed(x) || failed(w))
     return failure();
   return convolved(g, call, *x, *w);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Operators that make tensors: Constant, Shape, Size, ConstantOfShape, Range.
+// Operators that make tensors: Constant, Shape, Size, ConstantOfShape, Range,
+// BlackmanWindow, HammingWindow, HannWindow.
 #include "lib/Import/Operators/Families.h"
+#include "lib/Import/Operators/Places.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -239,4 +241,48 @@ OperatorResults gatecc::lowerRange(GraphBuilder &g, const OperatorCall &call) {
         i = s.add(s.mul(i, s.like(i, double(delta))), s.like(i, double(start)));
         return SmallVector<Value>{i};
       });
+}
+
+/// a - b cos(x) + c cos(2x) for x = 2 pi i / n.
+OperatorResults gatecc::lowerWindow(GraphBuilder &g, const OperatorCall &call) {
+  auto size = g.runTimeInts(call.operand(0));
+  if (!size || size->size() != 1)
+    return g.fail("expects one integer as size");
+  if (failed(g.requireSize(size->front(), "the size")))
+    return failure();
+  int64_t number = call.integer("output_datatype", 1);
+  Type element = elementOfNumber(g.getContext(), number);
+  if (!element || !isa<FloatType>(element))
+    return g.fail("does not support the output_datatype " + Twine(number));
+  struct {
+    double a, b, c;
+  } factors = {0.5, 0.5, 0};
+  if (call.op == "HammingWindow")
+    factors = {25.0 / 46, 21.0 / 46, 0};
+  if (call.op == "BlackmanWindow")
+    factors = {0.42, 0.5, 0.08};
+  // A symmetric window of one element is that of a period of 1.
+  Extent period = size->front();
+  if (!call.integer("periodic", 1))
+    period = g.maximum(g.subtract(period, Extent(1)), Extent(1));
+  Value length = g.materialize(period);
+  Type wide = gate::computedIn(element), i64 = g.getBuilder().getI64Type();
+  Value window = fillPlaces(
+      g, size->front(), wide,
+      [&](OpBuilder &at, Location loc, ValueRange i) -> Value {
+        Scalars s(at, loc);
+        auto real = [&](Value index) -> Value {
+          Value whole = arith::IndexCastOp::create(at, loc, i64, index);
+          return arith::SIToFPOp::create(at, loc, wide, whole);
+        };
+        Value turn = s.div(real(i[0]), real(length));
+        auto wave = [&](double times, double factor) {
+          Value angle = s.mul(turn, s.like(turn, times * 2 * M_PI));
+          return s.mul(s.like(turn, factor),
+                       math::CosOp::create(at, loc, angle));
+        };
+        Value value = s.sub(s.like(turn, factors.a), wave(1, factors.b));
+        return factors.c ? s.add(value, wave(2, factors.c)) : value;
+      });
+  return one(g.cast(window, element));
 }

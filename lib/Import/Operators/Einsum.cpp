@@ -159,15 +159,18 @@ FailureOr<Value> Einsum::arranged(const Term &term, ArrayRef<int> kept) {
     to.push_back(g.getBuilder().getAffineDimExpr(loop));
   AffineMap maps[] = {AffineMap::get(loops.size(), 0, from, g.getContext()),
                       AffineMap::get(loops.size(), 0, to, g.getContext())};
+  FailureOr<Value> addend = widened(g, term.value);
+  if (failed(addend))
+    return failure();
   Value sum =
-      g.generic(term.value,
-                g.filled(present, g.scalar(elementOf(term.value), 0)), maps,
-                iterators,
+      g.generic(*addend, g.filled(present, g.scalar(elementOf(*addend), 0)),
+                maps, iterators,
                 [](OpBuilder &at, Location loc, ValueRange x) {
                   return SmallVector<Value>{Scalars(at, loc).add(x[1], x[0])};
                 })
           .front();
-  return g.reshape(sum, result);
+  FailureOr<Value> rounded = g.cast(sum, elementOf(term.value));
+  return succeeded(rounded) ? g.reshape(*rounded, result) : rounded;
 }
 
 FailureOr<Term> Einsum::joined(const Term &a, const Term &b,

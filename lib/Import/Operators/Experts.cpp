@@ -90,7 +90,7 @@ static FailureOr<Value> activate(GraphBuilder &g, const Experts &experts,
   SmallVector<Value> operands{gate};
   if (up)
     operands.push_back(up);
-  return g.elementwiseWide(
+  return g.elementwise(
       operands, elementOf(gate),
       [&](OpBuilder &at, Location loc, ValueRange x) -> Value {
         Scalars s(at, loc);
@@ -125,10 +125,10 @@ static FailureOr<Value> expertBody(GraphBuilder &g, const Experts &experts,
     FailureOr<Value> product = g.contract(input, p.weights);
     if (failed(product) || !p.bias)
       return product;
-    return g.elementwise({*product, p.bias}, elementOf(*product),
-                         [](OpBuilder &at, Location loc, ValueRange x) {
-                           return Scalars(at, loc).add(x[0], x[1]);
-                         });
+    return g.elementwiseWide({*product, p.bias}, elementOf(*product),
+                             [](OpBuilder &at, Location loc, ValueRange x) {
+                               return Scalars(at, loc).add(x[0], x[1]);
+                             });
   };
   FailureOr<Value> gate = project(rows, params.front());
   if (failed(gate))
@@ -143,10 +143,7 @@ static FailureOr<Value> expertBody(GraphBuilder &g, const Experts &experts,
   FailureOr<Value> hidden = activate(g, experts, *gate, up);
   if (failed(hidden))
     return failure();
-  FailureOr<Value> slots = project(*hidden, params.back());
-  if (failed(slots))
-    return failure();
-  return widened(g, *slots);
+  return project(*hidden, params.back());
 }
 
 OperatorResults gatecc::buildExperts(GraphBuilder &g, const Experts &experts,
@@ -164,8 +161,10 @@ OperatorResults gatecc::buildExperts(GraphBuilder &g, const Experts &experts,
   }
 
   // The decision.
-  FailureOr<Value> flat =
-      g.reshape(experts.input, {experts.rows, shape.back()});
+  FailureOr<Value> input = widened(g, experts.input);
+  FailureOr<Value> flat = succeeded(input)
+                              ? g.reshape(*input, {experts.rows, shape.back()})
+                              : input;
   auto perExpert = [&](Value value) -> FailureOr<Value> {
     FailureOr<Value> rows = g.reshape(value, {experts.rows, Extent(e)});
     return failed(rows) ? rows : widened(g, *rows);
@@ -185,10 +184,7 @@ OperatorResults gatecc::buildExperts(GraphBuilder &g, const Experts &experts,
 
   // The work.
   Type element = elementOf(*flat);
-  Type slotElement =
-      element.getIntOrFloatBitWidth() < 32 ? Type(b.getF32Type()) : element;
-  auto slotsType =
-      RankedTensorType::get({ShapedType::kDynamic, h}, slotElement);
+  auto slotsType = RankedTensorType::get({ShapedType::kDynamic, h}, element);
   auto apply = gate::ApplyOp::create(b, g.getLoc(), slotsType, plan, *flat,
                                      params, b.getDenseI64ArrayAttr({0, e}), 1);
   {
@@ -227,11 +223,11 @@ OperatorResults gatecc::buildExperts(GraphBuilder &g, const Experts &experts,
   // Back to rows.
   Extents flatShape{experts.rows, shape.back()};
   Value result =
-      gate::CombineOp::create(b, g.getLoc(), g.typeOf(flatShape, slotElement),
+      gate::CombineOp::create(b, g.getLoc(), g.typeOf(flatShape, element),
                               slots, plan, g.materialize(experts.rows));
   g.setShape(result, flatShape);
   FailureOr<Value> shaped = g.reshape(result, shape);
   if (failed(shaped))
     return failure();
-  return one(g.cast(*shaped, element));
+  return one(g.cast(*shaped, elementOf(experts.input)));
 }

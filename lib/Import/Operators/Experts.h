@@ -43,7 +43,8 @@ llvm::SmallVector<RowsOfFc1, 2> partsOfFc1(const Experts &experts);
 
 /// Routes rows, runs the experts and combines: `projections` are gate (or the
 /// only one), up if there is one, and down. With `mixing` [T, E] the weights of
-/// the chosen come from there.
+/// the chosen come from there. All is computed in f32, and the result rounded
+/// to the input's type.
 OperatorResults buildExperts(GraphBuilder &builder, const Experts &experts,
                              gate::ScoreKind score, bool normalize,
                              mlir::Value logits, mlir::Value mixing,

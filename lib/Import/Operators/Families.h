@@ -37,6 +37,34 @@ onlyElement(GraphBuilder &builder, mlir::Value tensor, const llvm::Twine &what);
 /// The body of that name; reports that the node has none.
 mlir::FailureOr<mlir::Region *>
 bodyOf(GraphBuilder &builder, const OperatorCall &call, llvm::StringRef name);
+/// Runs one of two ways to make the same number of results, of equal element
+/// types and ranks.
+OperatorResults buildBranches(GraphBuilder &builder, mlir::Value condition,
+                              size_t numResults,
+                              llvm::function_ref<OperatorResults()> thenBranch,
+                              llvm::function_ref<OperatorResults()> elseBranch);
+/// `function`, which asks for constant axes as operand `position`, where only
+/// the run knows them: a branch for each set of axes that is possible. The axes
+/// are those of operand 0 that `isPossible` takes, with `addsAxes` those of
+/// what it becomes.
+OperatorResults
+onRunTimeAxes(GraphBuilder &builder, const OperatorCall &call,
+              unsigned position, bool addsAxes, OperatorFunction function,
+              llvm::function_ref<bool(int64_t)> isPossible = {});
+template <OperatorFunction function, bool addsAxes = false>
+OperatorResults withAxes(GraphBuilder &builder, const OperatorCall &call) {
+  return onRunTimeAxes(builder, call, 1, addsAxes, function);
+}
+/// For each dimension what is given for the axis that it is; `others` where
+/// none is. Axes may be known in the run only, and negative.
+mlir::FailureOr<Extents> alongDimensions(GraphBuilder &builder,
+                                         llvm::ArrayRef<Extent> axes,
+                                         llvm::ArrayRef<Extent> values,
+                                         Extents others);
+/// [B, S, heads * D] as [B, heads, S, D]; `name` is the attribute that gives
+/// `heads`.
+mlir::FailureOr<mlir::Value> byHead(GraphBuilder &builder, mlir::Value input,
+                                    int64_t heads, llvm::StringRef name);
 /// `value` with the static extents of its shape in its type, and no others.
 mlir::Value withType(GraphBuilder &builder, mlir::Value value, mlir::Type type);
 /// Sizes times sizes at compile time: the operators on tensors whose elements
@@ -96,8 +124,9 @@ GATECC_OPERATOR(lowerCausalConv);
 GATECC_OPERATOR(lowerMaxPool);
 GATECC_OPERATOR(lowerAveragePool);
 GATECC_OPERATOR(lowerGlobalPool);
-// Attention.cpp, RotaryEmbedding.cpp
+// Attention.cpp, LinearAttention.cpp, RotaryEmbedding.cpp
 GATECC_OPERATOR(lowerAttention);
+GATECC_OPERATOR(lowerLinearAttention);
 GATECC_OPERATOR(lowerRotaryEmbedding);
 // LinearQuantization.cpp
 GATECC_OPERATOR(lowerQuantizeLinear);
@@ -136,8 +165,10 @@ GATECC_OPERATOR(lowerSlice);
 GATECC_OPERATOR(lowerExpand);
 // Rearrange.cpp
 GATECC_OPERATOR(lowerPad);
+GATECC_OPERATOR(lowerCenterCropPad);
 GATECC_OPERATOR(lowerDepthToSpace);
 GATECC_OPERATOR(lowerReverseSequence);
+GATECC_OPERATOR(lowerTensorScatter);
 GATECC_OPERATOR(lowerTrilu);
 GATECC_OPERATOR(lowerEyeLike);
 // Creation.cpp
@@ -146,6 +177,7 @@ GATECC_OPERATOR(lowerShape);
 GATECC_OPERATOR(lowerSize);
 GATECC_OPERATOR(lowerConstantOfShape);
 GATECC_OPERATOR(lowerRange);
+GATECC_OPERATOR(lowerWindow);
 // Gather.cpp
 GATECC_OPERATOR(lowerGather);
 GATECC_OPERATOR(lowerGatherElements);
@@ -157,6 +189,7 @@ GATECC_OPERATOR(lowerScatterND);
 GATECC_OPERATOR(lowerScatterElements);
 GATECC_OPERATOR(lowerOneHot);
 GATECC_OPERATOR(lowerCumSum);
+GATECC_OPERATOR(lowerCumProd);
 GATECC_OPERATOR(lowerTile);
 // Selection.cpp
 GATECC_OPERATOR(lowerArgExtremum);

@@ -123,18 +123,15 @@ FailureOr<Value> GraphBuilder::elementwise(ValueRange inputs, Type element,
 
 FailureOr<Value> GraphBuilder::elementwiseWide(ValueRange inputs, Type element,
                                                ScalarBody body) {
-  auto narrow = [](Type type) {
-    return isa<FloatType>(type) && type.getIntOrFloatBitWidth() < 32;
-  };
   return elementwise(
       inputs, element,
       [&](OpBuilder &at, Location where, ValueRange arguments) {
         SmallVector<Value> wide(arguments);
         for (Value &value : wide)
-          if (narrow(value.getType()))
+          if (gate::isNarrowFloat(value.getType()))
             value = arith::ExtFOp::create(at, where, at.getF32Type(), value);
         Value result = body(at, where, wide);
-        if (narrow(element) && result.getType() != element)
+        if (gate::isNarrowFloat(element) && result.getType() != element)
           result = arith::TruncFOp::create(at, where, element, result);
         return result;
       });
@@ -474,9 +471,11 @@ FailureOr<Value> GraphBuilder::cast(Value input, Type element) {
 //===-- Products
 //-----------------------------------------------------------------===//
 
-FailureOr<Value> GraphBuilder::contract(Value rows, Value weight) {
+FailureOr<Value> GraphBuilder::contract(Value rows, Value weight,
+                                        Type element) {
   Extents shape = shapeOf(rows), right = shapeOf(weight);
-  Type element = elementOf(rows);
+  if (!element)
+    element = elementOf(rows);
   if (right.size() == 2 && !shape.empty() && isDecidedInRun(shape.back())) {
     shape.back() = right[0];
     FailureOr<Value> checkedRows = reshape(rows, shape);
@@ -497,32 +496,22 @@ FailureOr<Value> GraphBuilder::contract(Value rows, Value weight) {
   if (failed(flat))
     return failure();
   Extents flatShape{productOf(outer), right[1]};
-  OperationState state(loc, gate::ContractOp::getOperationName());
-  gate::ContractOp::build(builder, state, typeOf(flatShape, element), *flat,
-                          ValueRange{weight}, ValueRange{}, Value(),
-                          builder.getArrayAttr({}), UnitAttr());
-  {
-    OpBuilder::InsertionGuard guard(builder);
-    Type accumulator = element.isF64() ? element : builder.getF32Type();
-    Block *block = builder.createBlock(state.regions.front().get(), {},
-                                       {accumulator}, {loc});
-    Value result = block->getArgument(0);
-    if (accumulator != element)
-      result = arith::TruncFOp::create(builder, loc, element, result);
-    gate::YieldOp::create(builder, loc, result);
-  }
-  Value product = builder.create(state)->getResult(0);
+  Value product = gate::ContractOp::create(
+      builder, loc, typeOf(flatShape, element), *flat, weight);
   setShape(product, flatShape);
   outer.push_back(right[1]);
   return reshape(product, outer);
 }
 
-FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
+FailureOr<Value> GraphBuilder::matmul(Value a, Value b, Type rounded) {
   Extents left = shapeOf(a), right = shapeOf(b);
   Type element = elementOf(a);
+  if (!rounded)
+    rounded = element;
   if (left.empty() || right.empty())
     return fail("expects operands of rank 1 or more");
-  if (elementOf(b) != element)
+  if (elementOf(b) != element &&
+      !(element.isF32() && gate::isNarrowFloat(elementOf(b))))
     return fail("expects operands of one element type");
   if (left.size() == 1 ||
       right.size() == 1) { // as [1, K] and [K, 1], then drop the 1
@@ -533,7 +522,7 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
         right.size() == 1 ? reshape(b, column) : FailureOr<Value>(b);
     if (failed(x) || failed(y))
       return failure();
-    FailureOr<Value> product = matmul(*x, *y);
+    FailureOr<Value> product = matmul(*x, *y, rounded);
     if (failed(product))
       return failure();
     Extents shape = shapeOf(*product);
@@ -544,7 +533,7 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
     return reshape(*product, shape);
   }
   if (right.size() == 2 && isa<FloatType>(element) && isConstant(b))
-    return contract(a, b);
+    return contract(a, b, rounded);
   const Extent &inner = right[right.size() - 2];
   if (left.back() != inner &&
       (isDecidedInRun(left.back()) || isDecidedInRun(inner))) {
@@ -580,8 +569,7 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
                                              utils::IteratorType::parallel);
   iterators[count + 1] = utils::IteratorType::reduction;
   bool isFloat = isa<FloatType>(element);
-  bool narrow = isFloat && element.getIntOrFloatBitWidth() < 32;
-  Type accumulator = narrow ? Type(builder.getF32Type()) : element;
+  Type accumulator = gate::computedIn(element);
   Extents shape = *batch;
   shape.push_back(left[left.size() - 2]);
   shape.push_back(right.back());
@@ -589,10 +577,10 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
       generic({a, b}, filled(shape, scalar(accumulator, 0)), maps, iterators,
               [&](OpBuilder &at, Location where, ValueRange x) {
                 Value p = x[0], q = x[1];
-                if (narrow) {
-                  p = arith::ExtFOp::create(at, where, accumulator, p);
-                  q = arith::ExtFOp::create(at, where, accumulator, q);
-                }
+                for (Value *factor : {&p, &q})
+                  if (gate::isNarrowFloat(factor->getType()))
+                    *factor =
+                        arith::ExtFOp::create(at, where, accumulator, *factor);
                 if (isFloat) {
                   p = arith::MulFOp::create(at, where, p, q);
                   return SmallVector<Value>{
@@ -603,5 +591,5 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b) {
                     arith::AddIOp::create(at, where, x[2], p)};
               })
           .front();
-  return cast(result, element);
+  return cast(result, rounded);
 }

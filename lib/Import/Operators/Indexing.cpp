@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Operators that index by data: NonZero, Compress, GatherND, ScatterND,
-// ScatterElements, OneHot, CumSum; and Tile. Gathers clamp indices that are out
+// ScatterElements, OneHot, CumSum; CumProd and Tile. Gathers clamp indices out
 // of range, scatters skip them; where updates without a reduction meet, the
 // last one counts.
-#include "lib/Import/Operators/Families.h"
+#include "lib/Import/Operators/LoopBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -385,6 +385,51 @@ OperatorResults gatecc::lowerCumSum(GraphBuilder &g, const OperatorCall &call) {
       b.getBoolAttr(call.integer("reverse", 0) != 0));
   g.setShape(sums, shape);
   return one(g.cast(sums, elementOf(given)));
+}
+
+/// A loop along the axis that carries the product of what it has met.
+OperatorResults gatecc::lowerCumProd(GraphBuilder &g,
+                                     const OperatorCall &call) {
+  Value given = call.operand(0);
+  if (failed(checkNumbers(g, given)))
+    return failure();
+  auto known = g.knownConstants(call.operand(1));
+  if (!known || known->size() != 1)
+    return g.fail("expects a constant axis");
+  Extents shape = g.shapeOf(given), left = shape;
+  FailureOr<int64_t> axis = axisOf(g, known->front(), shape.size());
+  FailureOr<Value> input = widenedNumber(g, given);
+  if (failed(axis) || failed(input))
+    return failure();
+  left.erase(left.begin() + *axis);
+  bool exclusive = call.integer("exclusive", 0) != 0,
+       reverse = call.integer("reverse", 0) != 0;
+  Type element = elementOf(*input);
+  std::string names[] = {"product"};
+  Collection outputs[] = {{*axis, reverse}};
+  OpBuilder &b = g.getBuilder();
+  auto multiply = [&](Value position, ValueRange carried) {
+    Value place = position;
+    if (reverse)
+      place = arith::SubIOp::create(
+          b, g.getLoc(), g.materialize(g.subtract(shape[*axis], Extent(1))),
+          position);
+    FailureOr<Value> product =
+        g.elementwise({carried.front(), elementAlong(g, *input, *axis, place)},
+                      element, [](OpBuilder &at, Location loc, ValueRange x) {
+                        return Scalars(at, loc).mul(x[0], x[1]);
+                      });
+    if (failed(product))
+      return FailureOr<Iteration>(failure());
+    return FailureOr<Iteration>(Iteration{
+        Value(), {*product}, {exclusive ? carried.front() : *product}});
+  };
+  FailureOr<SmallVector<Value>> made =
+      LoopBuilder(g, names, g.filled(left, g.scalar(element, 1)), outputs)
+          .buildFor(shape[*axis], multiply);
+  if (failed(made))
+    return failure();
+  return one(g.cast(made->back(), elementOf(given)));
 }
 
 OperatorResults gatecc::lowerTile(GraphBuilder &g, const OperatorCall &call) {

@@ -26,17 +26,20 @@ OperatorResults gatecc::lowerGemm(GraphBuilder &g, const OperatorCall &call) {
   if (call.integer("transB", 0))
     b = g.transpose(b, {1, 0});
   double alpha = call.number("alpha", 1.0), beta = call.number("beta", 1.0);
-  FailureOr<Value> product = g.matmul(a, b);
+  Type element = elementOf(a);
+  if (beta == 0.0) // ONNX: C does not count then, whatever it holds.
+    c = {};
+  // Rounded once, at the end.
+  bool isLast = !c && alpha == 1.0;
+  FailureOr<Value> product =
+      g.matmul(a, b, isLast ? element : gate::computedIn(element));
   if (failed(product))
     return failure();
-  Type element = elementOf(*product);
   if (!isa<FloatType>(element) &&
       (alpha != double(int64_t(alpha)) || beta != double(int64_t(beta))))
     return g.fail("expects whole numbers for alpha and beta where the inputs "
                   "are integers");
-  if (beta == 0.0) // ONNX: C does not count then, whatever it holds.
-    c = {};
-  if (!c && alpha == 1.0)
+  if (isLast)
     return one(product);
   SmallVector<Value> operands{*product};
   if (c)

@@ -277,23 +277,14 @@ OperatorResults gatecc::lowerQMoE(GraphBuilder &g, const OperatorCall &call) {
   if (mixing && g.shapeOf(mixing) != logitShape)
     return g.fail("expects router_weights of the logits' shape " +
                   g.text(logitShape) + ", got " + g.text(g.shapeOf(mixing)));
-  // Rows are quantised from f32.
-  Type element = elementOf(experts->input);
-  FailureOr<Value> rows = widened(g, experts->input);
-  if (failed(rows))
-    return failure();
-  experts->input = *rows;
   // As ONNX Runtime's CPU kernel runs it: without router_weights the chosen
   // weights sum to 1, whatever normalize_routing_weights says. It leaves out
   // routes of weight up to 1e-8, here those are left out that are <= 0.
-  OperatorResults results = buildExperts(
+  return buildExperts(
       g, *experts,
       mixing ? gate::ScoreKind::Identity : gate::ScoreKind::SoftmaxSelected,
       mixing && call.integer("normalize_routing_weights", 0) != 0,
       call.operand(1), mixing, projections);
-  if (failed(results))
-    return failure();
-  return one(g.cast(results->front(), element));
 }
 
 OperatorResults gatecc::lowerMatMulNBits(GraphBuilder &g,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Operators that put elements of the input at other places, or leave some out:
-// Pad, DepthToSpace, SpaceToDepth, ReverseSequence, Trilu, EyeLike.
+// Pad, CenterCropPad, DepthToSpace, SpaceToDepth, ReverseSequence,
+// TensorScatter, Trilu, EyeLike.
 #include "lib/Import/Operators/Families.h"
 #include "lib/Import/Operators/Places.h"
 
@@ -31,37 +32,45 @@ static FailureOr<Padding> padding(GraphBuilder &g, const OperatorCall &call) {
   }
   if (!pads)
     return g.fail("supports only a constant number of pads");
-  SmallVector<int64_t> axes = llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  Extents axes;
+  for (int64_t axis = 0; axis < rank; ++axis)
+    axes.push_back(Extent(axis));
   if (Value given = call.operand(3)) {
-    auto known = g.knownConstants(given);
+    auto known = g.runTimeInts(given);
     if (!known)
-      return g.fail("expects axes that are constant");
+      return g.fail("supports only a constant number of axes");
     axes = *known;
   }
-  if (pads->size() != 2 * axes.size())
-    return g.fail("expects two pads for each of " + Twine(axes.size()) +
+  size_t count = axes.size();
+  if (pads->size() != 2 * count)
+    return g.fail("expects two pads for each of " + Twine(count) +
                   " axes, got " + Twine(pads->size()));
   Padding result{call.string("mode", "constant"), Extents(rank, Extent(0)),
                  shape};
   if (!llvm::is_contained({"constant", "edge", "reflect", "wrap"}, result.mode))
     return g.fail("does not support the mode '" + result.mode + "'");
-  SmallVector<bool> seen(rank);
-  for (auto [index, given] : llvm::enumerate(axes)) {
-    FailureOr<int64_t> axis = axisOf(g, given, rank);
-    if (failed(axis))
-      return failure();
-    if (seen[*axis])
+  DenseSet<int64_t> seen;
+  for (const Extent &axis : axes)
+    if (axis.isConstant() &&
+        !seen.insert((axis.getConstant() + rank) % std::max<int64_t>(rank, 1))
+             .second)
       return g.fail("expects axes that differ");
-    seen[*axis] = true;
-    const Extent &before = (*pads)[index],
-                 &after = (*pads)[index + axes.size()];
-    Extent &size = result.shape[*axis];
+  ArrayRef<Extent> all = *pads;
+  auto before = alongDimensions(g, axes, all.take_front(count), result.before),
+       after = alongDimensions(g, axes, all.drop_front(count), result.before);
+  if (failed(before) || failed(after))
+    return failure();
+  result.before = *before;
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    const Extent &first = (*before)[axis], &last = (*after)[axis];
+    Extent &size = result.shape[axis];
     if (result.mode != "constant" && size.isConstant(0) &&
-        !(before.isConstant(0) && after.isConstant(0)))
+        !(first.isConstant(0) && last.isConstant(0)))
       return g.fail("cannot pad an axis without elements with some of them");
-    result.before[*axis] = before;
-    size = g.add(g.add(size, before), after);
-    if (failed(g.requireSize(size, "the padded axis " + Twine(*axis))))
+    if (first.isConstant(0) && last.isConstant(0))
+      continue;
+    size = g.add(g.add(size, first), last);
+    if (failed(g.requireSize(size, "the padded axis " + Twine(axis))))
       return failure();
   }
   return result;
@@ -123,6 +132,43 @@ OperatorResults gatecc::lowerPad(GraphBuilder &g, const OperatorCall &call) {
                  : s.number(element, value);
         return readInside(at, loc, input, places, sizes, outside);
       })};
+}
+
+/// The middle of the input, or the input in the middle of zeros.
+OperatorResults gatecc::lowerCenterCropPad(GraphBuilder &g,
+                                           const OperatorCall &call) {
+  Value input = call.operand(0);
+  Extents from = g.shapeOf(input), axes;
+  if (auto given = call.integers("axes"))
+    axes.assign(given->begin(), given->end());
+  else
+    for (unsigned axis = 0; axis < from.size(); ++axis)
+      axes.push_back(Extent(int64_t(axis)));
+  auto wanted = g.runTimeInts(call.operand(1));
+  if (!wanted || wanted->size() != axes.size())
+    return g.fail("expects a size for each of " + Twine(axes.size()) + " axes");
+  FailureOr<Extents> shape = alongDimensions(g, axes, *wanted, from);
+  if (failed(shape))
+    return failure();
+  SmallVector<Value> sizes, before;
+  for (auto [dim, size] : llvm::enumerate(*shape)) {
+    if (failed(g.requireSize(size, "the size of axis " + Twine(dim))))
+      return failure();
+    sizes.push_back(g.materialize(from[dim]));
+    Scalars s(g.getBuilder(), g.getLoc());
+    Value more = s.sub(g.materialize(size), sizes.back());
+    before.push_back(s.div(more, s.like(more, 2)));
+  }
+  return SmallVector<Value>{
+      fillPlaces(g, *shape, elementOf(input),
+                 [&](OpBuilder &at, Location loc, ValueRange indices) {
+                   Scalars s(at, loc);
+                   SmallVector<Value> places;
+                   for (auto [index, shift] : llvm::zip(indices, before))
+                     places.push_back(s.sub(index, shift));
+                   return readInside(at, loc, input, places, sizes,
+                                     s.number(elementOf(input), 0));
+                 })};
 }
 
 OperatorResults gatecc::lowerDepthToSpace(GraphBuilder &g,
@@ -196,6 +242,59 @@ OperatorResults gatecc::lowerReverseSequence(GraphBuilder &g,
         SmallVector<Value> places(indices);
         places[*time] = s.select(s.less(place, length), back, place);
         return tensor::ExtractOp::create(at, loc, input, places);
+      })};
+}
+
+/// A cache with new elements from a place of each sample on.
+OperatorResults gatecc::lowerTensorScatter(GraphBuilder &g,
+                                           const OperatorCall &call) {
+  Value cache = call.operand(0), update = call.operand(1),
+        first = call.operand(2);
+  Extents shape = g.shapeOf(cache), part = g.shapeOf(update);
+  FailureOr<int64_t> axis = axisOf(g, call.integer("axis", -2), shape.size());
+  if (failed(axis))
+    return failure();
+  StringRef mode = call.string("mode", "linear");
+  if (mode != "linear" && mode != "circular")
+    return g.fail("does not know the mode '" + mode + "'");
+  bool fits = *axis > 0 && part.size() == shape.size() &&
+              elementOf(update) == elementOf(cache);
+  for (unsigned dim = 0; fits && dim < shape.size(); ++dim)
+    fits = int64_t(dim) == *axis || shape[dim] == part[dim];
+  if (!fits)
+    return g.fail("expects an update of the cache's type and shape but for the "
+                  "axis, which is not the first, got " +
+                  g.text(part) + " for " + g.text(shape));
+  if (failed(g.requireAtMost(part[*axis], shape[*axis],
+                             "the update is longer than the cache")))
+    return failure();
+  if (first && (g.shapeOf(first) != Extents{shape[0]} ||
+                !elementOf(first).isInteger(64)))
+    return g.fail("expects an int64 in write_indices for each of the " +
+                  g.text(shape[0]) + " samples");
+  Value length = g.materialize(shape[*axis]);
+  SmallVector<Value> sizes;
+  for (const Extent &extent : part)
+    sizes.push_back(g.materialize(extent));
+  return SmallVector<Value>{fillPlaces(
+      g, shape, elementOf(cache),
+      [&](OpBuilder &at, Location loc, ValueRange indices) -> Value {
+        Scalars s(at, loc);
+        SmallVector<Value> places(indices);
+        Value &place = places[*axis];
+        if (first) {
+          Value begin =
+              tensor::ExtractOp::create(at, loc, first, indices.front());
+          begin = arith::IndexCastOp::create(at, loc, at.getIndexType(), begin);
+          place = s.sub(place, begin);
+        }
+        if (mode == "circular") {
+          Value rest = arith::RemSIOp::create(at, loc, place, length);
+          place = s.select(s.less(rest, s.like(rest, 0)), s.add(rest, length),
+                           rest);
+        }
+        Value old = tensor::ExtractOp::create(at, loc, cache, indices);
+        return readInside(at, loc, update, places, sizes, old);
       })};
 }
 

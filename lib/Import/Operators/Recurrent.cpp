@@ -38,6 +38,8 @@ private:
   /// `value` for sequences that reach step `at`, else `otherwise`, or 0.
   FailureOr<Value> reached(int64_t at, Value value, Value otherwise);
   FailureOr<Value> part(Value operand, int64_t direction, Extents shape);
+  /// The same in the type that is computed in.
+  FailureOr<Value> widePart(Value operand, int64_t direction, Extents shape);
   Value columns(Value tensor, unsigned block, unsigned count = 1);
   FailureOr<Value> joined(ArrayRef<Value> operands, ScalarBody body);
   Value apply(OpBuilder &at, Location loc, unsigned function, Value x);
@@ -50,9 +52,9 @@ private:
   int64_t hidden = 0, steps = 0, directions = 1;
   bool batchFirst = false;
   Extent batch, inputs;
-  Value input;   // [T, B, I]
-  Value lengths; // [B, 1], or null
-  Type element;
+  Value input;             // [T, B, I]
+  Value lengths;           // [B, 1], or null
+  Type inputType, element; // X's, and what is computed in
   std::vector<Function> functions;
   // Of the direction that is being built:
   ArrayRef<Function> current;
@@ -80,7 +82,12 @@ LogicalResult Recurrence::readShapes() {
   input = call.operand(0);
   if (batchFirst)
     input = g.transpose(input, {1, 0, 2});
-  element = elementOf(input);
+  inputType = elementOf(input);
+  element = gate::computedIn(inputType);
+  FailureOr<Value> wide = g.cast(input, element);
+  if (failed(wide))
+    return failure();
+  input = *wide;
   Extents x = g.shapeOf(input);
   if (!x[0].isConstant() || x[0].getConstant() < 1 ||
       x[0].getConstant() > maxSteps)
@@ -183,7 +190,7 @@ FailureOr<Value> Recurrence::part(Value operand, int64_t direction,
                                   Extents shape) {
   Extents whole{Extent(directions)};
   whole.append(shape.begin(), shape.end());
-  if (g.shapeOf(operand) != whole || elementOf(operand) != element)
+  if (g.shapeOf(operand) != whole || elementOf(operand) != inputType)
     return g.fail("expects an operand of shape " + g.text(whole) +
                   " and X's type, got " + g.text(g.shapeOf(operand)));
   Extents offsets(whole.size(), Extent(0));
@@ -192,6 +199,12 @@ FailureOr<Value> Recurrence::part(Value operand, int64_t direction,
   return g.reshape(
       g.slice(operand, offsets, whole, SmallVector<int64_t>(whole.size(), 1)),
       shape);
+}
+
+FailureOr<Value> Recurrence::widePart(Value operand, int64_t direction,
+                                      Extents shape) {
+  FailureOr<Value> value = part(operand, direction, std::move(shape));
+  return succeeded(value) ? g.cast(*value, element) : value;
 }
 
 /// Blocks of `hidden` elements of the last dimension.
@@ -331,7 +344,8 @@ LogicalResult Recurrence::runDirection(unsigned direction, bool backwards) {
     return failure();
   recurrentBias = {};
   if (Value bias = call.operand(3)) {
-    FailureOr<Value> both = part(bias, direction, {Extent(2 * hidden * gates)});
+    FailureOr<Value> both =
+        widePart(bias, direction, {Extent(2 * hidden * gates)});
     if (failed(both))
       return failure();
     recurrentBias = columns(*both, gates, gates);
@@ -345,7 +359,7 @@ LogicalResult Recurrence::runDirection(unsigned direction, bool backwards) {
   bool isLstm = call.op == "LSTM";
   peepholes = {};
   if (Value given = isLstm ? call.operand(7) : Value()) {
-    FailureOr<Value> p = part(given, direction, {Extent(3 * hidden)});
+    FailureOr<Value> p = widePart(given, direction, {Extent(3 * hidden)});
     if (failed(p))
       return failure();
     peepholes = *p;
@@ -354,8 +368,8 @@ LogicalResult Recurrence::runDirection(unsigned direction, bool backwards) {
   auto initial = [&](Value given) -> FailureOr<Value> {
     if (!given)
       return g.filled(state, g.scalar(element, 0));
-    return part(batchFirst ? g.transpose(given, {1, 0, 2}) : given, direction,
-                state);
+    return widePart(batchFirst ? g.transpose(given, {1, 0, 2}) : given,
+                    direction, state);
   };
   FailureOr<Value> hiddenState = initial(call.operand(5));
   FailureOr<Value> cell =
@@ -428,6 +442,12 @@ OperatorResults Recurrence::run() {
     if (failed(state))
       return failure();
     results.push_back(batchFirst ? g.transpose(*state, {1, 0, 2}) : *state);
+  }
+  for (Value &result : results) {
+    FailureOr<Value> rounded = g.cast(result, inputType);
+    if (failed(rounded))
+      return failure();
+    result = *rounded;
   }
   return results;
 }

@@ -2,6 +2,7 @@
 // Operators that move elements without computing: Reshape, Transpose, Squeeze,
 // Concat, Split, Slice, Expand, ...
 #include "lib/Import/Operators/Families.h"
+#include "lib/Import/Operators/Places.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -136,8 +137,7 @@ givenAxes(GraphBuilder &g, const OperatorCall &call, int64_t rank) {
   return axes;
 }
 
-OperatorResults gatecc::lowerSqueeze(GraphBuilder &g,
-                                     const OperatorCall &call) {
+static OperatorResults squeezed(GraphBuilder &g, const OperatorCall &call) {
   Extents from = g.shapeOf(call.operand(0)), shape;
   auto axes = givenAxes(g, call, from.size());
   if (failed(axes))
@@ -152,6 +152,15 @@ OperatorResults gatecc::lowerSqueeze(GraphBuilder &g,
       shape.push_back(extent);
   }
   return one(g.reshape(call.operand(0), shape));
+}
+
+OperatorResults gatecc::lowerSqueeze(GraphBuilder &g,
+                                     const OperatorCall &call) {
+  Extents from = g.shapeOf(call.operand(0));
+  auto mayBeOne = [&](int64_t axis) {
+    return from[axis].isOne() || g.isDecidedInRun(from[axis]);
+  };
+  return onRunTimeAxes(g, call, 1, /*addsAxes=*/false, squeezed, mayBeOne);
 }
 
 OperatorResults gatecc::lowerUnsqueeze(GraphBuilder &g,
@@ -284,6 +293,70 @@ static Value reversed(GraphBuilder &g, Value input, ArrayRef<int64_t> offsets,
       .front();
 }
 
+namespace {
+/// What Slice is given; axes and steps may be known in the run only.
+struct Bounds {
+  Extents starts, ends, axes, steps;
+};
+} // namespace
+
+/// A slice with axes, or steps, or a direction that the run decides: a read at
+/// computed positions.
+static OperatorResults slicedInRun(GraphBuilder &g, Value input,
+                                   const Bounds &given) {
+  Extents shape = g.shapeOf(input), none(shape.size(), Extent(0));
+  Extents ones(shape.size(), Extent(1));
+  auto starts = alongDimensions(g, given.axes, given.starts, none),
+       ends = alongDimensions(g, given.axes, given.ends, shape),
+       steps = alongDimensions(g, given.axes, given.steps, ones);
+  if (failed(starts) || failed(ends) || failed(steps))
+    return failure();
+  OpBuilder &b = g.getBuilder();
+  Location loc = g.getLoc();
+  Scalars s(b, loc);
+  Extents sizes;
+  SmallVector<Value> offsets, strides;
+  for (unsigned dim = 0; dim < shape.size(); ++dim) {
+    Value n = g.materialize(shape[dim]), from = g.materialize((*starts)[dim]),
+          to = g.materialize((*ends)[dim]), step = g.materialize((*steps)[dim]);
+    Value zero = s.like(n, 0), one = s.like(n, 1), minus = s.like(n, -1);
+    if (!(*steps)[dim].isConstant())
+      g.check(
+          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, step, zero),
+          "expects steps that are not 0", {});
+    // Longer steps take one element, too.
+    Value most = s.add(n, one);
+    step = s.max(s.min(step, most), s.sub(zero, most));
+    Value isBack = s.less(step, zero);
+    Value low = s.select(isBack, minus, zero),
+          high = s.select(isBack, s.sub(n, one), n);
+    auto clamped = [&](Value place) {
+      place = s.select(s.less(place, zero), s.add(place, n), place);
+      return s.max(s.min(place, high), low);
+    };
+    from = clamped(from);
+    to = clamped(to);
+    Value distance = s.select(isBack, s.sub(from, to), s.sub(to, from));
+    Value stride = s.select(isBack, s.sub(zero, step), step);
+    stride = s.max(stride, one);
+    Value count = arith::CeilDivSIOp::create(b, loc, distance, stride);
+    count = gate::BoundOp::create(b, loc, s.max(count, zero), n);
+    offsets.push_back(from);
+    strides.push_back(step);
+    sizes.push_back(
+        g.opaqueSymbol((g.getNodeName() + "_d" + Twine(dim)).str(), count));
+  }
+  return SmallVector<Value>{fillPlaces(
+      g, sizes, elementOf(input),
+      [&](OpBuilder &at, Location where, ValueRange places) -> Value {
+        Scalars t(at, where);
+        SmallVector<Value> indices;
+        for (auto [place, offset, stride] : llvm::zip(places, offsets, strides))
+          indices.push_back(t.add(offset, t.mul(place, stride)));
+        return tensor::ExtractOp::create(at, where, input, indices);
+      })};
+}
+
 OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
   Value input = call.operand(0);
   Extents shape = g.shapeOf(input);
@@ -307,14 +380,32 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
       return g.fail("expects a known number of bounds");
     starts = *begin;
     ends = *end;
-    for (auto [operand, list] :
-         {std::pair(call.operand(3), &axes), {call.operand(4), &steps}})
-      if (operand) {
-        auto known = g.knownConstants(operand);
-        if (!known)
-          return g.fail("expects axes and steps that are constant");
+    Bounds inRun{starts, ends, {}, {}};
+    for (size_t i = 0; i < starts.size(); ++i) {
+      inRun.axes.push_back(Extent(int64_t(i)));
+      inRun.steps.push_back(Extent(1));
+    }
+    bool isConstant = true;
+    for (auto [operand, list, ints] :
+         {std::tuple(call.operand(3), &axes, &inRun.axes),
+          {call.operand(4), &steps, &inRun.steps}}) {
+      if (!operand)
+        continue;
+      auto given = g.runTimeInts(operand);
+      if (!given)
+        return g.fail("expects a known number of axes and steps");
+      *ints = *given;
+      if (auto known = g.knownConstants(operand))
         *list = *known;
-      }
+      else
+        isConstant = false;
+    }
+    if (!isConstant) {
+      if (ends.size() != starts.size() || inRun.axes.size() != starts.size() ||
+          inRun.steps.size() != starts.size())
+        return g.fail("expects equally many starts, ends, axes and steps");
+      return slicedInRun(g, input, inRun);
+    }
   }
   if (axes.empty())
     axes = llvm::to_vector(llvm::seq<int64_t>(0, starts.size()));
@@ -323,6 +414,10 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
   if (starts.size() != ends.size() || axes.size() != starts.size() ||
       steps.size() != starts.size())
     return g.fail("expects equally many starts, ends, axes and steps");
+  auto bounds = [&] {
+    return Bounds{starts, ends, Extents(axes.begin(), axes.end()),
+                  Extents(steps.begin(), steps.end())};
+  };
   Extents offsets(rank, Extent(0)), sizes = shape;
   SmallVector<int64_t> strides(rank, 1);
   bool backwards = false;
@@ -361,7 +456,7 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
       continue;
     }
     if (step < 0)
-      return g.fail("cannot slice backwards along an axis of unknown size");
+      return slicedInRun(g, input, bounds());
     auto bound = [&](const Extent &value) {
       if (value.isConstant() &&
           value.getConstant() >= std::numeric_limits<int32_t>::max())
@@ -378,8 +473,7 @@ OperatorResults gatecc::lowerSlice(GraphBuilder &g, const OperatorCall &call) {
     SmallVector<int64_t> begin;
     for (const Extent &offset : offsets) {
       if (!offset.isConstant())
-        return g.fail(
-            "cannot slice backwards where other bounds are not constant");
+        return slicedInRun(g, input, bounds());
       begin.push_back(offset.getConstant());
     }
     return SmallVector<Value>{reversed(g, input, begin, sizes, strides)};

@@ -2,9 +2,13 @@
 // Replaces exp, tanh, erf and their like by one polynomial each, the same for
 // vectors and scalars, so that a value does not depend on where it stands.
 // f64 and what has no polynomial here stays a call of libm, lane by lane.
+// Arithmetic on f16 and bf16 becomes arithmetic in f32 with a rounding after
+// each op, which is what it means.
+#include "dialects/Gate/IR/FloatTypes.h"
 #include "gatecc/Lowering/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -34,6 +38,54 @@ struct SplitFma : OpRewritePattern<math::FmaOp> {
   }
 };
 
+/// A sum, product, quotient or root in f32 that is rounded to 16 bits is the
+/// exact one rounded once: f32 has more than twice their digits.
+struct WidenNarrow : RewritePattern {
+  explicit WidenNarrow(MLIRContext *context)
+      : RewritePattern(MatchAnyOpTypeTag(), /*benefit=*/1, context) {}
+
+  static bool isNarrow(Type type) {
+    return gate::isNarrowFloat(getElementTypeOrSelf(type));
+  }
+  static Type widened(Type type) {
+    if (!isNarrow(type))
+      return type;
+    Type f32 = Float32Type::get(type.getContext());
+    auto shaped = dyn_cast<ShapedType>(type);
+    return shaped ? Type(shaped.clone(f32)) : f32;
+  }
+
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    if (!isa_and_nonnull<arith::ArithDialect, math::MathDialect>(
+            op->getDialect()) ||
+        isa<arith::ExtFOp, arith::TruncFOp, arith::BitcastOp, arith::ConstantOp,
+            arith::SelectOp>(op))
+      return rewriter.notifyMatchFailure(op, "computes nothing");
+    if (llvm::none_of(op->getOperandTypes(), isNarrow) &&
+        llvm::none_of(op->getResultTypes(), isNarrow))
+      return rewriter.notifyMatchFailure(op, "is in f32 or wider");
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands())
+      operands.push_back(isNarrow(operand.getType())
+                             ? arith::ExtFOp::create(rewriter, op->getLoc(),
+                                                     widened(operand.getType()),
+                                                     operand)
+                                   .getResult()
+                             : operand);
+    OperationState state(op->getLoc(), op->getName(), operands,
+                         llvm::map_to_vector(op->getResultTypes(), widened),
+                         op->getAttrs());
+    state.propertiesAttr = op->getPropertiesAsAttribute();
+    SmallVector<Value> results(rewriter.create(state)->getResults());
+    for (auto [result, type] : llvm::zip_equal(results, op->getResultTypes()))
+      if (result.getType() != type)
+        result = arith::TruncFOp::create(rewriter, op->getLoc(), type, result);
+    rewriter.replaceOp(op, results);
+    return success();
+  }
+};
+
 struct ExpandMathPass : public gatecc::impl::ExpandMathBase<ExpandMathPass> {
   using ExpandMathBase::ExpandMathBase;
 
@@ -47,6 +99,9 @@ struct ExpandMathPass : public gatecc::impl::ExpandMathBase<ExpandMathPass> {
           name);
     });
     math::populateExpansionPatterns(patterns, {"rsqrt", "exp2"});
+    // Without them LLVM calls a function for each lane.
+    arith::populateExpandBFloat16Patterns(patterns);
+    patterns.add<WidenNarrow>(&getContext());
     if (!fma)
       patterns.add<SplitFma>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

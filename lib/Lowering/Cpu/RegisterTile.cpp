@@ -236,6 +236,9 @@ TileEmitter::Accumulators TileEmitter::addFloats(Value unit, int64_t halves,
     int64_t at = i % vectors * width;
     if (layout.format == PanelFormat::Plain)
       return loadUnit(i / vectors, unit, at, width);
+    if (layout.format == PanelFormat::F16)
+      return arith::ExtFOp::create(b, vectorType,
+                                   loadUnit(i / vectors, unit, at, width));
     // The upper half of a word is the number of odd k, the lower that of
     // even k; a bf16 is the upper half of an f32.
     if (half == 0)

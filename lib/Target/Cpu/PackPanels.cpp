@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Packs weights into panels: copies, rounds to bf16, quantises to integers.
+// Packs weights into panels: copies, widens, rounds to bf16, quantises to
+// integers.
 #include "lib/Target/Cpu/PackPanels.h"
+
+#include "runtime/conversions.h"
 
 #include <algorithm>
 #include <cmath>
@@ -36,14 +39,6 @@ void gatecc::copyElements(uint8_t *out, const uint8_t *in, int64_t count,
 
 namespace {
 
-uint16_t roundToBf16(float value) {
-  uint32_t word;
-  std::memcpy(&word, &value, sizeof word);
-  if (std::isnan(value))
-    return uint16_t(word >> 16 | 0x40);
-  return uint16_t((word + 0x7fff + (word >> 16 & 1)) >> 16);
-}
-
 /// A stretch of one column as integers: w = scale * (q[i] - zero). They have a
 /// sign, or they are in [0, 2^bits).
 struct Integers {
@@ -70,7 +65,7 @@ public:
 
   int64_t groups, columns;
 
-  /// w[first .. first + count) of a column; 0 beyond the ends.
+  /// w[first .. first + count) of a column, as f32; 0 beyond the ends.
   void readFloats(int64_t group, int64_t column, int64_t first, int64_t count,
                   float *out) const {
     int64_t inside = column < columns ? std::min(count, k - first) : 0;
@@ -78,9 +73,17 @@ public:
       out[i] = 0.0f;
     if (inside <= 0)
       return;
-    copyElements(reinterpret_cast<uint8_t *>(out),
-                 at(group, column) + first * depthStride, inside, depthStride,
-                 sizeof(float));
+    const uint8_t *in = at(group, column) + first * depthStride;
+    if (source.element.isF32())
+      return copyElements(reinterpret_cast<uint8_t *>(out), in, inside,
+                          depthStride, sizeof(float));
+    bool isHalf = source.element.isF16();
+    for (int64_t i = 0; i < inside; ++i) {
+      uint16_t bits;
+      std::memcpy(&bits, in + i * depthStride, sizeof bits);
+      out[i] = isHalf ? gatecc_runtime::halfToFloat(bits)
+                      : gatecc_runtime::bfloatToFloat(bits);
+    }
   }
 
   /// The same as integers of `bits` bits; all have one scale.
@@ -208,7 +211,7 @@ void putIntegers(const PanelLayout &layout, const Integers &in, int64_t column,
 
 } // namespace
 
-/// Plain panels of one source of any element type.
+/// Panels that hold the elements of one source as they are.
 static void copyPanels(const PanelLayout &layout, const View &source,
                        int64_t index, uint8_t *out) {
   bool hasGroups = source.shape.size() == 3;
@@ -239,7 +242,10 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
   ColumnReader reader(source, layout.k);
   int64_t lanes = layout.lanes, first = index * lanes;
   int64_t panels = (reader.columns + lanes - 1) / lanes;
-  int64_t unitBytes = layout.unitElements() * (layout.isInteger() ? 1 : 2);
+  bool isBf16 = layout.isBf16();
+  int64_t unitBytes = layout.unitElements() * (layout.isInteger() ? 1
+                                               : isBf16           ? 2
+                                                                  : 4);
   int64_t bits = layout.format == PanelFormat::Int4 ? 4 : 8;
   Integers integers;
   llvm::SmallVector<float, 128> column(
@@ -258,11 +264,16 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
           continue;
         }
         reader.readFloats(g, n, 0, column.size(), column.data());
+        if (!isBf16)
+          for (int64_t k = 0; k < layout.k; ++k)
+            std::memcpy(panel + k * unitBytes + sizeof(float) * c, &column[k],
+                        sizeof(float));
         // Pairs of rows of K lie one after another, whatever a unit has of
         // them.
-        for (auto [k, value] : llvm::enumerate(column)) {
-          uint16_t rounded = roundToBf16(value);
-          int64_t at = 2 * (int64_t(k) / 2 * layout.columns() + c) + k % 2;
+        for (size_t k = 0; isBf16 && k < column.size(); ++k) {
+          uint16_t rounded = gatecc_runtime::floatToBfloat(column[k]);
+          size_t at =
+              2 * (k / 2 * size_t(layout.columns()) + size_t(c)) + k % 2;
           std::memcpy(panel + 2 * at, &rounded, sizeof rounded);
         }
       }
@@ -271,8 +282,13 @@ static void convertPanels(const PanelLayout &layout, const PanelSource &source,
 
 void gatecc::packPanels(const PanelLayout &layout,
                         ArrayRef<PanelSource> sources, uint8_t *out) {
+  auto areKept = [&](const PanelSource &source) {
+    return layout.format == PanelFormat::F16 ||
+           (layout.format == PanelFormat::Plain &&
+            source.values.elementBytes >= sizeof(float));
+  };
   for (auto [index, source] : llvm::enumerate(sources))
-    if (layout.format == PanelFormat::Plain)
+    if (areKept(source))
       copyPanels(layout, source.values, index, out);
     else
       convertPanels(layout, source, index, out);

@@ -31,6 +31,7 @@ void copyElements(uint8_t *out, const uint8_t *in, int64_t count,
 /// layout of gate.dequantize.
 struct PanelSource {
   View values, scales, zeros;
+  mlir::Type element; // of the values
   int64_t bits = 0, block = 0;
   bool asymmetric = false; // floats get a zero point when they are quantised
 

@@ -7,6 +7,7 @@
 #include "lib/Target/Cpu/WeightPlaces.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <cstring>
@@ -199,6 +200,8 @@ Evaluator::panelSources(gate::PackedWeightOp op) {
     if (failed(values) || failed(scales) || failed(zeros))
       return failure();
     source.values = *values;
+    source.element =
+        getElementTypeOrSelf(find(op, op.getSources()[i]).getType());
     source.scales = *scales;
     source.zeros = *zeros;
     source.bits = op.getBits();

@@ -8,6 +8,7 @@ import numpy as np
 
 try:
     from . import chains, exits, moe
+    from .graph import TYPES
 except ModuleNotFoundError as error:
     sys.exit(f"gatecc.models needs the package {error.name}: pip install {error.name}")
 
@@ -37,6 +38,7 @@ def parse(arguments):
     p.add_argument(
         "--bare", action="store_true", help="no norm and no residual around the experts"
     )
+    p.add_argument("--dtype", choices=tuple(TYPES), default="f32")
     _common(p)
 
     p = kinds.add_parser("chain", help="a long chain of small layers")
@@ -50,6 +52,7 @@ def parse(arguments):
     p.add_argument("--stages", type=int, required=True)
     p.add_argument("--style", choices=exits.STYLES, default="running")
     p.add_argument("--activation", choices=("relu", "gelu"), default="relu")
+    p.add_argument("--dtype", choices=tuple(TYPES), default="f32")
     _common(p)
 
     p = kinds.add_parser("exit-inputs", help="inputs with planted exits, as .npy")
@@ -95,12 +98,12 @@ def main(arguments=None):
                 a.block,
                 a.bare,
             )
-            graph.save(a.output)
+            graph.in_type(a.dtype).save(a.output)
         elif a.kind == "chain":
             chains.network(a.style, a.nodes, a.dim, a.seed).save(a.output)
         elif a.kind == "exit":
             graph = exits.network(a.dim, a.stages, a.style, a.activation, a.seed)
-            graph.save(a.output)
+            graph.in_type(a.dtype).save(a.output)
         elif a.kind == "exit-inputs":
             rate = a.rate if len(a.rate) > 1 else a.rate[0]
             x, _ = exits.make_inputs(a.batch, a.dim, a.stages, rate, a.seed)

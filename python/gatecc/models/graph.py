@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # A small writer of ONNX graphs: every node is named, initializers are NumPy
-# arrays, and weights beyond 2 GB go to one external data file beside the model.
+# arrays, and weights beyond 2 GB go to one external data file beside the model. A graph
+# that was written in f32 can be turned into one in f16 or bf16.
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,11 @@ OPSET = 21
 IR_VERSION = 10
 EMBED_LIMIT = 2_000_000_000  # bytes; a protobuf message ends at 2 GiB
 EXTERNAL_ALIGNMENT = 4096  # bytes; lets a reader map single tensors
+TYPES = {
+    "f32": TensorProto.FLOAT,
+    "f16": TensorProto.FLOAT16,
+    "bf16": TensorProto.BFLOAT16,
+}
 
 
 class Graph:
@@ -46,6 +52,25 @@ class Graph:
         self.nodes.append(node)
         self.domains.add(domain)
         return outputs[0]
+
+    def in_type(self, dtype):
+        """This graph with all of its f32 in another type, as models of half precision
+        are exported; `dtype` is a key of TYPES."""
+        kind = TYPES[dtype]
+        element = helper.tensor_dtype_to_np_dtype(kind)
+        for name, array in self.weights.items():
+            if array.dtype == np.float32:
+                self.weights[name] = array.astype(element)
+        for value in (*self.inputs, *self.outputs):
+            if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+                value.type.tensor_type.elem_type = kind
+        for node in self.nodes:
+            if node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT:
+                node.attribute[0].i = kind
+            if node.op_type == "ConstantOfShape" and not node.attribute:
+                zero = onnx.numpy_helper.from_array(np.zeros(1, element))
+                node.attribute.append(helper.make_attribute("value", zero))
+        return self
 
     def rename_result(self, name):
         """Give the last node's output another name, that of a graph output."""
@@ -101,5 +126,5 @@ def _write_external(path, weights):
             for key, value in where.items():
                 tensor.external_data.add(key=key, value=value)
             tensors.append(tensor)
-            out.write(array.data)
+            out.write(array.reshape(-1).view(np.uint8).data)
     return tensors

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # Runs an ONNX network in float64, node by node, every branch of it; also tells what was
-# decided at each mixture of experts.
+# decided at each mixture of experts. In a network of f16 or bf16 each node's result is
+# rounded to that type, as ONNX says, so that decisions are those of the rounded values.
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,30 @@ class Run:
     precision: dict = field(default_factory=dict)
 
 
+class Values(dict):
+    """Arrays by name, floats as f64; `narrow`: name -> f16 or bf16, of those values."""
+
+    def __init__(self, arrays=()):
+        super().__init__()
+        self.narrow = {}
+        for name, array in dict(arrays).items():
+            self.add(name, np.asarray(array))
+
+    def add(self, name, array):
+        if _is_narrow(array.dtype):
+            self.narrow[name] = array.dtype
+        self[name] = widen(array)
+
+    def copy_to(self, other, name, new_name):
+        other[new_name] = self[name] if name else None
+        if name in self.narrow:
+            other.narrow[new_name] = self.narrow[name]
+
+
+def _is_narrow(dtype):
+    return dtype == np.float16 or dtype.name == "bfloat16"
+
+
 def widen(array):
     """Floats as f64, everything else as it is."""
     array = np.asarray(array)
@@ -42,8 +67,8 @@ def run_onnx(model, inputs, experts="f32", block=32, zero_points=False, bf16_row
     if not isinstance(model, onnx.ModelProto):
         model = onnx.load(model)
     functions = {(f.domain, f.name): f for f in model.functions}
-    values = {t.name: widen(numpy_helper.to_array(t)) for t in model.graph.initializer}
-    values |= {name: widen(value) for name, value in inputs.items()}
+    arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    values = Values(arrays | inputs)
     precision = {"experts": experts, "block": block, "zero_points": zero_points}
     run = Run(values, precision=precision | {"bf16_rows": bf16_rows})
     with np.errstate(all="ignore"):
@@ -57,10 +82,10 @@ def _nodes(nodes, values, bound, functions, run):
         inputs = [values[i] if i else None for i in node.input]
         attributes = _attributes(node, bound)
         if (node.domain, node.op_type) in functions:
-            results = _call(
-                functions[node.domain, node.op_type], inputs, attributes, functions, run
-            )
-        elif node.domain == "com.microsoft" and node.op_type == "MoE":
+            function = functions[node.domain, node.op_type]
+            _call(function, node, values, attributes, functions, run)
+            continue
+        if node.domain == "com.microsoft" and node.op_type == "MoE":
             result, plan, margins, roundings = moe.experts(
                 *inputs, **attributes, **run.precision
             )
@@ -79,7 +104,23 @@ def _nodes(nodes, values, bound, functions, run):
             results = (result,)
         else:
             results = standard(node.op_type, inputs, attributes, len(node.output))
-        values.update(zip(node.output, results))
+        narrow = _type_of_results(node, values)
+        for name, result in zip(node.output, results):
+            if narrow is not None and result.dtype.kind == "f":
+                result = result.astype(narrow)
+            values.add(name, result)
+
+
+def _type_of_results(node, values):
+    """f16 or bf16 if the node's floats have that type, else None."""
+    given = [a.t.data_type for a in node.attribute if a.type == AttributeProto.TENSOR]
+    if node.op_type == "Cast":
+        given = [a.i for a in node.attribute if a.name == "to"]
+    if given:
+        dtype = helper.tensor_dtype_to_np_dtype(given[0])
+        return dtype if _is_narrow(dtype) else None
+    types = [values.narrow[i] for i in node.input if i in values.narrow]
+    return types[0] if types else None
 
 
 def standard(op, inputs, attributes, num_outputs):
@@ -114,11 +155,13 @@ def _attributes(node, bound):
     return result
 
 
-def _call(function, inputs, attributes, functions, run):
+def _call(function, node, values, attributes, functions, run):
     defaults = {a.name: helper.get_attribute_value(a) for a in function.attribute_proto}
-    local = dict(zip(function.input, inputs))
-    local.setdefault("", None)
-    for name in function.input:
-        local.setdefault(name, None)
+    local = Values()
+    for name in ("", *function.input):
+        local[name] = None
+    for name, given in zip(function.input, node.input):
+        values.copy_to(local, given, name)
     _nodes(function.node, local, defaults | attributes, functions, run)
-    return tuple(local[name] for name in function.output)
+    for name, made in zip(node.output, function.output):
+        local.copy_to(values, made, name)

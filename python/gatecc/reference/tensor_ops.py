@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from . import indexing
 from .decisions import order, softmax, topk
 
 OPS = {}
@@ -81,7 +82,7 @@ _ELEMENTWISE = {
     "Where": np.where,
     "IsNaN": np.isnan,
     "IsInf": np.isinf,
-    "Shape": lambda x: np.array(x.shape, np.int64),
+    "Shape": lambda x, start=0, end=None: np.array(x.shape[start:end], np.int64),
     "Size": lambda x: np.array(x.size, np.int64),
 }
 for _name, _function in _ELEMENTWISE.items():
@@ -334,6 +335,21 @@ def gather_nd(x, indices, batch_dims=0):
     if batch_dims:
         raise NotImplementedError("GatherND with batch_dims")
     return x[tuple(np.moveaxis(indices, -1, 0))]
+
+
+@register("Mod")
+def mod(a, b, fmod=0):
+    return (np.fmod if fmod else np.mod)(a, b)
+
+
+@register("CumSum")
+def cumsum(x, axis, exclusive=0, reverse=0):
+    return indexing.cumsum(x, int(axis), bool(exclusive), bool(reverse))
+
+
+@register("ScatterElements")
+def scatter_elements(x, indices, updates, axis=0, reduction="none"):
+    return indexing.scatter_elements(x, indices, updates, axis, reduction)
 
 
 @register("ScatterND")

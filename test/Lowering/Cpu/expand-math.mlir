@@ -32,3 +32,22 @@ func.func @others(%x: f32) -> (f32, f32, f32, f32) {
   %3 = math.rsqrt %x : f32
   return %0, %1, %2, %3 : f32, f32, f32, f32
 }
+
+// Narrow arithmetic is done in f32 and rounded op by op; bf16 by integers.
+// CHECK-LABEL: func.func @narrow
+// CHECK: %[[A:.*]] = arith.extf %{{.*}} : vector<8xf16> to vector<8xf32>
+// CHECK: %[[S:.*]] = arith.addf %{{.*}} : vector<8xf32>
+// CHECK: %[[R:.*]] = arith.truncf %[[S]] : vector<8xf32> to vector<8xf16>
+// CHECK: %[[W:.*]] = arith.extf %[[R]] : vector<8xf16> to vector<8xf32>
+// CHECK: %[[P:.*]] = arith.mulf %[[W]], %{{.*}} : vector<8xf32>
+// CHECK: arith.truncf %[[P]] : vector<8xf32> to vector<8xf16>
+// CHECK-NOT: arith.extf %{{.*}} : bf16
+// CHECK-NOT: arith.truncf %{{.*}} : f32 to bf16
+// CHECK: arith.cmpf olt, %{{.*}}, %{{.*}} : f32
+func.func @narrow(%v: vector<8xf16>, %b: bf16) -> (vector<8xf16>, bf16, i1) {
+  %0 = arith.addf %v, %v : vector<8xf16>
+  %1 = arith.mulf %0, %v : vector<8xf16>
+  %2 = arith.addf %b, %b : bf16
+  %3 = arith.cmpf olt, %2, %b : bf16
+  return %1, %2, %3 : vector<8xf16>, bf16, i1
+}

@@ -433,6 +433,13 @@ gate.packed_weight @p : tensor<1x2x1x24xi8> {sources = [@w], lanes = 2 : i64, fo
 
 // -----
 
+// @packed_weight_c6
+gate.weight @w : tensor<4x3xf32> {file = "w.bin", strides = array<i64: 12, 4>}
+// expected-error @+1 {{expects sources of f16 for panels of f16}}
+gate.packed_weight @p : tensor<1x2x4x2xf16> {sources = [@w], lanes = 2 : i64, format = #gate.panel<f16>}
+
+// -----
+
 // @site_c1
 // expected-error @+1 {{expects kind experts, exit, skip, select or halt, got 'door'}}
 gate.site @s {name = "s", kind = "door", cost = array<f64: 1.0>, full_cost = 1.0 : f64, nodes = []}

@@ -307,6 +307,17 @@ func.func @contract_c2_columns(%p: !gate.plan<groups = 2, choices = 1>, %x: tens
 
 // -----
 
+func.func @contract_c2_element(%x: tensor<?x4xf16>, %w: tensor<4x3xf32>) {
+  // expected-error @+1 {{expects weights of the rows' element type, or f16 or bf16 for rows of f32}}
+  %y = gate.contract rows(%x : tensor<?x4xf16>) weights(%w : tensor<4x3xf32>) extras() [] -> tensor<?x3xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  }
+  return
+}
+
+// -----
+
 func.func @contract_c2_rank(%p: !gate.plan<groups = 2, choices = 1>, %x: tensor<?x4xf32>, %i: tensor<?x4xi32>, %w: tensor<4x3xf32>, %v: tensor<5x3xf32>, %g: tensor<2x4x3xf32>, %c: tensor<3xf32>, %n: tensor<2xf32>, %f: tensor<?x3xf32>, %t: f32) {
   // expected-error @+1 {{expects weights of rank 3, got 'tensor<4x3xf32>'}}
   %y = gate.contract rows(%x : tensor<?x4xf32>) weights(%w : tensor<4x3xf32>) extras() [] plan(%p : !gate.plan<groups = 2, choices = 1>) -> tensor<?x3xf32> {
