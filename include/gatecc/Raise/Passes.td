@@ -27,7 +27,10 @@ def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
     slot is work of the group that the id names. Such work up to the sum over
     the choices of a row becomes `gate.assign`, `gate.apply` on the rows of
     tokens, and `gate.combine`: the stack is read in place, once for each group
-    that has slots. The module attribute `gatecc.report` lists each decision,
+    that has slots. Where no such sum follows (one choice, results that stay
+    apart, rows that meet between two products), each slot is a row of a plan of
+    its own; so it is where the results of all experts are computed and one is
+    read by an id for each row. The module attribute `gatecc.report` lists each decision,
     taken or refused, with the reason.
   }];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
