@@ -11,6 +11,7 @@
 #include "NestSelections.h"
 #include "RowCost.h"
 #include "SlotWork.h"
+#include "WholeRows.h"
 #include "gatecc/Raise/Passes.h"
 #include "gatecc/Raise/RowIndependence.h"
 
@@ -168,6 +169,7 @@ void SelectionFinder::run() {
         return isa<gate::ScatterNDOp, gate::ScatterElementsOp>(op);
       }))
     return;
+  writeWholeRows(block);
   {
     RowIndices before;
     nestSelections(block, before);

@@ -510,3 +510,38 @@ def test_written_for_choices(build):
     x = np.random.default_rng(9).standard_normal((9, D)).astype(np.float32)
     with build.load(model) as lib:
         assert_close(lib(x=x)["y"], session.run(None, {"x": x})[0])
+
+
+def element_by_element(rank, cut, base="zeros"):
+    """y[mask] = rows, as exporters write it: a mask of all elements and flat rows."""
+    g = Rows(rank)
+    keep = g.keep()
+    rows = g.mlp(g("GatherND", "rows", "x", g.positions(keep)))
+    size = g("Shape", "shape", "x")
+    last = g.graph.weight("last", np.array([rank - 1]))
+    wide = g("Expand", "wide", g("Unsqueeze", "narrow", keep, last), size)
+    at = g.positions(wide, "elements")
+    flat = g("Reshape", "flat_rows", rows, "flat")
+    if cut:
+        count = g("Shape", "count", at, start=0, end=1)
+        flat = g("Slice", "cut", flat, "axis0", count, "axis0")
+    zeros = g("ConstantOfShape", "zeros", size) if base == "zeros" else "x"
+    return g.finish(g("ScatterND", "put", zeros, at, flat))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_element_by_element(build, tmp_path, rank, cut):
+    model = build.graph(element_by_element(rank, cut))
+    report = tmp_path / "report.json"
+    text = gatecc.compile(model, compile_to="gate", report=report)
+    (site,) = json.loads(report.read_text())["sites"]
+    assert site["groups"] == 2 and "gate.merge" in text and "gate.scatter" not in text
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(4)
+    with build.load(model) as lib:
+        for shape in ((1,), (9,), (64,)) if rank == 2 else ((1, 1), (3, 8)):
+            x = rng.normal(size=(*shape, D)).astype(np.float32)
+            for gate in (rng.normal(size=shape), np.full(shape, -1.0), np.ones(shape)):
+                run = {"x": x, "gate": gate.astype(np.float32)}
+                assert_close(lib(**run)["y"], session.run(None, run)[0])
