@@ -5,6 +5,8 @@
 
 #include "RowCost.h"
 #include "SlotIndex.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -57,13 +59,15 @@ FailureOr<Value> DenseBody::build(Lanes lanes, Columns columns) {
 }
 
 FailureOr<Value> DenseBody::buildNew(const Lanes &lanes, Columns columns) {
-  if (!lanes.isPerExpert())
+  if (!isWork(lanes))
     return buildRows(lanes, columns);
-  if (isRouting(lanes)) {
-    if (failed(setRouting(lanes)))
-      return fail("is weighted by two routing matrices", lanes);
+  // Another number for each row and expert may be a mean, say.
+  if (isRouting(lanes) && succeeded(setRouting(lanes)))
     return region.column(routing);
-  }
+  return buildWork(lanes, columns);
+}
+
+FailureOr<Value> DenseBody::buildWork(const Lanes &lanes, Columns columns) {
   if (std::optional<Lanes> source = movedFrom(lanes, columns))
     return build(*source, columns);
   Operation *op = lanes.front().getDefiningOp();
@@ -75,8 +79,9 @@ FailureOr<Value> DenseBody::buildNew(const Lanes &lanes, Columns columns) {
     return buildContract(lanes, columns);
   if (matchProduct(lanes.front()))
     return buildProduct(lanes, columns);
-  if (isa<linalg::GenericOp>(op))
-    return buildElementwise(lanes, columns);
+  if (auto generic = dyn_cast<linalg::GenericOp>(op))
+    return matchColumnReduction(generic) ? buildReduction(lanes)
+                                         : buildElementwise(lanes, columns);
   return fail("is no work on single rows", lanes);
 }
 
@@ -103,22 +108,62 @@ FailureOr<Value> DenseBody::buildRows(Lanes lanes, Columns columns) {
     columns = foundColumns;
   }
   std::optional<unsigned> rows = lanes.rowDims();
-  if (!rows)
+  Value tensor = rows ? lanes.front() : spread(lanes);
+  if (!tensor)
     return fail("is neither rows of tokens nor constant", lanes);
-  return region.slice(region.input(asRows(graph, lanes.front(), *rows)),
-                      columns);
+  return region.slice(
+      region.input(asRows(graph, tensor, rows.value_or(shape.rowDims))),
+      columns);
+}
+
+Value DenseBody::spread(const Lanes &lanes) {
+  OpBuilder &b = graph.getBuilder();
+  Location loc = graph.getLoc();
+  SmallVector<OpFoldResult> sizes = shape.sizes(b, loc);
+  sizes.truncate(shape.rowDims);
+  SmallVector<AffineExpr> exprs;
+  for (auto [dim, axes] : llvm::enumerate(lanes.dims)) {
+    if (axes.empty()) {
+      exprs.push_back(b.getAffineConstantExpr(0));
+    } else if (axes.size() == 1 && axes.front().kind == Axis::Column) {
+      if (sizes.size() > shape.rowDims)
+        return {};
+      exprs.push_back(b.getAffineDimExpr(shape.rowDims));
+      sizes.push_back(b.getIndexAttr(typeOf(lanes.front()).getDimSize(dim)));
+    } else {
+      ArrayRef<Axes> rows = ArrayRef(shape.dims).take_front(shape.rowDims);
+      const Axes *own = llvm::find_if(
+          rows, [&](const Axes &each) { return areSameAxes(each, axes); });
+      if (own == rows.end())
+        return {};
+      exprs.push_back(b.getAffineDimExpr(own - rows.begin()));
+    }
+  }
+  Value empty = tensor::EmptyOp::create(b, loc, sizes,
+                                        typeOf(lanes.front()).getElementType());
+  AffineMap map = AffineMap::get(sizes.size(), 0, exprs, graph.getContext());
+  return linalg::GenericOp::create(
+             b, loc, empty.getType(), lanes.front(), empty,
+             ArrayRef{map, b.getMultiDimIdentityMap(sizes.size())},
+             SmallVector<utils::IteratorType>(sizes.size(),
+                                              utils::IteratorType::parallel),
+             [](OpBuilder &at, Location where, ValueRange x) {
+               linalg::YieldOp::create(at, where, x[0]);
+             })
+      .getResult(0);
 }
 
 //===-- Routing -----------------------------------------------------------===//
 
 bool DenseBody::isRouting(const Lanes &lanes) {
   return lanes.isPerExpert() && !lanes.has(Axis::Column) &&
-         !lanes.has(Axis::Depth) && lanes.hasAllTokens();
+         !lanes.has(Axis::Depth) && lanes.has(Axis::Token);
 }
 
 /// [T, E], made at the graph builder's place; null if tokens or experts do not
-/// come in order.
-static Value routingMatrix(GraphBuilder &graph, const Lanes &lanes) {
+/// come in order. Tokens are numbered up to `last`.
+static Value routingMatrix(GraphBuilder &graph, const Lanes &lanes,
+                           uint64_t &last) {
   OpBuilder &b = graph.getBuilder();
   Lanes tokens = lanes;
   bool isFirst = true, hasExperts = false;
@@ -132,7 +177,7 @@ static Value routingMatrix(GraphBuilder &graph, const Lanes &lanes) {
       isFirst &= hasExperts;
       ++i;
     }
-  std::optional<unsigned> rows = tokens.rowDims();
+  std::optional<unsigned> rows = tokens.leadingRowDims(last);
   if (!rows)
     return {};
   if (lanes.values.size() > 1) {
@@ -141,8 +186,11 @@ static Value routingMatrix(GraphBuilder &graph, const Lanes &lanes) {
       columns.push_back(asRows(graph, value, *rows));
     return tensor::ConcatOp::create(b, graph.getLoc(), 1, columns);
   }
-  if (!isFirst)
-    return lanes.rowDims() ? asRows(graph, lanes.front(), *rows) : Value();
+  if (!isFirst) {
+    uint64_t unused;
+    return lanes.leadingRowDims(unused) ? asRows(graph, lanes.front(), *rows)
+                                        : Value();
+  }
   // [E, T]: the experts' dimension comes before those of tokens.
   unsigned rank = typeOf(lanes.front()).getRank(), experts = 0;
   while (experts < rank && lanes.dims[experts].empty())
@@ -181,12 +229,31 @@ LogicalResult DenseBody::setRouting(Lanes lanes) {
     return success(lanes.values == routingLanes.values);
   if (!gate::computedIn(typeOf(lanes.front()).getElementType()).isF32())
     return failure();
-  Value matrix = routingMatrix(graph, lanes);
+  uint64_t last = 0;
+  Value matrix = routingMatrix(graph, lanes, last);
   if (!matrix || typeOf(matrix).getDimSize(1) != experts)
     return failure();
+  if (last != kAllTokens) {
+    // The rows of a sequence have the same weights.
+    OpBuilder &b = graph.getBuilder();
+    repetitions = arith::ConstantIndexOp::create(b, graph.getLoc(), 1);
+    for (auto [axes, size] :
+         llvm::zip(shape.dims, shape.sizes(b, graph.getLoc())))
+      if (!axes.empty() && axes.front().kind == Axis::Token &&
+          axes.front().first >= last)
+        repetitions = arith::MulIOp::create(
+            b, graph.getLoc(), repetitions,
+            getValueOrCreateConstantIndexOp(b, graph.getLoc(), size));
+    decidedRouting = matrix;
+    matrix = forAllRows(matrix);
+  }
   routing = matrix;
   routingLanes = lanes;
   return success();
+}
+
+Value DenseBody::forAllRows(Value decided) {
+  return decidedRouting ? repeatRows(graph, decided, repetitions) : decided;
 }
 
 //===-- Work --------------------------------------------------------------===//
@@ -196,7 +263,7 @@ Value DenseBody::constantOf(Lanes lanes, Columns columns, bool &isPerExpert) {
   for (unsigned step = 0;
        step < kMaxBodyDepth && !llvm::all_of(lanes.values, isConstant);
        ++step) {
-    std::optional<Lanes> source = movedFrom(lanes, columns);
+    std::optional<Lanes> source = weightSource(lanes, columns);
     if (!source)
       return {};
     lanes = *source;
@@ -275,8 +342,8 @@ FailureOr<Value> DenseBody::buildElementwise(const Lanes &lanes,
     bool hasColumns = source.has(Axis::Column);
     Columns wanted = hasColumns ? columns : Columns{0, 1, 1};
     AffineExpr column = hasColumns ? d1 : zero;
-    if (source.has(Axis::Token)) {
-      if (!source.hasAllTokens())
+    if (!areWeights(source)) {
+      if (!areRows(source))
         return fail("reads other rows than its own", lanes);
       FailureOr<Value> value = build(source, wanted);
       if (failed(value))
@@ -297,10 +364,32 @@ FailureOr<Value> DenseBody::buildElementwise(const Lanes &lanes,
   return succeeded(result) ? result : fail("reads no rows", lanes);
 }
 
+FailureOr<Value> DenseBody::buildReduction(const Lanes &lanes) {
+  auto op = cast<linalg::GenericOp>(lanes.front().getDefiningOp());
+  std::optional<ColumnReduction> reduction = matchColumnReduction(op);
+  for (Value value : lanes.values) {
+    auto other = cast<linalg::GenericOp>(value.getDefiningOp());
+    std::optional<ColumnReduction> same = matchColumnReduction(other);
+    if (!same || same->start != reduction->start || !computeAlike(other, op))
+      return fail("is computed differently for one of the experts", lanes);
+  }
+  std::optional<SmallVector<Axes>> loops = loopAxes(op, lanes);
+  if (!loops || lanes.has(Axis::Column))
+    return fail("reduces something else than its columns", lanes);
+  (*loops)[reduction->loop] = {Axis{Axis::Column, reduction->size}};
+  Lanes rows = lanes.operand(0, *loops);
+  if (!areRows(rows))
+    return fail("reduces other rows", lanes);
+  FailureOr<Value> source = build(std::move(rows), {0, reduction->size, 1});
+  if (failed(source))
+    return failure();
+  return region.reduce(op, *source);
+}
+
 FailureOr<Value> DenseBody::buildContract(const Lanes &lanes, Lanes rows,
                                           Lanes weights, int64_t depth,
                                           Columns columns) {
-  if (!rows.hasAllTokens())
+  if (!areRows(rows))
     return fail("is a product of other rows", lanes);
   if (!weights.has(Axis::Column))
     return fail("is a product without columns", lanes);
@@ -331,11 +420,10 @@ FailureOr<Value> DenseBody::buildProduct(const Lanes &lanes, Columns columns) {
   int64_t depth = op.getStaticLoopRanges()[product.reduced];
   if (!loops || ShapedType::isDynamic(depth))
     return fail("sums over a dimension of a size that is not known", lanes);
-  // The side without tokens is the weights'.
   unsigned weightSide = 0;
   for (unsigned side : {0u, 1u}) {
     auto dims = axesOf(side == 0 ? product.aMap : product.bMap, *loops);
-    if (dims && !lanes.operand(side, *dims).has(Axis::Token))
+    if (dims && areWeights(lanes.operand(side, *dims)))
       weightSide = side;
   }
   AffineMap weightMap = weightSide == 0 ? product.aMap : product.bMap,

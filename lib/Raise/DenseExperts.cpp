@@ -25,15 +25,16 @@ class DenseEmitter {
 public:
   DenseEmitter(GraphBuilder &graph, const DenseExperts &found, DenseBody &body,
                Value ids)
-      : b(graph.getBuilder()), loc(graph.getLoc()), found(found),
+      : graph(graph), b(graph.getBuilder()), loc(graph.getLoc()), found(found),
         routing(withDynamicRows(graph, body.getRouting())),
-        region(body.getRegion()), ids(withDynamicRows(graph, ids)) {
+        region(body.getRegion()),
+        ids(ids ? withDynamicRows(graph, ids) : Value()) {
     for (Value input : region.getInputs()) {
       bool isRouting = input == body.getRouting();
       inputs.push_back(isRouting ? routing : withDynamicRows(graph, input));
       isInside |= isRouting;
     }
-    rows = tensor::DimOp::create(b, loc, this->ids, 0);
+    rows = tensor::DimOp::create(b, loc, ids ? this->ids : routing, 0);
   }
 
   Value run(Value slots, const RowGuard &guard, FlatSymbolRefAttr site);
@@ -47,16 +48,19 @@ private:
   Value chosenWeights();
   /// [T, c, F] as [T * c, F].
   Value flat(Value value);
-  Value repeated(Value rows, int64_t choices);
   /// Sums up the experts that `chosen` [T, c] names, weighted by `weights` [T,
   /// c]: [T, columns]. `makeApply` creates the apply on a plan and inputs.
   Value sumOf(Value chosen, Value weights, FlatSymbolRefAttr site,
               function_ref<gate::ApplyOp(Value, ArrayRef<Value>)> makeApply);
   Value failingRows(const RowGuard &guard);
+  /// The number of each expert whose weight is not zero, [T, E], -1 for others;
+  /// all experts of rows that fail.
+  Value weightedIds(Value fails);
   Value constant(TypedAttr value) {
     return arith::ConstantOp::create(b, loc, value);
   }
 
+  GraphBuilder &graph;
   OpBuilder &b;
   Location loc;
   const DenseExperts &found;
@@ -142,27 +146,6 @@ Value DenseEmitter::flat(Value value) {
       SmallVector<OpFoldResult>{count, b.getIndexAttr(1)});
 }
 
-/// Rows [T, F] once for each of the choices: [T * c, F].
-Value DenseEmitter::repeated(Value value, int64_t choices) {
-  int64_t columns = typeOf(value).getDimSize(1);
-  Value init = tensor::EmptyOp::create(
-      b, loc,
-      ArrayRef<OpFoldResult>{rows, b.getIndexAttr(choices),
-                             b.getIndexAttr(columns)},
-      typeOf(value).getElementType());
-  AffineMap identity = b.getMultiDimIdentityMap(3);
-  Value wide =
-      linalg::GenericOp::create(
-          b, loc, init.getType(), value, init,
-          ArrayRef{identity.dropResult(1), identity},
-          SmallVector<utils::IteratorType>(3, utils::IteratorType::parallel),
-          [](OpBuilder &at, Location where, ValueRange x) {
-            linalg::YieldOp::create(at, where, x[0]);
-          })
-          .getResult(0);
-  return flat(wide);
-}
-
 Value DenseEmitter::sumOf(
     Value chosen, Value weights, FlatSymbolRefAttr site,
     function_ref<gate::ApplyOp(Value, ArrayRef<Value>)> makeApply) {
@@ -173,7 +156,7 @@ Value DenseEmitter::sumOf(
     // A slot has a number of its own: slots are the rows of the plan.
     for (Value &tensor : tensors)
       if (tensor != routing && choices > 1)
-        tensor = repeated(tensor, choices);
+        tensor = repeatRows(graph, tensor, b.getIndexAttr(choices));
     if (choices > 1) {
       chosen = flat(chosen);
       weights = flat(weights);
@@ -282,8 +265,35 @@ Value DenseEmitter::failingRows(const RowGuard &guard) {
       });
 }
 
+Value DenseEmitter::weightedIds(Value fails) {
+  SmallVector<Value> tested{routing};
+  if (fails)
+    tested.push_back(fails);
+  SmallVector<OpFoldResult> sizes{rows, b.getIndexAttr(found.experts)};
+  return elementwise(
+      tested, sizes, b.getI64Type(),
+      [&](OpBuilder &at, Location where, ValueRange x) -> Value {
+        Value zero =
+            arith::ConstantOp::create(at, where, at.getF32FloatAttr(0));
+        Value runs = arith::CmpFOp::create(at, where, arith::CmpFPredicate::UNE,
+                                           x[0], zero);
+        if (fails)
+          runs = arith::OrIOp::create(at, where, runs, x[1]);
+        Value expert = arith::IndexCastOp::create(
+            at, where, at.getI64Type(), linalg::IndexOp::create(at, where, 1));
+        Value none =
+            arith::ConstantOp::create(at, where, at.getI64IntegerAttr(-1));
+        return arith::SelectOp::create(at, where, runs, expert, none);
+      });
+}
+
 Value DenseEmitter::run(Value slots, const RowGuard &guard,
                         FlatSymbolRefAttr site) {
+  if (!ids)
+    return sumOf(weightedIds(guard.isNeeded() ? failingRows(guard) : Value()),
+                 routing, site, [&](Value plan, ArrayRef<Value> tensors) {
+                   return region.finish(plan, slots, tensors);
+                 });
   bool needsWeights = isInside || found.isWeighted;
   gate::ApplyOp first;
   Value sum = sumOf(ids, needsWeights ? chosenWeights() : Value(), site,

@@ -11,14 +11,12 @@ namespace gatecc::raise {
 
 struct DenseExperts {
   /// The sum over experts, or the chain of additions.
-  mlir::Operation *root = nullptr;
+  RowShape sum;
   /// What is added up, without the weights if `isWeighted`.
   Lanes terms;
   int64_t experts = 0;
   /// Whether the routing matrix is a factor of the terms.
   bool isWeighted = false;
-  /// The dimensions of the result that are rows.
-  unsigned rowDims = 0;
   /// Terms of a chain that are no experts.
   llvm::SmallVector<mlir::Value> others;
 };
@@ -44,7 +42,8 @@ std::optional<RowGuard> findGuard(DenseBody &body, mlir::Value slots,
                                   bool assumeFinite, std::string &refusal);
 
 /// Creates plan, apply and combine, and under the guard those that run all
-/// experts, at the graph builder's place: [T, columns]. `ids` are [T, k].
+/// experts, at the graph builder's place: [T, columns]. `ids` are [T, k], or
+/// null where a row runs the experts whose weights are not zero.
 mlir::Value emitDense(GraphBuilder &graph, const DenseExperts &found,
                       DenseBody &body, mlir::Value slots, mlir::Value ids,
                       const RowGuard &guard, mlir::FlatSymbolRefAttr site);

@@ -108,8 +108,10 @@ FailureOr<Value> ExpertBody::buildNew(Values values, unsigned rows,
     return buildScatter(values, rows, columns);
   if (values.size() == 1 && matchProduct(values.front()))
     return buildGatheredProduct(values.front(), rows, columns);
-  if (isa<linalg::GenericOp>(op))
-    return buildElementwise(values, rows, columns);
+  if (auto generic = dyn_cast<linalg::GenericOp>(op))
+    return matchColumnReduction(generic)
+               ? buildReduction(values, rows)
+               : buildElementwise(values, rows, columns);
   return fail("is no work on single rows", values.front());
 }
 
@@ -465,6 +467,26 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
   }
   FailureOr<Value> result = region.elementwise(op, operands, maps, columns);
   return succeeded(result) ? result : fail("reads no rows", op.getResult(0));
+}
+
+FailureOr<Value> ExpertBody::buildReduction(Values values, unsigned rows) {
+  auto op = cast<linalg::GenericOp>(values.front().getDefiningOp());
+  std::optional<ColumnReduction> reduction = matchColumnReduction(op);
+  SmallVector<Value> sources;
+  for (Value value : values) {
+    auto other = cast<linalg::GenericOp>(value.getDefiningOp());
+    std::optional<ColumnReduction> same = matchColumnReduction(other);
+    if (!same || same->start != reduction->start || !computeAlike(other, op))
+      return fail("is computed differently for one of the experts", value);
+    sources.push_back(other.getDpsInputOperand(0)->get());
+  }
+  if (reduction->loop < rows ||
+      columnsOf(sources.front(), rows) != reduction->size)
+    return fail("reduces something else than its columns", op.getResult(0));
+  FailureOr<Value> source = build(sources, rows);
+  if (failed(source))
+    return failure();
+  return region.reduce(op, *source);
 }
 
 Value ExpertBody::columnConstant(Values sources, bool hasColumns,

@@ -77,6 +77,7 @@ private:
                                           Columns columns);
   mlir::FailureOr<mlir::Value> buildElementwise(Values values, unsigned rows,
                                                 Columns columns);
+  mlir::FailureOr<mlir::Value> buildReduction(Values values, unsigned rows);
   mlir::FailureOr<mlir::Value>
   buildGatheredProduct(mlir::Value value, unsigned rows, Columns columns);
   mlir::FailureOr<mlir::Value> buildProduct(Values values, unsigned rows,

@@ -9,6 +9,13 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
+bool raise::areSameAxes(const Axes &a, const Axes &b) {
+  return llvm::equal(a, b, [](const Axis &left, const Axis &right) {
+    return left.kind == right.kind && left.first == right.first &&
+           left.last == right.last;
+  });
+}
+
 bool Lanes::has(Axis::Kind kind) const {
   return llvm::any_of(dims, [&](const Axes &axes) {
     return llvm::any_of(axes, [&](const Axis &a) { return a.kind == kind; });
@@ -24,22 +31,31 @@ bool Lanes::hasAllTokens() const {
   return total == kAllTokens;
 }
 
-std::optional<unsigned> Lanes::rowDims() const {
-  uint64_t next = 0;
+std::optional<unsigned> Lanes::leadingRowDims(uint64_t &last) const {
   unsigned count = 0;
+  bool hasOthers = false;
+  last = 0;
   for (auto [dim, axes] : llvm::enumerate(dims))
     for (const Axis &axis : axes) {
-      if (next == kAllTokens ? axis.kind == Axis::Token
-                             : axis.kind != Axis::Token || axis.first != next)
-        return std::nullopt;
       if (axis.kind == Axis::Token) {
-        next = axis.last;
+        if (hasOthers || axis.first != last)
+          return std::nullopt;
+        last = axis.last;
         count = dim + 1;
-      } else if (count == dim + 1) {
-        return std::nullopt; // tokens and columns in one dimension
+        continue;
       }
+      // Others come first, or share a dimension with tokens.
+      if (last == 0 || count == dim + 1)
+        return std::nullopt;
+      hasOthers = true;
     }
-  return next == kAllTokens ? std::optional(count) : std::nullopt;
+  return last != 0 ? std::optional(count) : std::nullopt;
+}
+
+std::optional<unsigned> Lanes::rowDims() const {
+  uint64_t last;
+  std::optional<unsigned> count = leadingRowDims(last);
+  return last == kAllTokens ? count : std::nullopt;
 }
 
 void Lanes::mergeEqual() {
@@ -258,7 +274,8 @@ static bool areAlike(ArrayRef<Value> values) {
   });
 }
 
-std::optional<Lanes> raise::movedFrom(Lanes lanes, Columns &columns) {
+std::optional<Lanes> raise::movedFrom(Lanes lanes, Columns &columns,
+                                      bool keepsTokens) {
   lanes.mergeEqual();
   Operation *op = lanes.front().getDefiningOp();
   if (!op || !areAlike(lanes.values))
@@ -303,9 +320,53 @@ std::optional<Lanes> raise::movedFrom(Lanes lanes, Columns &columns) {
   if (!dims)
     return std::nullopt;
   Lanes source = lanes.operand(0, *dims);
-  if (lanes.has(Axis::Token) && !source.hasAllTokens())
+  if (keepsTokens && lanes.has(Axis::Token) && !source.hasAllTokens())
     return std::nullopt;
   if (!source.has(Axis::Column))
     columns = {0, 1, 1};
   return source;
+}
+
+//===-- Results -----------------------------------------------------------===//
+
+std::optional<RowShape> raise::rowShapeOf(Operation *op) {
+  if (op->getNumResults() != 1)
+    return std::nullopt;
+  auto type = dyn_cast<RankedTensorType>(op->getResult(0).getType());
+  if (!type || !gate::computedIn(type.getElementType()).isF32())
+    return std::nullopt;
+  SmallVector<int64_t> real;
+  for (int64_t dim = 0; dim < type.getRank(); ++dim)
+    if (type.getDimSize(dim) != 1)
+      real.push_back(dim);
+  if (real.size() < 2 || real.size() > 8 || type.isDynamicDim(real.back()))
+    return std::nullopt;
+  RowShape shape;
+  shape.op = op;
+  shape.dims.resize(type.getRank());
+  shape.dims[real.back()] = {Axis{Axis::Column, type.getDimSize(real.back())}};
+  uint64_t count = real.size() - 1, width = kAllTokens / count;
+  for (uint64_t part = 0; part < count; ++part) {
+    int64_t dim = real[part];
+    uint64_t last = part + 1 == count ? kAllTokens : (part + 1) * width;
+    shape.dims[dim] = {Axis{Axis::Token, type.getDimSize(dim), part * width,
+                            last, op->getResult(0), dim}};
+  }
+  shape.rowDims = real[count - 1] + 1;
+  return shape;
+}
+
+SmallVector<OpFoldResult> RowShape::sizes(OpBuilder &b, Location loc) const {
+  if (auto generic = dyn_cast<linalg::GenericOp>(op))
+    return tensor::getMixedSizes(b, loc, generic.getDpsInitOperand(0)->get());
+  // Rows as the indices have, and what a row of the data has.
+  auto gather = cast<gate::GatherNDOp>(op);
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(b, loc, gather.getIndices());
+  sizes.pop_back();
+  SmallVector<OpFoldResult> data =
+      tensor::getMixedSizes(b, loc, gather.getData());
+  unsigned width = typeOf(gather.getResult()).getRank() - sizes.size();
+  sizes.append(data.end() - width, data.end());
+  return sizes;
 }

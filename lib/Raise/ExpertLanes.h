@@ -28,6 +28,8 @@ inline constexpr uint64_t kAllTokens = uint64_t(1) << 48;
 
 /// The factors of one dimension, outermost first; none for one of one element.
 using Axes = llvm::SmallVector<Axis, 2>;
+/// Whether they number the same.
+bool areSameAxes(const Axes &a, const Axes &b);
 
 struct Lanes {
   /// One for all experts, or one for each.
@@ -44,6 +46,8 @@ struct Lanes {
   /// The number of dimensions up to the last one of tokens, if these are all
   /// there, in order, and before the columns.
   std::optional<unsigned> rowDims() const;
+  /// The same if the first factors are there: all up to `last`.
+  std::optional<unsigned> leadingRowDims(uint64_t &last) const;
   /// Several times the same value is one.
   void mergeEqual();
   /// The lanes of the operands with this number, whose dimensions are `dims`.
@@ -61,8 +65,28 @@ std::optional<llvm::SmallVector<Axes>> loopAxes(mlir::linalg::GenericOp op,
 
 /// The lanes that `lanes` are moved from, and which of their columns: through
 /// reshapes, transpositions, copies, slices, and concatenations of experts.
-/// Nothing where something is computed.
-std::optional<Lanes> movedFrom(Lanes lanes, Columns &columns);
+/// Nothing where something is computed, or, if `keepsTokens`, repeated for
+/// tokens.
+std::optional<Lanes> movedFrom(Lanes lanes, Columns &columns,
+                               bool keepsTokens = true);
+
+/// An f32 result whose first `rowDims` dimensions are rows.
+struct RowShape {
+  mlir::Operation *op = nullptr;
+  llvm::SmallVector<Axes> dims;
+  unsigned rowDims = 0;
+
+  mlir::Value result() const { return op->getResult(0); }
+  Lanes lanes() const { return {{result()}, dims}; }
+  /// The sizes of all dimensions, made at the builder's place before the op.
+  llvm::SmallVector<mlir::OpFoldResult> sizes(mlir::OpBuilder &b,
+                                              mlir::Location loc) const;
+};
+
+/// Numbers the dimensions of an op's result: the last one of more than one
+/// element by columns, those before it by tokens. Nothing if there are none of
+/// either.
+std::optional<RowShape> rowShapeOf(mlir::Operation *op);
 
 } // namespace gatecc::raise
 

@@ -122,6 +122,28 @@ Value ExpertRegion::widened(Value rows) {
                     {slotCount(), body.getIndexAttr(type.getDimSize(1))});
 }
 
+Value raise::repeatRows(GraphBuilder &graph, Value rows, OpFoldResult times) {
+  OpBuilder &b = graph.getBuilder();
+  Location loc = graph.getLoc();
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, rows);
+  sizes.insert(sizes.begin() + 1, times);
+  Value init = tensor::EmptyOp::create(
+      b, loc, sizes, cast<RankedTensorType>(rows.getType()).getElementType());
+  AffineMap identity = b.getMultiDimIdentityMap(3);
+  Value wide =
+      linalg::GenericOp::create(
+          b, loc, init.getType(), rows, init,
+          ArrayRef{identity.dropResult(1), identity},
+          SmallVector<utils::IteratorType>(3, utils::IteratorType::parallel),
+          [](OpBuilder &at, Location where, ValueRange x) {
+            linalg::YieldOp::create(at, where, x[0]);
+          })
+          .getResult(0);
+  return tensor::CollapseShapeOp::create(
+      b, loc, wide,
+      ArrayRef{ReassociationIndices{0, 1}, ReassociationIndices{2}});
+}
+
 Value raise::withDynamicRows(GraphBuilder &graph, Value value) {
   SmallVector<int64_t> shape(typeOf(value).getShape());
   if (ShapedType::isDynamic(shape.front()))
@@ -132,16 +154,58 @@ Value raise::withDynamicRows(GraphBuilder &graph, Value value) {
       RankedTensorType::get(shape, typeOf(value).getElementType()), value);
 }
 
+static bool isScalarArithmetic(Operation &op) {
+  return op.getNumRegions() == 0 &&
+         isa<arith::ArithDialect, math::MathDialect>(op.getDialect());
+}
+
 bool raise::isElementwise(linalg::GenericOp op) {
   if (op.getNumLoops() != op.getNumParallelLoops() ||
       op->getNumResults() != 1 ||
       !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity() ||
       !op.getRegionOutputArgs()[0].use_empty())
     return false;
-  return llvm::all_of(op.getBody()->without_terminator(), [](Operation &each) {
-    return each.getNumRegions() == 0 &&
-           isa<arith::ArithDialect, math::MathDialect>(each.getDialect());
-  });
+  return llvm::all_of(op.getBody()->without_terminator(), isScalarArithmetic);
+}
+
+std::optional<ColumnReduction>
+raise::matchColumnReduction(linalg::GenericOp op) {
+  if (op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
+      op.getNumReductionLoops() != 1 ||
+      !op.getMatchingIndexingMap(op.getDpsInputOperand(0)).isIdentity() ||
+      !llvm::all_of(op.getBody()->without_terminator(), isScalarArithmetic))
+    return std::nullopt;
+  SmallVector<unsigned> reduced;
+  op.getReductionDims(reduced);
+  auto fill = op.getDpsInitOperand(0)->get().getDefiningOp<linalg::FillOp>();
+  ColumnReduction found{reduced[0], op.getStaticLoopRanges()[reduced[0]], {}};
+  Attribute start;
+  if (!fill || ShapedType::isDynamic(found.size) ||
+      !matchPattern(fill.getInputs()[0], m_Constant(&start)))
+    return std::nullopt;
+  found.start = cast<TypedAttr>(start);
+  return found;
+}
+
+Value ExpertRegion::reduce(linalg::GenericOp op, Value rows) {
+  Location loc = op.getLoc();
+  Value size = slotCount();
+  Type element = typeOf(op.getResult(0)).getElementType();
+  Value empty = tensor::EmptyOp::create(body, loc, OpFoldResult(size), element);
+  Value start =
+      arith::ConstantOp::create(body, loc, matchColumnReduction(op)->start);
+  Value init = linalg::FillOp::create(body, loc, start, empty).getResult(0);
+  AffineMap identity = body.getMultiDimIdentityMap(2);
+  auto result = linalg::GenericOp::create(
+      body, loc, init.getType(), rows, init,
+      ArrayRef{identity, identity.dropResult(1)},
+      ArrayRef{utils::IteratorType::parallel, utils::IteratorType::reduction});
+  IRMapping mapping;
+  op.getRegion().cloneInto(&result.getRegion(), mapping);
+  return tensor::ExpandShapeOp::create(
+      body, loc, RankedTensorType::get({ShapedType::kDynamic, 1}, element),
+      result.getResult(0), ArrayRef{ReassociationIndices{0, 1}},
+      SmallVector<OpFoldResult>{size, body.getIndexAttr(1)});
 }
 
 /// One loop nest for all elementwise work between two products: an operand

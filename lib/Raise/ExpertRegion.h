@@ -21,12 +21,25 @@ struct Columns {
 /// first `rows` dimensions are rows.
 mlir::Value asRows(GraphBuilder &graph, mlir::Value value, unsigned rows);
 
+/// [T, F] with each row repeated: [T * times, F].
+mlir::Value repeatRows(GraphBuilder &graph, mlir::Value rows,
+                       mlir::OpFoldResult times);
+
 /// The value with a first dimension of a size that types do not tell.
 mlir::Value withDynamicRows(GraphBuilder &graph, mlir::Value value);
 
 /// An elementwise op of scalar arithmetic, which does not read its result's
 /// old value.
 bool isElementwise(mlir::linalg::GenericOp op);
+
+/// A reduction of one loop, of a constant size, by scalar arithmetic from a
+/// constant on; the op reads its operand at the loops' places.
+struct ColumnReduction {
+  unsigned loop;
+  int64_t size;
+  mlir::TypedAttr start;
+};
+std::optional<ColumnReduction> matchColumnReduction(mlir::linalg::GenericOp op);
 
 class ExpertRegion {
 public:
@@ -53,6 +66,9 @@ public:
                                            llvm::ArrayRef<mlir::Value> operands,
                                            llvm::ArrayRef<mlir::AffineMap> maps,
                                            Columns columns);
+
+  /// A reduction of the columns of each row, as `op` does it: [n, 1].
+  mlir::Value reduce(mlir::linalg::GenericOp op, mlir::Value rows);
 
   llvm::ArrayRef<mlir::Value> getInputs() const { return inputs; }
   llvm::ArrayRef<mlir::Value> getParams() const { return params; }

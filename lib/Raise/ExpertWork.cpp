@@ -43,6 +43,7 @@ Value raise::asChoices(GraphBuilder &graph, Value value, int64_t choices) {
     value = tensor::CollapseShapeOp::create(b, graph.getLoc(), value,
                                             ArrayRef{all});
   }
+  value = withDynamicRows(graph, value);
   Value slots = tensor::DimOp::create(b, graph.getLoc(), value, 0);
   Value rows = slots;
   if (choices > 1)
@@ -125,28 +126,28 @@ static std::string describeDecider(const ExpertWork &work) {
   return op ? describe(op) : "an input";
 }
 
-Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
-                         ExpertBody &body, Value slots, Value weights,
+Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work, Value ids,
+                         Value weights, ArrayRef<Operation *> products,
+                         function_ref<gate::ApplyOp(Value)> makeApply,
                          SmallVectorImpl<Attribute> &report) {
   OpBuilder &b = graph.getBuilder();
-  int64_t groups = work.decision.groups, choices = work.decision.choices;
-  Value ids = idsInRange(graph, work.decision,
-                         asChoices(graph, work.decision.ids, choices));
-  ids = idsWithWork(graph, work, ids);
+  int64_t groups = work.decision.groups;
+  ids = idsWithWork(graph, work, idsInRange(graph, work.decision, ids));
   if (weights)
     weights = castFloats(b, graph.getLoc(), weights, b.getF32Type());
   FlatSymbolRefAttr symbol =
       graph.site("experts", SmallVector<double>(groups, 1.0), double(groups));
-  auto plan = gate::AssignOp::create(
-      b, graph.getLoc(),
-      gate::PlanType::get(graph.getContext(), groups, choices), ids, weights,
-      symbol);
-  gate::ApplyOp apply = body.finish(plan, slots);
+  auto plan =
+      gate::AssignOp::create(b, graph.getLoc(),
+                             gate::PlanType::get(graph.getContext(), groups,
+                                                 typeOf(ids).getDimSize(1)),
+                             ids, weights, symbol);
+  Value slots = makeApply(plan).getResult(0);
   Value tokens = tensor::DimOp::create(b, graph.getLoc(), ids, 0);
   work.isRaised = true;
 
   SmallVector<StringRef> nodes;
-  for (Operation *op : body.products())
+  for (Operation *op : products)
     if (StringRef name = nodeName(op->getLoc());
         !name.empty() && !llvm::is_contained(nodes, name))
       nodes.push_back(name);
@@ -154,7 +155,7 @@ Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
   site.setNodesAttr(b.getStrArrayAttr(nodes));
   std::string reason = "by proof: the products are those of the experts that " +
                        describeDecider(work) + " chose, " +
-                       std::to_string(choices) + " for each row";
+                       std::to_string(work.decision.choices) + " for each row";
   if (!work.missing.empty()) {
     reason += "; the model has no work for expert ";
     llvm::raw_string_ostream os(reason);
@@ -167,8 +168,40 @@ Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
   auto type =
       RankedTensorType::get({ShapedType::kDynamic, typeOf(slots).getDimSize(1)},
                             typeOf(slots).getElementType());
-  return gate::CombineOp::create(b, graph.getLoc(), type, apply.getResult(0),
-                                 plan, tokens);
+  return gate::CombineOp::create(b, graph.getLoc(), type, slots, plan, tokens);
+}
+
+Value raise::emitExperts(GraphBuilder &graph, ExpertWork &work,
+                         ExpertBody &body, Value slots, Value weights,
+                         SmallVectorImpl<Attribute> &report) {
+  return emitExperts(
+      graph, work, asChoices(graph, work.decision.ids, work.decision.choices),
+      weights, body.products(),
+      [&](Value plan) { return body.finish(plan, slots); }, report);
+}
+
+Value raise::restoreShape(GraphBuilder &graph, Value combined,
+                          const RowShape &shape) {
+  OpBuilder &b = graph.getBuilder();
+  RankedTensorType type = typeOf(shape.result());
+  combined = castFloats(b, graph.getLoc(), combined, type.getElementType());
+  ReassociationIndices rows, columns;
+  for (unsigned dim = 0; dim < type.getRank(); ++dim)
+    (dim < shape.rowDims ? rows : columns).push_back(dim);
+  SmallVector<ReassociationIndices> groups{rows};
+  if (columns.empty()) // one column
+    combined = tensor::CollapseShapeOp::create(
+        b, graph.getLoc(), combined, ArrayRef{ReassociationIndices{0, 1}});
+  else
+    groups.push_back(columns);
+  RankedTensorType flat =
+      tensor::CollapseShapeOp::inferCollapsedType(type, groups);
+  if (combined.getType() != flat)
+    combined = tensor::CastOp::create(b, graph.getLoc(), flat, combined);
+  if (flat == type)
+    return combined;
+  return tensor::ExpandShapeOp::create(b, graph.getLoc(), type, combined,
+                                       groups, shape.sizes(b, graph.getLoc()));
 }
 
 void raise::reportRefusal(GraphBuilder &graph, const ExpertWork &work,

@@ -5,6 +5,7 @@
 #define GATECC_LIB_RAISE_EXPERTWORK_H
 
 #include "ExpertBody.h"
+#include "ExpertLanes.h"
 
 namespace gatecc::raise {
 
@@ -21,6 +22,8 @@ std::optional<SlotLink> matchSlotLink(SlotFunctions &functions,
 struct ExpertWork {
   Decision decision;
   llvm::DenseSet<mlir::Operation *> inside;
+  /// Of these, the products of two tensors, in the order of the graph.
+  llvm::SmallVector<mlir::Operation *> products;
   bool isRaised = false;
   unsigned number = 0; // in the order of the graph
   std::string refusal;
@@ -37,12 +40,24 @@ void findExperts(mlir::ModuleOp module,
 /// [T.., k] as [T, k], whatever dimensions of one element it has.
 mlir::Value asChoices(GraphBuilder &graph, mlir::Value value, int64_t choices);
 
-/// Creates the plan, the apply of what was built, and the sum over choices, at
-/// the graph builder's place: [T, columns], in f32. `slots` is the region's
-/// result and `weights` [T, k], of any narrower type, or null.
+/// Creates the plan, the apply, and the sum over choices, at the graph
+/// builder's place: [T, columns], in f32. `ids` are [T, k], `weights` [T, k], of
+/// any narrower type, or null;
+/// `makeApply` creates the apply on a plan, with what `products` have become.
+mlir::Value
+emitExperts(GraphBuilder &graph, ExpertWork &work, mlir::Value ids,
+            mlir::Value weights, llvm::ArrayRef<mlir::Operation *> products,
+            llvm::function_ref<gate::ApplyOp(mlir::Value)> makeApply,
+            llvm::SmallVectorImpl<mlir::Attribute> &report);
+/// The same for the choices of the decision and what was built for them;
+/// `slots` is the region's result.
 mlir::Value emitExperts(GraphBuilder &graph, ExpertWork &work, ExpertBody &body,
                         mlir::Value slots, mlir::Value weights,
                         llvm::SmallVectorImpl<mlir::Attribute> &report);
+
+/// [T, N] in the shape of a result.
+mlir::Value restoreShape(GraphBuilder &graph, mlir::Value combined,
+                         const RowShape &shape);
 
 /// Says why a decision is left as it is.
 void reportRefusal(GraphBuilder &graph, const ExpertWork &work,
@@ -57,6 +72,16 @@ mlir::Value slotWeights(SlotFunctions &functions, mlir::Value value,
 /// for all slots. On failure `work.refusal` says why.
 bool raiseLinks(GraphBuilder &graph, SlotFunctions &functions, ExpertWork &work,
                 llvm::SmallVectorImpl<mlir::Attribute> &report);
+
+/// Raises products with gathered weights whose results are not added up over
+/// the choices of a row: each slot is a row of a plan of its own. False if
+/// there is none; then `work.refusal` says why if there are products.
+bool raiseGathered(GraphBuilder &graph, ExpertWork &work,
+                   llvm::SmallVectorImpl<mlir::Attribute> &report);
+/// The same for an op that reads, by an id for each row, from the results of
+/// all experts.
+bool raiseResultRead(GraphBuilder &graph, mlir::Operation *op,
+                     llvm::SmallVectorImpl<mlir::Attribute> &report);
 
 /// Erases the checks between the decision and `end` that say no more than that
 /// the counts of its groups are counts.

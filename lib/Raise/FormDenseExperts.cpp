@@ -67,9 +67,6 @@ public:
   void run(Block &block);
 
 private:
-  /// The dimensions of a sum: the last one of more than one element are
-  /// columns, those before it tokens. False if there are none of either.
-  bool labelResult(Value result, DenseExperts &found, SmallVector<Axes> &dims);
   bool matchSumRoot(Operation *op, DenseExperts &found, DenseBody *&body);
   bool matchProductRoot(Operation *op, DenseExperts &found, DenseBody *&body);
   bool matchChainRoot(Operation *op, DenseExperts &found);
@@ -94,48 +91,22 @@ private:
 
 //===-- Sums --------------------------------------------------------------===//
 
-bool DenseFinder::labelResult(Value result, DenseExperts &found,
-                              SmallVector<Axes> &dims) {
-  RankedTensorType type = typeOf(result);
-  if (!gate::computedIn(type.getElementType()).isF32())
-    return false;
-  SmallVector<int64_t> real;
-  for (int64_t dim = 0; dim < type.getRank(); ++dim)
-    if (type.getDimSize(dim) != 1)
-      real.push_back(dim);
-  dims.assign(type.getRank(), {});
-  if (real.size() < 2 || real.size() > 8 || type.isDynamicDim(real.back()))
-    return false;
-  dims[real.back()] = {Axis{Axis::Column, type.getDimSize(real.back())}};
-  uint64_t count = real.size() - 1, width = kAllTokens / count;
-  for (uint64_t part = 0; part < count; ++part) {
-    int64_t dim = real[part];
-    uint64_t last = part + 1 == count ? kAllTokens : (part + 1) * width;
-    dims[dim] = {Axis{Axis::Token, type.getDimSize(dim), part * width, last,
-                      result, dim}};
-  }
-  found.rowDims = real[count - 1] + 1;
-  return true;
-}
-
 bool DenseFinder::matchSumRoot(Operation *op, DenseExperts &found,
                                DenseBody *&body) {
   std::optional<SumMatch> sum = matchSum(op);
-  SmallVector<Axes> dims;
-  if (!sum || !labelResult(op->getResult(0), found, dims))
+  if (!sum)
     return false;
   auto generic = cast<linalg::GenericOp>(op);
   int64_t experts = typeOf(sum->input).getDimSize(sum->axis);
   if (ShapedType::isDynamic(experts) || experts < 2)
     return false;
-  Lanes result{{op->getResult(0)}, dims};
-  std::optional<SmallVector<Axes>> loops = loopAxes(generic, result);
+  std::optional<SmallVector<Axes>> loops = loopAxes(generic, found.sum.lanes());
   if (!loops)
     return false;
   (*loops)[sum->axis] = {Axis{Axis::Expert, experts}};
   found.experts = experts;
   found.terms = {{sum->input}, *loops};
-  current = std::make_unique<DenseBody>(graph, experts);
+  current = std::make_unique<DenseBody>(graph, experts, found.sum);
   body = current.get();
   return true;
 }
@@ -145,13 +116,11 @@ bool DenseFinder::matchProductRoot(Operation *op, DenseExperts &found,
                                    DenseBody *&body) {
   std::optional<ProductMatch> product =
       op->getNumResults() == 1 ? matchProduct(op->getResult(0)) : std::nullopt;
-  SmallVector<Axes> dims;
-  if (!product || !labelResult(op->getResult(0), found, dims))
+  if (!product)
     return false;
   auto generic = cast<linalg::GenericOp>(op);
   int64_t experts = generic.getStaticLoopRanges()[product->reduced];
-  Lanes result{{op->getResult(0)}, dims};
-  std::optional<SmallVector<Axes>> loops = loopAxes(generic, result);
+  std::optional<SmallVector<Axes>> loops = loopAxes(generic, found.sum.lanes());
   if (!loops || ShapedType::isDynamic(experts) || experts < 2)
     return false;
   (*loops)[product->reduced] = {Axis{Axis::Expert, experts}};
@@ -164,7 +133,7 @@ bool DenseFinder::matchProductRoot(Operation *op, DenseExperts &found,
     std::swap(a, b);
   if (!DenseBody::isRouting(a) || !b.hasAllTokens() || !b.has(Axis::Column))
     return false;
-  current = std::make_unique<DenseBody>(graph, experts);
+  current = std::make_unique<DenseBody>(graph, experts, found.sum);
   body = current.get();
   if (failed(body->setRouting(a)))
     return false;
@@ -200,9 +169,7 @@ llvm::hash_code DenseFinder::shapeOf(Value value, unsigned depth) {
 /// Terms of one form, at least two, among those that are added up.
 bool DenseFinder::matchChainRoot(Operation *op, DenseExperts &found) {
   Value result = op->getNumResults() == 1 ? op->getResult(0) : Value();
-  SmallVector<Axes> dims;
   if (!result || addendsOf(result).empty() ||
-      !labelResult(result, found, dims) ||
       (result.hasOneUse() &&
        llvm::any_of(result.getUsers(), [](Operation *user) {
          return user->getNumResults() == 1 &&
@@ -236,7 +203,7 @@ bool DenseFinder::matchChainRoot(Operation *op, DenseExperts &found) {
     if (!chosen.contains(term))
       found.others.push_back(term);
   found.experts = largest->size();
-  found.terms = {*largest, dims};
+  found.terms = {*largest, found.sum.dims};
   return true;
 }
 
@@ -329,11 +296,14 @@ static int64_t choicesOf(Value ids) {
 /// "by row guard: ...", "by proof: ..." or "by --assume-finite: ...".
 static std::string reasonOf(Value ids, const RowGuard &guard,
                             bool assumeFinite) {
-  std::string chosen = "the experts that " + describeChoice(ids) + " chose, " +
-                       std::to_string(choicesOf(ids)) + " for each row";
+  std::string chosen = "the experts whose weight is not zero";
+  if (ids)
+    chosen = "the experts that " + describeChoice(ids) + " chose, " +
+             std::to_string(choicesOf(ids)) + " for each row";
   std::string reason = assumeFinite ? "by --assume-finite: " : "by proof: ";
   if (!guard.isNeeded())
-    return reason + "only " + chosen + ", have a weight that is not zero";
+    return reason + "only " + chosen +
+           (ids ? ", have a weight that is not zero" : "");
   std::string tests;
   std::optional<double> least;
   for (std::optional<double> limit : guard.limits)
@@ -359,28 +329,12 @@ Value DenseFinder::emit(const DenseExperts &found, DenseBody &body, Value slots,
   report.push_back(reportEntry(
       graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
       "taken", reasonOf(ids, guard, assumeFinite && !isProved)));
-  Value sum =
-      emitDense(graph, found, body, slots,
-                asChoices(graph, withDynamicRows(graph, ids), choicesOf(ids)),
-                guard, symbol);
-  // [T, F] in the shape of the result, and rounded to its type.
-  Value result = found.root->getResult(0);
-  RankedTensorType type = typeOf(result);
-  sum = castFloats(b, graph.getLoc(), sum, type.getElementType());
-  ReassociationIndices first, second;
-  for (unsigned dim = 0; dim < type.getRank(); ++dim)
-    (dim < found.rowDims ? first : second).push_back(dim);
-  RankedTensorType flat =
-      tensor::CollapseShapeOp::inferCollapsedType(type, {first, second});
-  if (sum.getType() != flat)
-    sum = tensor::CastOp::create(b, graph.getLoc(), flat, sum);
-  if (type.getRank() > 2) {
-    auto generic = cast<linalg::GenericOp>(found.root);
-    sum = tensor::ExpandShapeOp::create(
-        b, graph.getLoc(), type, sum, ArrayRef{first, second},
-        tensor::getMixedSizes(b, graph.getLoc(),
-                              generic.getDpsInitOperand(0)->get()));
-  }
+  if (ids)
+    ids = body.forAllRows(
+        asChoices(graph, withDynamicRows(graph, ids), choicesOf(ids)));
+  Value sum = emitDense(graph, found, body, slots, ids, guard, symbol);
+  sum = restoreShape(graph, sum, found.sum);
+  RankedTensorType type = typeOf(sum);
   for (Value other : found.others) {
     AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
     Value init = tensor::EmptyOp::create(
@@ -405,13 +359,16 @@ bool DenseFinder::tryRoot(Operation *op) {
   OpBuilder &b = graph.getBuilder();
   b.setInsertionPoint(op);
   graph.setNode(nodeName(op->getLoc()), "experts", op->getLoc());
+  std::optional<RowShape> shape = rowShapeOf(op);
+  if (!shape)
+    return false;
   DenseExperts found;
-  found.root = op;
+  found.sum = *shape;
   DenseBody *body = nullptr;
   if (!matchSumRoot(op, found, body) && !matchProductRoot(op, found, body)) {
     if (!matchChainRoot(op, found))
       return false;
-    current = std::make_unique<DenseBody>(graph, found.experts);
+    current = std::make_unique<DenseBody>(graph, found.experts, found.sum);
     body = current.get();
   }
   if (!found.isWeighted)
@@ -422,8 +379,16 @@ bool DenseFinder::tryRoot(Operation *op) {
   if (!body->getRouting())
     return false;
   Value ids = findChoice(body->getRoutingLanes(), found.experts);
+  bool isCompared = !ids;
+  if (isCompared)
+    ids = findComparedIds(body->getRoutingLanes(), found.experts);
+  // A row may weigh any number of experts, and rank all of them before.
+  bool isOpen = (!ids || choicesOf(ids) == found.experts) &&
+                canBeZero(body->getRoutingLanes());
+  if (isOpen)
+    ids = {};
   if (failed(slots)) {
-    if (ids && !body->getProducts().empty())
+    if ((ids || isOpen) && !body->getProducts().empty())
       refuse(*body, ids, body->reason());
     return false;
   }
@@ -437,17 +402,21 @@ bool DenseFinder::tryRoot(Operation *op) {
       rows = input;
   if (!rows || (!found.isWeighted && !isInside))
     return false;
-  if (!ids) {
+  if (!ids && !isOpen) {
     refuse(*body, ids,
            "no top-k is behind the weights, so that any of them may differ "
            "from zero");
     return false;
   }
   // Ids [T, k] of a top-k, or [T..] of a search.
-  unsigned idDims =
-      typeOf(ids).getRank() - (ids.getDefiningOp<gate::TopKOp>() ? 1 : 0);
+  unsigned idDims = isOpen ? 0
+                           : typeOf(ids).getRank() -
+                                 (ids.getDefiningOp<gate::TopKOp>() ? 1 : 0);
+  if (Value decided = body->getDecidedRouting())
+    rows = decided;
   Value count = tensor::DimOp::create(b, graph.getLoc(), rows, 0);
-  if (!isProductOfDims(count, ids,
+  if (!isOpen &&
+      !isProductOfDims(count, ids,
                        llvm::to_vector(llvm::seq<int64_t>(0, idDims)))) {
     refuse(*body, ids, "the choice is not known to be one for each row");
     return false;
@@ -461,11 +430,13 @@ bool DenseFinder::tryRoot(Operation *op) {
     return false;
   }
   bool isProved =
+      isCompared || isOpen ||
       isZeroElsewhere(body->getRoutingLanes(), ids, found.experts, false);
   guard->testsWeights =
       !isProved && !(assumeFinite && isZeroElsewhere(body->getRoutingLanes(),
                                                      ids, found.experts, true));
-  graph.setNode(nodeName(ids), "experts", op->getLoc());
+  graph.setNode(nodeName(isOpen ? body->getRoutingLanes().front() : ids),
+                "experts", op->getLoc());
   Value sum = emit(found, *body, *slots, ids, *guard,
                    isProved &&
                        llvm::none_of(guard->limits,

@@ -132,6 +132,8 @@ Work *ExpertFinder::workOf(Operation *op) {
 
 void ExpertFinder::run(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block.without_terminator())) {
+    if (raiseResultRead(graph, &op, report))
+      continue;
     Work *work = workOf(&op);
     if (!work)
       continue;
@@ -143,11 +145,16 @@ void ExpertFinder::run(Block &block) {
       work->links.push_back(*link);
     else
       work->inside.insert(&op);
+    if (op.getNumResults() == 1 && matchProduct(op.getResult(0)))
+      work->products.push_back(&op);
   }
   for (std::unique_ptr<Work> &work : works) {
     if (work->isRaised)
       continue;
-    if (work->links.empty() || !raiseLinks(graph, functions, *work, report))
+    bool isRaised = work->links.empty()
+                        ? raiseGathered(graph, *work, report)
+                        : raiseLinks(graph, functions, *work, report);
+    if (!isRaised)
       reportRefusal(graph, *work, report);
   }
 }
@@ -219,35 +226,6 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
   return Value();
 }
 
-/// [T, N] in the shape of the sum's result.
-static Value restoreShape(GraphBuilder &graph, Value combined, Value result,
-                          linalg::GenericOp sum, unsigned rowDims) {
-  OpBuilder &b = graph.getBuilder();
-  RankedTensorType type = typeOf(result);
-  if (rowDims == 1 && type.getRank() == 2)
-    return type == combined.getType()
-               ? combined
-               : tensor::CastOp::create(b, graph.getLoc(), type, combined)
-                     .getResult();
-  ReassociationIndices first, second;
-  for (unsigned dim = 0; dim < type.getRank(); ++dim)
-    (dim < rowDims ? first : second).push_back(dim);
-  if (second.empty()) {
-    combined = tensor::CollapseShapeOp::create(
-        b, graph.getLoc(), combined, ArrayRef{ReassociationIndices{0, 1}});
-    if (type.getRank() == 1)
-      return combined;
-    return tensor::ExpandShapeOp::create(
-        b, graph.getLoc(), type, combined, ArrayRef{first},
-        tensor::getMixedSizes(b, graph.getLoc(),
-                              sum.getDpsInitOperand(0)->get()));
-  }
-  return tensor::ExpandShapeOp::create(
-      b, graph.getLoc(), type, combined, ArrayRef{first, second},
-      tensor::getMixedSizes(b, graph.getLoc(),
-                            sum.getDpsInitOperand(0)->get()));
-}
-
 bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   std::optional<SumMatch> sum = matchSum(op);
   int64_t choices = work.decision.choices;
@@ -271,8 +249,8 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
     return false;
   }
   Value combined = emitExperts(graph, work, body, *slots, weights, report);
-  result.replaceAllUsesWith(restoreShape(
-      graph, combined, result, cast<linalg::GenericOp>(op), sum->axis));
+  RowShape shape{op, {}, sum->axis};
+  result.replaceAllUsesWith(restoreShape(graph, combined, shape));
   eraseCertainChecks(work, functions, op);
   return true;
 }

@@ -11,6 +11,7 @@
 #include "NestSelections.h"
 #include "RowCost.h"
 #include "SlotWork.h"
+#include "WholeRows.h"
 #include "gatecc/Raise/Passes.h"
 #include "gatecc/Raise/RowIndependence.h"
 
@@ -67,6 +68,19 @@ static Value buildSum(OpBuilder &b, Location loc, Value left, Value right) {
                linalg::YieldOp::create(at, where, sum);
              })
       .getResult(0);
+}
+
+/// A mask [rows, choices], of which `maskDim` are the rows.
+static Value asMask(OpBuilder &b, Value mask, int64_t maskDim) {
+  if (maskDim == 0)
+    return mask;
+  Location loc = mask.getLoc();
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, mask);
+  std::swap(sizes[0], sizes[1]);
+  Value init = tensor::EmptyOp::create(b, loc, sizes, b.getI1Type());
+  return linalg::TransposeOp::create(b, loc, mask, init,
+                                     ArrayRef<int64_t>{1, 0})
+      ->getResult(0);
 }
 
 namespace {
@@ -155,6 +169,7 @@ void SelectionFinder::run() {
         return isa<gate::ScatterNDOp, gate::ScatterElementsOp>(op);
       }))
     return;
+  writeWholeRows(block);
   {
     RowIndices before;
     nestSelections(block, before);
@@ -210,7 +225,16 @@ std::string SelectionFinder::whyNot(Operation *write) const {
   if (reductionOf(write) != gate::Reduction::None &&
       reductionOf(write) != gate::Reduction::Add)
     return "results are neither written nor added to their rows";
+  // Those of a mask [choices, rows] come in another order than the data's.
+  if (access.rowDims == 2 && access.maskDim == 1)
+    return "results are written for each choice of a row";
   return "";
+}
+
+/// Whether an op reads rows of a mask for each of their choices.
+static bool readsRowsForChoices(const RowIndices &indices, Operation *op) {
+  std::optional<RowAccess> read = indices.matchRead(op);
+  return read && read->maskDim >= 0 && read->rowDims == 1;
 }
 
 void SelectionFinder::raiseSelection(Value step, Selection &selection) {
@@ -262,8 +286,10 @@ void SelectionFinder::raiseFirst(Value step,
   SmallVector<Value> updates;
   for (Operation *write : writes) {
     SlotSlice slice = sliceOf(work, updatesOf(write));
+    bool isAlike = indices.matchWrite(write)->rowDims ==
+                   indices.matchWrite(first)->rowDims;
     if (write == first ||
-        (slice.refusal.empty() && isReady(slice, write, first))) {
+        (isAlike && slice.refusal.empty() && isReady(slice, write, first))) {
       taken.push_back(write);
       updates.push_back(updatesOf(write));
     } else {
@@ -274,6 +300,11 @@ void SelectionFinder::raiseFirst(Value step,
   std::string refusal = slice.refusal;
   if (refusal.empty() && holdsProduct(slice))
     refusal = otherUse(slice, taken);
+  if (refusal.empty() && indices.matchWrite(first)->rowDims == 2 &&
+      llvm::any_of(slice.ops, [&](Operation *op) {
+        return readsRowsForChoices(indices, op);
+      }))
+    refusal = "rows are written to other places than they are read from";
   writes = left;
   if (!refusal.empty())
     refuse(first, refusal);
@@ -310,8 +341,14 @@ void SelectionFinder::emit(Value step, const SlotSlice &slice,
   Location loc = step.getLoc();
   OpBuilder b(first);
   Operation *before = first->getPrevNode();
-  SlotBody body(work, b);
-  Value predicate = buildPredicate(b, step, body);
+  RowAccess firstWrite = *indices.matchWrite(first);
+  bool isOfMask = firstWrite.maskDim >= 0 && firstWrite.rowDims == 1;
+  Value mask;
+  if (isOfMask)
+    mask = asMask(b, rowSpaceOf(step), firstWrite.maskDim);
+  SlotBody body(work, b, mask);
+  Value predicate =
+      isOfMask ? body.atMask(mask) : buildPredicate(b, step, body);
   body.build(slice);
   SmallVector<Value> yields, bases;
   for (Operation *write : writes) {

@@ -5,6 +5,7 @@
 #include "RegionBounds.h"
 
 #include "SlotIndex.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include <cmath>
@@ -20,6 +21,35 @@ Interval RegionBounds::constant(Value value) {
       value = param;
   std::optional<Norms> found = norms.of(value);
   return found ? Interval::symmetric(found->element) : Interval::anything();
+}
+
+/// A sum or a maximum of the columns of a row.
+static Interval reduced(linalg::GenericOp op, Interval input) {
+  Block &body = *op.getBody();
+  Value accumulator = op.getRegionOutputArgs()[0];
+  Operation *last = body.getTerminator()->getOperand(0).getDefiningOp();
+  std::optional<ColumnReduction> reduction = matchColumnReduction(op);
+  if (!last || last->getNumOperands() != 2 || !accumulator.hasOneUse() ||
+      *accumulator.getUsers().begin() != last || !reduction)
+    return Interval::anything();
+  unsigned side = last->getOperand(0) == accumulator ? 1 : 0;
+  DenseMap<Value, Interval> scalars{{body.getArgument(0), input}};
+  Interval element = evaluateScalar(last->getOperand(side), body, scalars);
+  double count = double(reduction->size);
+  auto start = dyn_cast<FloatAttr>(reduction->start);
+  if (isa<arith::MaximumFOp>(last))
+    return count > 0 && start && start.getValue().isInfinity() &&
+                   start.getValue().isNegative()
+               ? element
+               : Interval::anything();
+  if (!isa<arith::AddFOp>(last) || !start || !start.getValue().isZero() ||
+      count > 0x1p+20)
+    return Interval::anything();
+  Interval sum =
+      rounded({element.low * count, element.high * count, element.mayBeNaN},
+              2 * count + 8);
+  // An infinite partial sum may meet one of the other sign.
+  return sum.isFinite() ? sum : Interval::anything();
 }
 
 Interval RegionBounds::of(Value result, ArrayRef<Interval> inputs) {
@@ -57,7 +87,13 @@ Interval RegionBounds::of(Value result, ArrayRef<Interval> inputs) {
       // An infinite partial sum may meet one of the other sign.
       if (!known[contract].isFinite())
         known[contract] = Interval::anything();
-    } else if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
+    } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
+      known[expand] = lookUp(expand.getSrc());
+    } else if (auto generic = dyn_cast<linalg::GenericOp>(op);
+               generic && generic.getNumReductionLoops() > 0) {
+      known[generic.getResult(0)] =
+          reduced(generic, lookUp(generic.getDpsInputOperand(0)->get()));
+    } else if (generic) {
       DenseMap<Value, Interval> scalars;
       for (OpOperand *operand : generic.getDpsInputOperands())
         scalars[generic.getMatchingBlockArgument(operand)] =

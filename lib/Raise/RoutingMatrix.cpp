@@ -18,6 +18,9 @@ using namespace gatecc::raise;
 /// How many ops a router has between its choice and its weights, at most.
 static constexpr unsigned kMaxRouterOps = 256;
 static constexpr unsigned kMaxRouterDepth = 128, kMaxRouterSteps = 4096;
+/// How many tensors of integers are tried as ids, at most, and how many ops
+/// may make a weight zero.
+static constexpr unsigned kMaxCandidates = 16;
 
 //===-- Choices -----------------------------------------------------------===//
 
@@ -79,10 +82,11 @@ namespace {
 /// plus that number, null anything.
 class Elsewhere {
 public:
-  /// The ids are in [0, experts).
-  Elsewhere(Value ids, int64_t expert, int64_t experts, bool assumeFinite)
+  /// The ids are in [0, experts) if `areInRange`.
+  Elsewhere(Value ids, int64_t expert, int64_t experts, bool assumeFinite,
+            bool areInRange)
       : ids(withoutViews(ids)), expert(expert), experts(experts),
-        assumeFinite(assumeFinite) {}
+        assumeFinite(assumeFinite), areInRange(areInRange) {}
 
   Attribute evaluate(Lanes lanes, Columns columns);
 
@@ -109,7 +113,7 @@ private:
 
   Value ids;
   int64_t expert, experts;
-  bool assumeFinite;
+  bool assumeFinite, areInRange;
   unsigned depth = 0, steps = 0;
 };
 } // namespace
@@ -134,6 +138,10 @@ static bool isZeroFloat(Attribute attribute) {
 Attribute Elsewhere::compareId(arith::CmpIPredicate predicate, int64_t offset,
                                IntegerAttr number, bool idIsLeft) {
   APInt right = number.getValue();
+  bool isEquality = predicate == arith::CmpIPredicate::eq ||
+                    predicate == arith::CmpIPredicate::ne;
+  if (!areInRange && (!isEquality || right.getSExtValue() != expert + offset))
+    return {};
   std::optional<bool> result;
   for (int64_t id = 0; id < experts; ++id) {
     if (id == expert)
@@ -249,13 +257,15 @@ Attribute Elsewhere::evaluateGeneric(linalg::GenericOp op, const Lanes &lanes,
 Attribute Elsewhere::evaluateScatter(gate::ScatterElementsOp op,
                                      const Lanes &lanes, Columns columns) {
   unsigned axis = op.getAxis();
-  if (withoutViews(op.getIndices()) != ids ||
+  if (!areInRange || withoutViews(op.getIndices()) != ids ||
       placeOf(lanes.dims[axis], columns) != expert)
     return {};
-  // Row t of the ids must be for token t.
+  // Row t of the ids must be for token t, or the tokens of sequence t.
   Lanes rows = lanes;
   rows.dims[axis].clear();
-  if (!rows.rowDims() || *rows.rowDims() > axis)
+  uint64_t last;
+  if (std::optional<unsigned> count = rows.leadingRowDims(last);
+      !count || *count > axis)
     return {};
   Lanes data = lanes;
   data.values = {op.getData()};
@@ -269,7 +279,8 @@ Attribute Elsewhere::evaluate(Lanes lanes, Columns columns) {
     // In fewer bits two ids might look alike.
     auto integer = dyn_cast<IntegerType>(type.getElementType());
     bool isNarrow = integer && integer.getWidth() < 32;
-    return !isNarrow && !lanes.isPerExpert() && lanes.rowDims()
+    uint64_t last;
+    return !isNarrow && !lanes.isPerExpert() && lanes.leadingRowDims(last)
                ? idPlus(value.getContext(), 0)
                : Attribute();
   }
@@ -306,15 +317,119 @@ Attribute Elsewhere::evaluate(Lanes lanes, Columns columns) {
   return result;
 }
 
-bool raise::isZeroElsewhere(const Lanes &weights, Value ids, int64_t experts,
-                            bool assumeFinite) {
+static bool isZeroElsewhere(const Lanes &weights, Value ids, int64_t experts,
+                            bool assumeFinite, bool areInRange) {
   for (int64_t expert = 0; expert < experts; ++expert) {
     Lanes lanes = weights;
     if (weights.values.size() > 1)
       lanes.values = {weights.values[expert]};
-    if (!isZeroFloat(Elsewhere(ids, expert, experts, assumeFinite)
+    if (!isZeroFloat(Elsewhere(ids, expert, experts, assumeFinite, areInRange)
                          .evaluate(lanes, {0, 1, 1})))
       return false;
   }
   return true;
+}
+
+bool raise::isZeroElsewhere(const Lanes &weights, Value ids, int64_t experts,
+                            bool assumeFinite) {
+  return ::isZeroElsewhere(weights, ids, experts, assumeFinite,
+                           /*areInRange=*/true);
+}
+
+/// Whether ids were looked up in a table of numbers in [0, experts).
+static bool areLookedUp(Value ids, int64_t experts) {
+  auto gather = ids.getDefiningOp<gate::GatherNDOp>();
+  DenseIntElementsAttr table;
+  return gather && matchPattern(gather.getData(), m_Constant(&table)) &&
+         llvm::all_of(table.getValues<APInt>(), [&](const APInt &id) {
+           return id.getSExtValue() >= 0 && id.getSExtValue() < experts;
+         });
+}
+
+Value raise::findComparedIds(const Lanes &weights, int64_t experts) {
+  SmallVector<Value> open{weights.front()}, candidates;
+  llvm::DenseSet<Value> seen(open.begin(), open.end());
+  for (unsigned next = 0; next < open.size() && next < kMaxRouterOps &&
+                          candidates.size() < kMaxCandidates;
+       ++next) {
+    if (typeOf(open[next]).getElementType().isInteger(64))
+      candidates.push_back(open[next]);
+    Operation *op = open[next].getDefiningOp();
+    if (!op || isProduct(op))
+      continue;
+    for (Value operand : op->getOperands())
+      if (isa<RankedTensorType>(operand.getType()) &&
+          !operand.getDefiningOp<tensor::EmptyOp>() &&
+          !matchPattern(operand, m_Constant()) && seen.insert(operand).second)
+        open.push_back(operand);
+  }
+  // Where all are compared, the last one is what the others were made of.
+  for (Value ids : llvm::reverse(candidates))
+    if (withoutViews(ids) == ids &&
+        ::isZeroElsewhere(weights, ids, experts, /*assumeFinite=*/false,
+                          areLookedUp(ids, experts)))
+      return ids;
+  return {};
+}
+
+//===-- Weights of which any may be zero ----------------------------------===//
+
+static bool canBeZero(Value value, unsigned depth);
+
+/// The same for a scalar of an op's body.
+static bool canScalarBeZero(linalg::GenericOp op, Value scalar,
+                            unsigned depth) {
+  if (depth == 0)
+    return false;
+  if (auto argument = dyn_cast<BlockArgument>(scalar))
+    return argument.getOwner() == op.getBody() &&
+           argument.getArgNumber() < op.getNumDpsInputs() &&
+           canBeZero(op.getDpsInputs()[argument.getArgNumber()], depth - 1);
+  Operation *def = scalar.getDefiningOp();
+  auto isZeroScalar = [](Value each) {
+    return matchPattern(each, m_AnyZeroFloat());
+  };
+  auto canOperand = [&](Value each) {
+    return canScalarBeZero(op, each, depth - 1);
+  };
+  if (auto select = dyn_cast<arith::SelectOp>(def))
+    return llvm::any_of(select->getOperands().drop_front(), [&](Value each) {
+      return isZeroScalar(each) || canOperand(each);
+    });
+  if (isa<arith::MaximumFOp, arith::MaxNumFOp>(def))
+    return llvm::any_of(def->getOperands(), isZeroScalar);
+  if (isa<arith::UIToFPOp>(def))
+    return def->getOperand(0).getType().isInteger(1);
+  if (isa<arith::MulFOp>(def))
+    return llvm::any_of(def->getOperands(), canOperand);
+  if (isa<arith::DivFOp>(def))
+    return canOperand(def->getOperand(0));
+  // A sum of such weights, or one element after another.
+  if (isa<arith::AddFOp>(def))
+    return llvm::all_of(def->getOperands(), [&](Value each) {
+      auto argument = dyn_cast<BlockArgument>(each);
+      bool isSum = argument && argument.getOwner() == op.getBody() &&
+                   argument.getArgNumber() >= op.getNumDpsInputs();
+      return isSum || canOperand(each);
+    });
+  return false;
+}
+
+static bool canBeZero(Value value, unsigned depth) {
+  Operation *op = value.getDefiningOp();
+  if (!op || depth == 0)
+    return false;
+  if (isa<gate::ScatterElementsOp, gate::ScatterNDOp>(op))
+    return isZero(op->getOperand(2));
+  if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp,
+          tensor::ExtractSliceOp, tensor::ConcatOp, linalg::TransposeOp>(op))
+    return canBeZero(op->getOperand(0), depth - 1);
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  return generic && generic->getNumResults() == 1 &&
+         canScalarBeZero(
+             generic, generic.getBody()->getTerminator()->getOperand(0), depth);
+}
+
+bool raise::canBeZero(const Lanes &weights) {
+  return ::canBeZero(weights.front(), kMaxCandidates);
 }

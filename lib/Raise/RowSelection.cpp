@@ -28,9 +28,7 @@ bool raise::isPermutation(Value step) {
 
 //===-- Scalars -----------------------------------------------------------===//
 
-/// The scalar that an index in range [0, size) is made of without being
-/// changed: casts, the wrap of negative indices and clamps fall away.
-static Value withoutRange(Value scalar,
+Value raise::withoutRange(Value scalar,
                           function_ref<bool(OpFoldResult)> isSize) {
   auto isLast = [&](Value bound) {
     if (std::optional<int64_t> last = getConstantIntValue(bound))
@@ -62,15 +60,7 @@ static Value withoutRange(Value scalar,
   return scalar;
 }
 
-namespace {
-/// result[i.., indices[i..], ..] read from the same places but one.
-struct ElementRead {
-  Value data, indices;
-  int64_t axis;
-};
-} // namespace
-
-static std::optional<ElementRead> matchElementRead(Operation *op) {
+std::optional<ElementRead> raise::matchElementRead(Operation *op) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
   if (!generic || generic.getNumDpsInputs() != 1 ||
       generic->getNumResults() != 1 ||
@@ -129,6 +119,8 @@ void RowIndices::visit(Operation *op) {
     for (unsigned dim = 0; dim < rank; ++dim)
       index.coordinates.push_back(dim);
     known[nonzero.getResult()] = index;
+    if (rank == 2)
+      maskDims[nonzero.getResult()] = functions.tokenDimOf(nonzero);
     return;
   }
   if (auto topk = dyn_cast<gate::TopKOp>(op)) {
@@ -447,6 +439,20 @@ std::optional<RowAccess> RowIndices::vectors(Value data, Value indices,
         !index->path.front().getDefiningOp<gate::TopKOp>())
       return std::nullopt;
     access.rowDims = 2;
+  } else if (int64_t row = maskDimOf(index->path.front());
+             batchDims == 0 && row >= 0) {
+    // Rows, or rows and their choices.
+    access.maskDim = row;
+    access.rowDims = index->coordinates.size();
+    if (access.rowDims > 2 || typeOf(data).getRank() < access.rowDims)
+      return std::nullopt;
+    for (unsigned dim = 0; dim < access.rowDims; ++dim) {
+      int64_t own = dim == 0 ? row : 1 - row;
+      if (index->coordinates[dim] != own ||
+          !haveSameExtent(data, dim, space, own))
+        return std::nullopt;
+    }
+    return access;
   } else if (batchDims == 0) {
     access.rowDims = index->coordinates.size();
     int64_t first = rank - access.rowDims;
@@ -473,12 +479,15 @@ std::optional<RowAccess> RowIndices::elements(Value data, Value indices,
       (axis == 1 && !isBatch(index->dims[0])))
     return std::nullopt;
   Value space = rowSpaceOf(index->path.front());
-  int64_t rank = typeOf(space).getRank();
-  if (index->coordinates[0] != rank - 1)
+  int64_t rank = typeOf(space).getRank(),
+          maskDim = maskDimOf(index->path.front());
+  bool isOfMask = maskDim >= 0 && axis == 0 && index->coordinates[0] == maskDim;
+  if (!isOfMask && index->coordinates[0] != rank - 1)
     return std::nullopt;
   // One batch, or as many as there are rows of scores.
   bool isChosenByRow = index->path.front().getDefiningOp<gate::TopKOp>();
-  if (rank == 2 && !isOne(space, 0) && !(isChosenByRow && axis == 1))
+  if (rank == 2 && !isOfMask && !isOne(space, 0) &&
+      !(isChosenByRow && axis == 1))
     return std::nullopt;
   if (rank > 2 || (axis == 1 && !haveSameExtent(data, 0, indices, 0)))
     return std::nullopt;
@@ -491,6 +500,11 @@ std::optional<RowAccess> RowIndices::elements(Value data, Value indices,
       return std::nullopt;
   RowAccess access{data, indices, index->path, unsigned(axis) + 1,
                    unsigned(axis) + 1};
+  if (isOfMask) {
+    access.maskDim = maskDim;
+    return haveSameExtent(data, 0, space, maskDim) ? std::optional(access)
+                                                   : std::nullopt;
+  }
   return areRows(data, access.rowDims, index->path) ? std::optional(access)
                                                     : std::nullopt;
 }

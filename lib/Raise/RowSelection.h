@@ -6,7 +6,7 @@
 #ifndef GATECC_LIB_RAISE_ROWSELECTION_H
 #define GATECC_LIB_RAISE_ROWSELECTION_H
 
-#include "SlotIndex.h"
+#include "SlotFunction.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/DenseMap.h"
 
@@ -42,12 +42,28 @@ struct RowAccess {
   /// How many leading dimensions are the rows of the data, and the slots of
   /// what is read or written.
   unsigned rowDims = 0, slotDims = 0;
+  /// Where rows are one dimension of a mask of two, and at most one element of
+  /// a row is true: that dimension. Data of two dimensions of rows has elements
+  /// for those of the mask.
+  int64_t maskDim = -1;
 };
 
 /// Whether a step reorders all slots of the one before, as a sort does.
 bool isPermutation(mlir::Value step);
 /// The mask or the scores whose elements are the rows that a step chooses from.
 mlir::Value rowSpaceOf(mlir::Value step);
+
+/// The scalar that an index in range [0, size) is made of without being
+/// changed: casts, the wrap of negative indices and clamps fall away.
+mlir::Value withoutRange(mlir::Value scalar,
+                         llvm::function_ref<bool(mlir::OpFoldResult)> isSize);
+
+/// result[i.., indices[i..], ..] read from the same places but one.
+struct ElementRead {
+  mlir::Value data, indices;
+  int64_t axis;
+};
+std::optional<ElementRead> matchElementRead(mlir::Operation *op);
 
 /// The index tensors of a block.
 class RowIndices {
@@ -62,8 +78,10 @@ public:
 
   /// Has to be called before an op is erased.
   void forget(mlir::Operation *op) {
-    for (mlir::Value result : op->getResults())
+    for (mlir::Value result : op->getResults()) {
       known.erase(result);
+      maskDims.erase(result);
+    }
   }
 
   /// A gather of rows.
@@ -84,7 +102,15 @@ private:
   std::optional<RowAccess> elements(mlir::Value data, mlir::Value indices,
                                     int64_t axis) const;
 
+  /// A mask of choices: the dimension of its rows, or -1.
+  int64_t maskDimOf(mlir::Value step) const {
+    auto found = maskDims.find(step);
+    return found == maskDims.end() ? -1 : found->second;
+  }
+
   llvm::DenseMap<mlir::Value, RowIndex> known;
+  llvm::DenseMap<mlir::Value, int64_t> maskDims;
+  SlotFunctions functions;
 };
 
 } // namespace gatecc::raise

@@ -22,9 +22,9 @@ static RankedTensorType withOneDim(Type type, unsigned dims) {
   return RankedTensorType::get(shape, tensor.getElementType());
 }
 
-SlotBody::SlotBody(const SlotWork &work, OpBuilder &outside)
+SlotBody::SlotBody(const SlotWork &work, OpBuilder &outside, Value mask)
     : work(work), outside(outside), b(outside.getContext()),
-      block(std::make_unique<Block>()) {
+      block(std::make_unique<Block>()), mask(mask) {
   b.setInsertionPointToEnd(block.get());
   // A stand-in until there is an argument to ask for its rows.
   count = UnrealizedConversionCastOp::create(
@@ -64,8 +64,47 @@ Value SlotBody::flatten(Value tensor, unsigned rowDims) {
                                                   tensor, groups);
 }
 
+Value SlotBody::atMask(Value tensor) {
+  Location loc = tensor.getLoc();
+  RankedTensorType type = typeOf(tensor);
+  Value zero = arith::ConstantOp::create(
+      outside, loc, outside.getZeroAttr(type.getElementType()));
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(outside, loc, tensor);
+  sizes.erase(sizes.begin() + 1);
+  Value init =
+      linalg::FillOp::create(
+          outside, loc, zero,
+          tensor::EmptyOp::create(outside, loc, sizes, type.getElementType())
+              .getResult())
+          .getResult(0);
+  AffineMap identity = outside.getMultiDimIdentityMap(type.getRank());
+  SmallVector<utils::IteratorType> iterators(type.getRank(),
+                                             utils::IteratorType::parallel);
+  iterators[1] = utils::IteratorType::reduction;
+  return linalg::GenericOp::create(
+             outside, loc, init.getType(), ValueRange{mask, tensor}, init,
+             ArrayRef{identity.getMajorSubMap(2), identity,
+                      identity.dropResult(1)},
+             iterators,
+             [](OpBuilder &at, Location where, ValueRange x) {
+               linalg::YieldOp::create(
+                   at, where,
+                   arith::SelectOp::create(at, where, x[0], x[1], x[2])
+                       .getResult());
+             })
+      .getResult(0);
+}
+
 Value SlotBody::rowsOfAll(Value tensor, unsigned rowDims) {
-  Value rows = flatten(tensor, rowDims);
+  Value rows;
+  if (mask && rowDims == 2) {
+    Value &chosen = flat[{tensor, 0}];
+    if (!chosen)
+      chosen = atMask(tensor);
+    rows = chosen;
+  } else {
+    rows = flatten(tensor, rowDims);
+  }
   Value &argument = arguments[rows];
   if (!argument) {
     inputs.push_back(rows);

@@ -224,6 +224,13 @@ const SlotFunctions::Mask &SlotFunctions::maskOf(gate::NonZeroOp op) {
   return masks[op] = mask;
 }
 
+int64_t SlotFunctions::tokenDimOf(gate::NonZeroOp op) {
+  const Mask &mask = maskOf(op);
+  return mask.dims.size() == 2
+             ? llvm::find(mask.dims, Place::Token) - mask.dims.begin()
+             : -1;
+}
+
 /// Whether the mask, its dimensions being those, is true for one id only.
 bool SlotFunctions::tryMask(gate::NonZeroOp op, ArrayRef<Place::Kind> dims,
                             Mask &mask) {

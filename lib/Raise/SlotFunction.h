@@ -34,6 +34,9 @@ public:
   /// `order`; nothing if it is none of the parts.
   std::optional<SlotPart> partOf(mlir::Value indices, int64_t column,
                                  const SlotOrder &order, int64_t choices);
+  /// The dimension of a mask of two that numbers tokens, of each of which one
+  /// element at most is true: one of their choices; -1 if there is none.
+  int64_t tokenDimOf(gate::NonZeroOp op);
   /// How many different ids there are: the columns of the top-k that made
   /// them; 0 if not known.
   static int64_t idCount(mlir::Value ids);

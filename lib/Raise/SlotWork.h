@@ -97,7 +97,10 @@ SlotSlice sliceOf(const SlotWork &work, mlir::ValueRange values);
 /// Rewrites the ops of a slice for the rows of a group.
 class SlotBody {
 public:
-  SlotBody(const SlotWork &work, mlir::OpBuilder &outside);
+  /// The rows are those of `mask` [rows, choices] if it is given: of what has
+  /// an element for each of the mask, they get that at its true element.
+  SlotBody(const SlotWork &work, mlir::OpBuilder &outside,
+           mlir::Value mask = {});
   ~SlotBody();
 
   void build(const SlotSlice &slice);
@@ -107,6 +110,9 @@ public:
   mlir::Value rowsOfAll(mlir::Value tensor, unsigned rowDims);
   mlir::OpBuilder &getBuilder() { return b; }
 
+  /// [rows, choices, ...] at the true element of each row of the mask: [rows,
+  /// ...], 0 where there is none.
+  mlir::Value atMask(mlir::Value tensor);
   /// [rows, ...] with the rows as one dimension.
   mlir::Value flatten(mlir::Value tensor, unsigned rowDims);
   llvm::ArrayRef<mlir::Value> getInputs() const { return inputs; }
@@ -129,7 +135,7 @@ private:
   const SlotWork &work;
   mlir::OpBuilder &outside, b;
   std::unique_ptr<mlir::Block> block;
-  mlir::Value count;
+  mlir::Value count, mask;
   llvm::SmallVector<mlir::Value> inputs;
   llvm::DenseMap<mlir::Value, mlir::Value> made, arguments;
   llvm::DenseMap<std::pair<mlir::Value, unsigned>, mlir::Value> flat;

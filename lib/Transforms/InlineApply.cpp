@@ -13,6 +13,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Dominance.h"
@@ -65,6 +66,40 @@ private:
   Location loc;
 };
 
+/// Clones an elementwise op outside of contractions that reads rows of its
+/// group: each slot gets a copy.
+static LogicalResult cloneWithParams(RewriterBase &rewriter, Operation &op,
+                                     IRMapping &mapping,
+                                     function_ref<Value(Value)> paramOf,
+                                     function_ref<Value(Value)> paramRows) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  AffineExpr slot = rewriter.getAffineDimExpr(0);
+  if (!generic || generic->getNumResults() != 1 ||
+      generic.getMatchingIndexingMap(generic.getDpsInitOperand(0))
+              .getResult(0) != slot)
+    return op.emitError("a parameter of a group that is used by something else "
+                        "than a contraction or an elementwise op is not "
+                        "supported yet");
+  SmallVector<AffineMap> maps = generic.getIndexingMapsArray();
+  SmallVector<std::pair<unsigned, Value>> rows;
+  for (OpOperand *operand : generic.getDpsInputOperands()) {
+    Value param = paramOf(operand->get());
+    if (!param)
+      continue;
+    unsigned number = operand->getOperandNumber();
+    SmallVector<AffineExpr> exprs{slot};
+    llvm::append_range(exprs, maps[number].getResults());
+    maps[number] =
+        AffineMap::get(maps[number].getNumDims(), 0, exprs, op.getContext());
+    rows.push_back({number, paramRows(param)});
+  }
+  auto clone = cast<linalg::GenericOp>(rewriter.clone(op, mapping));
+  for (auto [number, value] : rows)
+    clone->setOperand(number, value);
+  clone.setIndexingMapsAttr(rewriter.getAffineMapArrayAttr(maps));
+  return success();
+}
+
 LogicalResult ApplyInliner::inlineGrouped(SmallVectorImpl<Operation *> &made) {
   Block &body = apply.getBodies().front().front();
   PlanSizes plan(rewriter, loc, apply.getPlan());
@@ -94,6 +129,19 @@ LogicalResult ApplyInliner::inlineGrouped(SmallVectorImpl<Operation *> &made) {
                                          plan.source(), slots));
   };
 
+  // Those of its group for each slot, of a parameter that is a row.
+  Value groups;
+  DenseMap<Value, Value> rowsOfParams;
+  auto paramRows = [&](Value param) {
+    Value &rows = rowsOfParams[param];
+    if (!rows) {
+      if (!groups)
+        groups = plan.groups();
+      rows = plan.gatherRows(param, groups, slots);
+    }
+    return rows;
+  };
+
   for (Operation &op : body.without_terminator()) {
     if (auto dim = dyn_cast<tensor::DimOp>(op)) {
       std::optional<int64_t> index = dim.getConstantIndex();
@@ -108,14 +156,18 @@ LogicalResult ApplyInliner::inlineGrouped(SmallVectorImpl<Operation *> &made) {
           return bool(paramOf(weight));
         });
     if (!grouped) {
+      bool readsParams = false;
       for (Value operand : op.getOperands()) {
         if (paramOf(operand))
-          return op.emitError(
-              "a parameter of a group that is used outside a "
-              "contraction and its epilogue is not supported yet");
-        mapRows(operand);
+          readsParams = true;
+        else
+          mapRows(operand);
       }
-      made.push_back(rewriter.clone(op, mapping));
+      if (!readsParams)
+        made.push_back(rewriter.clone(op, mapping));
+      else if (failed(
+                   cloneWithParams(rewriter, op, mapping, paramOf, paramRows)))
+        return failure();
       continue;
     }
     SmallVector<Value> weights, extras;

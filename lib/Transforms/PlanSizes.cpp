@@ -3,6 +3,7 @@
 #include "lib/Transforms/PlanSizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -77,6 +78,38 @@ Value PlanSizes::rangeSize(int64_t first, int64_t last) {
   if (first > 0)
     size = arith::SubIOp::create(builder, loc, size, offset(first));
   return bounded(size);
+}
+
+Value PlanSizes::groups() {
+  // As many as there are groups that end at the slot or before it.
+  int64_t count = cast<gate::PlanType>(plan.getType()).getGroups();
+  Value ends = tensor::ExtractSliceOp::create(
+      builder, loc, offsets(), ArrayRef<OpFoldResult>{builder.getIndexAttr(1)},
+      ArrayRef<OpFoldResult>{builder.getIndexAttr(count)},
+      ArrayRef<OpFoldResult>{builder.getIndexAttr(1)});
+  Type i32 = builder.getI32Type();
+  Value zero =
+      arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
+  Value empty = tensor::EmptyOp::create(builder, loc,
+                                        ArrayRef<OpFoldResult>{slots()}, i32);
+  Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
+  AffineMap identity = builder.getMultiDimIdentityMap(2);
+  return linalg::GenericOp::create(
+             builder, loc, init.getType(), ends, init,
+             ArrayRef{identity.dropResult(0), identity.dropResult(1)},
+             ArrayRef{utils::IteratorType::parallel,
+                      utils::IteratorType::reduction},
+             [&](OpBuilder &at, Location where, ValueRange x) {
+               Value slot = arith::IndexCastOp::create(
+                   at, where, i32, linalg::IndexOp::create(at, where, 0));
+               Value isBehind = arith::CmpIOp::create(
+                   at, where, arith::CmpIPredicate::sge, slot, x[0]);
+               Value one = arith::ExtUIOp::create(at, where, i32, isBehind);
+               linalg::YieldOp::create(
+                   at, where,
+                   arith::AddIOp::create(at, where, x[1], one).getResult());
+             })
+      .getResult(0);
 }
 
 Value PlanSizes::sourceOfGroup(Value begin, Value count) {

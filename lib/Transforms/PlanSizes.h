@@ -30,6 +30,8 @@ public:
   mlir::Value slots();
   mlir::Value rangeSize(int64_t first, int64_t last);
 
+  /// The group of each slot, [S] of i32.
+  mlir::Value groups();
   /// source[begin .. begin + count).
   mlir::Value sourceOfGroup(mlir::Value begin, mlir::Value count);
   /// [count, ...]: row source[i] of `rows` for each i.

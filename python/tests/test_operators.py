@@ -390,3 +390,85 @@ def test_linear_attention_of_any_length(tmp_path, rule):
             np.testing.assert_array_equal(step["y"][:, 0], made["y"][:, token])
             state = step["state"]
         np.testing.assert_array_equal(state, made["state"])
+
+
+FUSED = "com.microsoft"  # what ONNX Runtime's optimizer writes
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize(
+    ("a", "b", "attributes"),
+    [
+        (("B", 3, 4), (4, 5), {}),
+        (("B", 4, 3), ("B", 4, 5), {"transA": 1, "alpha": 0.25}),
+        (("B", 2, 3, 4), (2, 5, 4), {"transB": 1}),
+        ((3, "B", 4), ("B", 4, 5), {"transBatchA": 1}),
+        ((4, 2, 3), (5, 2, 4), {"transBatchA": 1, "transA": 1, "transBatchB": 1, "transB": 1}),
+    ],
+)
+def test_fused_matmul(tmp_path, a, b, attributes, constant):
+    node = helper.make_node("FusedMatMul", ["a", "b"], ["y"], domain=FUSED, **attributes)
+    if constant and "B" in b:
+        pytest.skip("a constant has a shape")
+    sizes = [{"B": 2}] if attributes.get("transBatchA") else [{"B": 3}, {"B": 1}]
+    weight = normal(*(sizes[0].get(n, n) for n in b))
+    inputs = {"a": (TensorProto.FLOAT, list(a))}
+    if not constant:
+        inputs["b"] = (TensorProto.FLOAT, list(b))
+    save(tmp_path / "m.onnx", [node], inputs, ["y"], {"b": weight} if constant else {})
+    runs = [{"a": normal(*(d.get(n, n) for n in a))} for d in sizes]
+    for run, d in zip(runs, sizes):
+        if not constant:
+            run["b"] = normal(*(d.get(n, n) for n in b))
+    compare(tmp_path, runs)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"activation": "Relu", "transB": 1},
+        {"activation": "LeakyRelu", "activation_alpha": 0.3, "alpha": 0.5},
+        {"activation": "Tanh", "beta": 2.0},
+    ],
+)
+def test_fused_gemm(tmp_path, attributes):
+    weight = normal(5, 4) if attributes.get("transB") else normal(4, 5)
+    node = helper.make_node("FusedGemm", ["x", "w", "c"], ["y"], domain=FUSED, **attributes)
+    x = (TensorProto.FLOAT, ["B", 4])
+    save(tmp_path / "m.onnx", [node], {"x": x}, ["y"], {"w": weight, "c": normal(5)})
+    compare(tmp_path, [{"x": normal(b, 4)} for b in (3, 1)])
+
+
+@pytest.mark.parametrize(
+    ("activation", "parameters"),
+    [("Relu", []), ("LeakyRelu", [0.2]), ("HardSigmoid", [0.3, 0.4]), ("Clip", [-0.5, 0.75])],
+)
+@pytest.mark.parametrize("other", [False, True])
+def test_fused_convolution(tmp_path, activation, parameters, other):
+    given = ["x", "w", "b"] + ["z"] * other
+    options = {"activation_params": parameters} if parameters else {}
+    node = helper.make_node(
+        "FusedConv", given, ["y"], domain=FUSED, pads=[1, 1, 1, 1], activation=activation, **options
+    )
+    inputs = {"x": (TensorProto.FLOAT, ["B", 4, 6, 5])}
+    if other:
+        inputs["z"] = (TensorProto.FLOAT, ["B", 8, 6, 5])
+    constants = {"w": normal(8, 4, 3, 3), "b": normal(8)}
+    save(tmp_path / "m.onnx", [node], inputs, ["y"], constants)
+    runs = [{n: normal(b, *s[1:]) for n, (_, s) in inputs.items()} for b in (2, 1)]
+    compare(tmp_path, runs)
+
+
+def test_bias_gelu(tmp_path):
+    node = helper.make_node("BiasGelu", ["x", "b"], ["y"], domain=FUSED)
+    x = (TensorProto.FLOAT, ["B", 3, 8])
+    save(tmp_path / "m.onnx", [node], {"x": x}, ["y"], {"b": normal(8)})
+    compare(tmp_path, [{"x": normal(b, 3, 8)} for b in (2, 1)])
+
+
+def test_an_unknown_fused_activation(tmp_path):
+    node = helper.make_node("FusedGemm", ["x", "w"], ["y"], domain=FUSED, activation="Sinus")
+    x = (TensorProto.FLOAT, ["B", 4])
+    save(tmp_path / "m.onnx", [node], {"x": x}, ["y"], {"w": normal(4, 5)})
+    with pytest.raises(gatecc.CompileError, match="does not support the activation 'Sinus'"):
+        gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so")

@@ -433,3 +433,115 @@ def test_what_stays_as_it_is(libraries, form):
         assert_same_bits(got, plain(feed))
         for name, value in expected.items():
             assert_close(got[name], value)
+
+
+K, G = 2, 4
+
+
+def routed(g, dims, token_first):
+    """A mask for each of G experts, [rows, K] or [K, rows], and the weights [rows, K]."""
+    mean = g("ReduceMean", "mean", "x", "axis1", keepdims=0) if len(dims) > 1 else "x"
+    logits = g("MatMul", "logits", mean, g.weight("router", D, G))
+    g("TopK", "top", logits, g.graph.weight("k", np.array([K])), outputs=["best", "chosen"])
+    masks = []
+    for e in range(G):
+        number = g.graph.weight(f"number{e}", np.array(e))
+        hit = g("Equal", f"hit{e}", "chosen", number)
+        masks.append(hit if token_first else g("Transpose", f"hit{e}t", hit, perm=[1, 0]))
+    return masks
+
+
+def whole_sequences(token_first):
+    """Experts on whole sequences that they were chosen for: attention in them."""
+    g = Rows(3)
+    g.graph.inputs.pop()  # the gate
+    total = g("Mul", "nothing", "x", "zero")
+    for e, mask in enumerate(routed(g, g.dims, token_first)):
+        at = g("NonZero", f"nz{e}", mask)
+        g("Split", f"split{e}", at, outputs=[f"a{e}", f"b{e}"], axis=0, num_outputs=2)
+        row, choice = (f"a{e}", f"b{e}") if token_first else (f"b{e}", f"a{e}")
+        row = g("Squeeze", f"row{e}", row, "axis0")
+        pair = [g("Reshape", f"{n}{e}", v, "column") for n, v in (("rc", row), ("cc", choice))]
+        weight = g("GatherND", f"w{e}", "best", g("Concat", f"at{e}", *pair, axis=1))
+        seq = g("Gather", f"rows{e}", "x", row)
+        keys = g("Transpose", f"keys{e}", g("MatMul", f"k{e}", seq, g.weight(f"kw{e}", D, D)), perm=[0, 2, 1])
+        mixed = g("MatMul", f"mixed{e}", g("Softmax", f"p{e}", g("MatMul", f"s{e}", seq, keys), axis=-1), seq)
+        out = g("Mul", f"weighed{e}", g.mlp(mixed, f"f{e}"), g("Reshape", f"by{e}", weight, g.graph.weight(f"seq{e}", np.array([-1, 1, 1]))))
+        total = g("ScatterND", f"sum{e}", total, g("Unsqueeze", f"put{e}", row, "axis1"), out, reduction="add")
+    return g.finish(total)
+
+
+@pytest.mark.parametrize("token_first", [True, False])
+def test_choices_of_whole_sequences(build, tmp_path, token_first):
+    model = build.graph(whole_sequences(token_first))
+    report = tmp_path / "report.json"
+    text = gatecc.compile(model, compile_to="gate", report=report)
+    sites = json.loads(report.read_text())["sites"]
+    assert len(sites) == G and all(site["rows"] == "B" for site in sites)
+    assert text.count("gate.merge") == G and "gate.scatter" not in text
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    with build.load(model) as lib, build.load(model, disable="form-selections") as plain:
+        for shape in ((1, 1), (5, 3), (16, 2)):
+            x = np.random.default_rng(9).standard_normal((*shape, D)).astype(np.float32)
+            for rows in (x, np.broadcast_to(x[:1], x.shape).copy()):
+                y = lib(x=rows)["y"]
+                assert_close(y, session.run(None, {"x": rows})[0])
+                assert_close(y, plain(x=rows)["y"])
+        assert lib(x=x[:0])["y"].shape == (0, 2, D)
+
+
+def written_for_choices():
+    """[rows, K, D]: a row is read for each of its choices."""
+    g = Rows()
+    g.graph.inputs.pop()
+    size = g("Shape", "size", "x", start=0, end=1)
+    shape = g("Concat", "shape", size, g.graph.weight("kd", np.array([K, D])), axis=0)
+    total = g("ConstantOfShape", "zeros", shape)
+    for e, mask in enumerate(routed(g, g.dims, True)):
+        at = g.positions(mask, f"at{e}")
+        row = g("Gather", f"row{e}", at, "axis0", axis=1)
+        total = g("ScatterND", f"put{e}", total, at, g.mlp(g("GatherND", f"rows{e}", "x", row), f"f{e}"))
+    return g.finish(total, ["T", K, D])
+
+
+def test_written_for_choices(build):
+    model = build.graph(written_for_choices())
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(9).standard_normal((9, D)).astype(np.float32)
+    with build.load(model) as lib:
+        assert_close(lib(x=x)["y"], session.run(None, {"x": x})[0])
+
+
+def element_by_element(rank, cut, base="zeros"):
+    """y[mask] = rows, as exporters write it: a mask of all elements and flat rows."""
+    g = Rows(rank)
+    keep = g.keep()
+    rows = g.mlp(g("GatherND", "rows", "x", g.positions(keep)))
+    size = g("Shape", "shape", "x")
+    last = g.graph.weight("last", np.array([rank - 1]))
+    wide = g("Expand", "wide", g("Unsqueeze", "narrow", keep, last), size)
+    at = g.positions(wide, "elements")
+    flat = g("Reshape", "flat_rows", rows, "flat")
+    if cut:
+        count = g("Shape", "count", at, start=0, end=1)
+        flat = g("Slice", "cut", flat, "axis0", count, "axis0")
+    zeros = g("ConstantOfShape", "zeros", size) if base == "zeros" else "x"
+    return g.finish(g("ScatterND", "put", zeros, at, flat))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_element_by_element(build, tmp_path, rank, cut):
+    model = build.graph(element_by_element(rank, cut))
+    report = tmp_path / "report.json"
+    text = gatecc.compile(model, compile_to="gate", report=report)
+    (site,) = json.loads(report.read_text())["sites"]
+    assert site["groups"] == 2 and "gate.merge" in text and "gate.scatter" not in text
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(4)
+    with build.load(model) as lib:
+        for shape in ((1,), (9,), (64,)) if rank == 2 else ((1, 1), (3, 8)):
+            x = rng.normal(size=(*shape, D)).astype(np.float32)
+            for gate in (rng.normal(size=shape), np.full(shape, -1.0), np.ones(shape)):
+                run = {"x": x, "gate": gate.astype(np.float32)}
+                assert_close(lib(**run)["y"], session.run(None, run)[0])

@@ -27,7 +27,10 @@ def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
     slot is work of the group that the id names. Such work up to the sum over
     the choices of a row becomes `gate.assign`, `gate.apply` on the rows of
     tokens, and `gate.combine`: the stack is read in place, once for each group
-    that has slots. The module attribute `gatecc.report` lists each decision,
+    that has slots. Where no such sum follows (one choice, results that stay
+    apart, rows that meet between two products), each slot is a row of a plan of
+    its own; so it is where the results of all experts are computed and one is
+    read by an id for each row. The module attribute `gatecc.report` lists each decision,
     taken or refused, with the reason.
   }];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
@@ -39,13 +42,16 @@ def FormDenseExperts : Pass<"form-dense-experts", "::mlir::ModuleOp"> {
   let description = [{
     A sum over experts of work that is weighted by a matrix [T, E] becomes
     `gate.assign`, `gate.apply` and `gate.combine` if a top-k (or a search for
-    the largest element) is behind the weights, and work of weight zero adds
-    zero. That weights beside the chosen ones are zero is proved by evaluating
+    the largest element, or ids that were looked up) is behind the weights, and
+    work of weight zero adds zero. That weights beside the chosen ones are zero is proved by evaluating
     them, or tested for each row. That work times zero is zero holds for inputs
     up to a bound that follows from the weights; rows beyond it, NaN included,
-    run all experts, in a second plan. Weights may be a factor of the experts'
-    results or stand anywhere in their work, if that is then zero. The module
-    attribute `gatecc.report` lists each one, taken or refused, with the reason.
+    run all experts, in a second plan. Where no choice is behind the weights but
+    something sets them to zero (a ReLU, a mask), a row runs the experts whose
+    weights are not zero. Weights may be those of a sequence of rows. They may be
+    a factor of the experts' results or stand anywhere in their work, if that is
+    then zero. The module attribute `gatecc.report` lists each one, taken or
+    refused, with the reason.
   }];
   let options = [Option<"assumeFinite", "assume-finite", "bool", "false",
     "no value is NaN or infinite">];

@@ -25,7 +25,7 @@ static Value activation(OpBuilder &at, Location loc, Value x,
   if (op == "FastGelu" ||
       (op == "Gelu" && call.string("approximate", "none") == "tanh"))
     return s.geluTanh(x);
-  if (op == "Gelu")
+  if (op == "Gelu" || op == "BiasGelu")
     return s.gelu(x);
   if (op == "Swish")
     return s.silu(x, call.number("alpha", 1.0));
@@ -75,7 +75,7 @@ static Value activation(OpBuilder &at, Location loc, Value x,
 OperatorResults gatecc::lowerActivation(GraphBuilder &g,
                                         const OperatorCall &call) {
   Value input = call.operand(0);
-  if (call.operand(1)) { // FastGelu's bias
+  if (call.operand(1)) { // FastGelu's and BiasGelu's bias
     if (failed(checkNumbers(g, call.operands)))
       return failure();
     FailureOr<Value> sum =

@@ -114,6 +114,10 @@ GATECC_OPERATOR(lowerSwiGLU);
 // Products.cpp
 GATECC_OPERATOR(lowerMatMul);
 GATECC_OPERATOR(lowerGemm);
+// Fused.cpp
+GATECC_OPERATOR(lowerFusedMatMul);
+GATECC_OPERATOR(lowerFusedGemm);
+GATECC_OPERATOR(lowerFusedConv);
 // Einsum.cpp
 GATECC_OPERATOR(lowerEinsum);
 // Convolution.cpp

@@ -226,7 +226,11 @@ static constexpr Operator operators[] = {
     {"Where", "", 9, anyVersion, lowerWhere, 3, 3, ""},
     {"Xor", "", 7, anyVersion, lowerLogic, 2, 2, ""},
     {"FlexAttention", preview, 1, anyVersion, lowerAttention, 3, 3, ""},
+    {"BiasGelu", ms, 1, anyVersion, lowerActivation, 2, 2, ""},
     {"FastGelu", ms, 1, anyVersion, lowerActivation, 1, 2, ""},
+    {"FusedConv", ms, 1, anyVersion, lowerFusedConv, 2, 4, ""},
+    {"FusedGemm", ms, 1, anyVersion, lowerFusedGemm, 2, 3, ""},
+    {"FusedMatMul", ms, 1, anyVersion, lowerFusedMatMul, 2, 2, ""},
     {"Gelu", ms, 1, anyVersion, lowerActivation, 1, 1, ""},
     {"MatMulNBits", ms, 1, anyVersion, lowerMatMulNBits, 3, 6,
      "4 and 8 bits, constant weights, f32; no g_idx; rows are quantised to 8 "
