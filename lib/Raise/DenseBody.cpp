@@ -6,7 +6,6 @@
 #include "RowCost.h"
 #include "SlotIndex.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -35,15 +34,7 @@ FailureOr<Value> DenseBody::build(Lanes lanes) {
 
 FailureOr<Value> DenseBody::build(Lanes lanes, Columns columns) {
   lanes.mergeEqual();
-  std::string key;
-  llvm::raw_string_ostream os(key);
-  os << lanes.front().getAsOpaquePointer() << ' ' << lanes.values.size() << ' '
-     << columns.offset << ' ' << columns.size << ' ' << columns.step;
-  for (const Axes &axes : lanes.dims) {
-    os << ';';
-    for (const Axis &axis : axes)
-      os << axis.kind << ' ' << axis.first << ' ' << axis.last << ',';
-  }
+  std::string key = lanes.key(columns);
   if (auto it = built.find(key); it != built.end())
     return it->second;
   if (depth == kMaxBodyDepth)
@@ -64,6 +55,8 @@ FailureOr<Value> DenseBody::buildNew(const Lanes &lanes, Columns columns) {
       return fail("is weighted by two routing matrices", lanes);
     return region.column(routing);
   }
+  if (Value rows = dispatched ? dispatched(lanes) : Value())
+    return region.slice(region.input(rows), columns);
   if (std::optional<Lanes> source = movedFrom(lanes, columns))
     return build(*source, columns);
   Operation *op = lanes.front().getDefiningOp();

@@ -5,6 +5,7 @@
 #define GATECC_LIB_RAISE_DENSEBODY_H
 
 #include "ExpertLanes.h"
+#include <functional>
 #include <map>
 #include <string>
 
@@ -20,6 +21,11 @@ public:
   /// number for each row and expert the routing matrix. On failure reason()
   /// says what stood in the way.
   mlir::FailureOr<mlir::Value> build(Lanes lanes);
+  /// Has values looked for among rows of tokens that a graph has brought to its
+  /// experts: `find` gives the tensor [T, F] that they are rows of, or null.
+  void setDispatched(std::function<mlir::Value(const Lanes &)> find) {
+    dispatched = std::move(find);
+  }
   /// Whether `lanes` are one number for each row and expert.
   static bool isRouting(const Lanes &lanes);
   /// Takes them for the routing matrix; fails if there is another one.
@@ -56,6 +62,7 @@ private:
   ExpertRegion region;
   Lanes routingLanes;
   mlir::Value routing;
+  std::function<mlir::Value(const Lanes &)> dispatched;
   unsigned depth = 0;
   std::map<std::string, mlir::Value> built;
   llvm::SmallVector<mlir::Operation *> products;

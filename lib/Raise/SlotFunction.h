@@ -34,8 +34,7 @@ public:
   /// `order`; nothing if it is none of the parts.
   std::optional<SlotPart> partOf(mlir::Value indices, int64_t column,
                                  const SlotOrder &order, int64_t choices);
-  /// How many different ids there are: the columns of the top-k that made
-  /// them; 0 if not known.
+  /// How many different ids there can be, from 0 on; 0 if not known.
   static int64_t idCount(mlir::Value ids);
   /// k: how many ids a token has.
   static int64_t choicesOf(mlir::Value ids);
