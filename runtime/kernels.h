@@ -100,12 +100,13 @@ void gatecc_route_mixed_f32(const float *logits, const float *mixing,
                             int32_t *ids, float *weights);
 
 // The same, normalised by max(sum of the k weights + sum_offset, sum_min),
-// which may be 0: the weights are then NaN or infinite.
+// which may be 0: the weights are then NaN or infinite. score: of what mixing
+// holds, SIGMOID or NONE.
 void gatecc_route_divided_f32(const float *logits, const float *mixing,
                               int64_t rows, int64_t experts, int64_t k,
-                              float sum_offset, float sum_min, float scale,
-                              int32_t drop_nonpositive, int32_t ties_high,
-                              int32_t *ids, float *weights);
+                              int32_t score, float sum_offset, float sum_min,
+                              float scale, int32_t drop_nonpositive,
+                              int32_t ties_high, int32_t *ids, float *weights);
 
 // --- Plans (plan.cpp) -------------------------------------------------------
 

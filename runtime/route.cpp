@@ -171,13 +171,14 @@ extern "C" void gatecc_route_mixed_f32(const float *logits, const float *mixing,
              });
 }
 
-extern "C" void
-gatecc_route_divided_f32(const float *logits, const float *mixing, int64_t rows,
-                         int64_t experts, int64_t k, float sum_offset,
-                         float sum_min, float scale, int32_t drop_nonpositive,
-                         int32_t ties_high, int32_t *ids, float *weights) {
+extern "C" void gatecc_route_divided_f32(
+    const float *logits, const float *mixing, int64_t rows, int64_t experts,
+    int64_t k, int32_t score, float sum_offset, float sum_min, float scale,
+    int32_t drop_nonpositive, int32_t ties_high, int32_t *ids, float *weights) {
   routeMixed(logits, mixing, rows, experts, k, ties_high, ids, weights,
              [=](int64_t chosen, int32_t *ids, float *weights) {
+               if (score == GATECC_SCORE_SIGMOID)
+                 sigmoidOf(weights, chosen);
                float sum = sumOf(weights, chosen) + sum_offset;
                sum = sum < sum_min ? sum_min : sum; // NaN stays
                for (int64_t j = 0; j < chosen; ++j)

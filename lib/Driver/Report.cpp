@@ -96,7 +96,7 @@ static StringRef flagOf(StringRef reason) {
 /// Why nothing changes where work is skipped. A selection drops what it does
 /// not select; a product by zero does not, if the other side is not finite.
 static StringRef basisOf(StringRef note) {
-  for (StringRef basis : {"row guard", "--assume-finite"})
+  for (StringRef basis : {"row guard", "--assume-finite", "test of all rows"})
     if (note.contains(("by " + basis).str()))
       return basis;
   return "proof";

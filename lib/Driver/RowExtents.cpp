@@ -76,6 +76,9 @@ static std::pair<Value, int64_t> sameExtent(Value tensor, int64_t dim) {
   if (auto contract = dyn_cast<gate::ContractOp>(op);
       contract && dim == 0 && !contract.getPlan())
     return {contract.getRows(), 0};
+  if (auto concat = dyn_cast<tensor::ConcatOp>(op);
+      concat && int64_t(concat.getDim()) != dim)
+    return {concat.getInputs().front(), dim};
   if (auto merge = dyn_cast<gate::MergeOp>(op); merge && merge.getBase())
     return {merge.getBase(), dim};
   return {};

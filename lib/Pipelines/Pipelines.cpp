@@ -27,10 +27,18 @@ using namespace gatecc;
 
 static const StringRef kLevels[] = {"import", "gate", "schedule", "kernel",
                                     "llvm",   "obj",  "library"};
-static const StringRef kDisablable[] = {
-    "form-dense-experts", "form-experts", "form-groups",     "form-routes",
-    "form-selections",    "form-skips",   "form-while-rows", "fuse-elementwise",
-    "fuse-epilogue",      "pad-rows",     "select-weighted"};
+static const StringRef kDisablable[] = {"form-capacity-experts",
+                                        "form-dense-experts",
+                                        "form-experts",
+                                        "form-groups",
+                                        "form-routes",
+                                        "form-selections",
+                                        "form-skips",
+                                        "form-while-rows",
+                                        "fuse-elementwise",
+                                        "fuse-epilogue",
+                                        "pad-rows",
+                                        "select-weighted"};
 
 StringRef gatecc::levelName(Level level) { return kLevels[unsigned(level)]; }
 
@@ -125,6 +133,8 @@ void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
     pm.addPass(createFormExperts());
   if (!options.isDisabled("form-dense-experts"))
     pm.addPass(createFormDenseExperts({options.assumeFinite}));
+  if (!options.isDisabled("form-capacity-experts"))
+    pm.addPass(createFormCapacityExperts({options.assumeFinite}));
   addCleanup(pm);
   if (!options.isDisabled("form-routes"))
     pm.addPass(createFormRoutes());

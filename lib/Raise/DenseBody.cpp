@@ -8,7 +8,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -37,15 +36,7 @@ FailureOr<Value> DenseBody::build(Lanes lanes) {
 
 FailureOr<Value> DenseBody::build(Lanes lanes, Columns columns) {
   lanes.mergeEqual();
-  std::string key;
-  llvm::raw_string_ostream os(key);
-  os << lanes.front().getAsOpaquePointer() << ' ' << lanes.values.size() << ' '
-     << columns.offset << ' ' << columns.size << ' ' << columns.step;
-  for (const Axes &axes : lanes.dims) {
-    os << ';';
-    for (const Axis &axis : axes)
-      os << axis.kind << ' ' << axis.first << ' ' << axis.last << ',';
-  }
+  std::string key = lanes.key(columns);
   if (auto it = built.find(key); it != built.end())
     return it->second;
   if (depth == kMaxBodyDepth)
@@ -64,6 +55,8 @@ FailureOr<Value> DenseBody::buildNew(const Lanes &lanes, Columns columns) {
   // Another number for each row and expert may be a mean, say.
   if (isRouting(lanes) && succeeded(setRouting(lanes)))
     return region.column(routing);
+  if (Value rows = dispatched ? dispatched(lanes) : Value())
+    return region.slice(region.input(rows), columns);
   return buildWork(lanes, columns);
 }
 

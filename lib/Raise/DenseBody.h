@@ -5,6 +5,7 @@
 #define GATECC_LIB_RAISE_DENSEBODY_H
 
 #include "ExpertLanes.h"
+#include <functional>
 #include <map>
 #include <string>
 
@@ -22,6 +23,11 @@ public:
   /// number for each row and expert the routing matrix. On failure reason()
   /// says what stood in the way.
   mlir::FailureOr<mlir::Value> build(Lanes lanes);
+  /// Has values looked for among rows of tokens that a graph has brought to its
+  /// experts: `find` gives the tensor [T, F] that they are rows of, or null.
+  void setDispatched(std::function<mlir::Value(const Lanes &)> find) {
+    dispatched = std::move(find);
+  }
   /// Whether `lanes` are one number for each expert and each row, or each
   /// sequence of rows.
   static bool isRouting(const Lanes &lanes);
@@ -89,6 +95,7 @@ private:
 
   Lanes routingLanes;
   mlir::Value routing, decidedRouting, repetitions;
+  std::function<mlir::Value(const Lanes &)> dispatched;
   unsigned depth = 0;
   std::map<std::string, mlir::Value> built;
   llvm::SmallVector<mlir::Operation *> products;

@@ -8,6 +8,7 @@
 #include "DenseExperts.h"
 
 #include "FloatCasts.h"
+#include "RowTensors.h"
 #include "SlotIndex.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -40,11 +41,13 @@ public:
   Value run(Value slots, const RowGuard &guard, FlatSymbolRefAttr site);
 
 private:
-  /// One op on tensors whose dimensions are the first ones of `sizes`, or all.
   Value elementwise(ValueRange inputs, ArrayRef<OpFoldResult> sizes,
-                    Type element, ScalarBody body);
-  /// Folds the columns of a tensor [T, C]: [T]; or the elements of [T]: [].
-  Value reduce(Value input, TypedAttr start, ScalarBody body);
+                    Type element, ScalarBody body) {
+    return elementwiseOf(b, loc, inputs, sizes, element, body);
+  }
+  Value reduce(Value input, TypedAttr start, ScalarBody body) {
+    return foldColumns(b, loc, input, start, body);
+  }
   Value chosenWeights();
   /// [T, c, F] as [T * c, F].
   Value flat(Value value);
@@ -71,46 +74,6 @@ private:
   Value ids, rows, chosen;
 };
 } // namespace
-
-Value DenseEmitter::elementwise(ValueRange inputs, ArrayRef<OpFoldResult> sizes,
-                                Type element, ScalarBody body) {
-  SmallVector<AffineMap> maps;
-  for (Value input : inputs)
-    maps.push_back(b.getMultiDimIdentityMap(sizes.size())
-                       .getMajorSubMap(typeOf(input).getRank()));
-  maps.push_back(b.getMultiDimIdentityMap(sizes.size()));
-  Value init = tensor::EmptyOp::create(b, loc, sizes, element);
-  return linalg::GenericOp::create(
-             b, loc, init.getType(), inputs, init, maps,
-             SmallVector<utils::IteratorType>(sizes.size(),
-                                              utils::IteratorType::parallel),
-             [&](OpBuilder &at, Location where, ValueRange x) {
-               linalg::YieldOp::create(at, where, body(at, where, x));
-             })
-      .getResult(0);
-}
-
-Value DenseEmitter::reduce(Value input, TypedAttr start, ScalarBody body) {
-  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, input);
-  unsigned rank = sizes.size();
-  Value init = linalg::FillOp::create(
-                   b, loc, constant(start),
-                   tensor::EmptyOp::create(b, loc, ArrayRef(sizes).drop_back(),
-                                           start.getType())
-                       .getResult())
-                   .getResult(0);
-  SmallVector<utils::IteratorType> iterators(rank,
-                                             utils::IteratorType::parallel);
-  iterators.back() = utils::IteratorType::reduction;
-  AffineMap identity = b.getMultiDimIdentityMap(rank);
-  return linalg::GenericOp::create(
-             b, loc, init.getType(), input, init,
-             ArrayRef{identity, identity.dropResult(rank - 1)}, iterators,
-             [&](OpBuilder &at, Location where, ValueRange x) {
-               linalg::YieldOp::create(at, where, body(at, where, x));
-             })
-      .getResult(0);
-}
 
 /// The weights [T, k] of the chosen experts.
 Value DenseEmitter::chosenWeights() {
@@ -220,16 +183,7 @@ Value DenseEmitter::failingRows(const RowGuard &guard) {
   for (auto [input, limit] : llvm::zip_equal(inputs, guard.limits)) {
     if (!limit)
       continue;
-    // The largest magnitude, NaN if there is one.
-    tested.push_back(reduce(
-        input, b.getF32FloatAttr(0),
-        [](OpBuilder &at, Location where, ValueRange x) -> Value {
-          Value number = x[0];
-          if (gate::isNarrowFloat(number.getType()))
-            number = arith::ExtFOp::create(at, where, at.getF32Type(), number);
-          Value magnitude = math::AbsFOp::create(at, where, number);
-          return arith::MaximumFOp::create(at, where, magnitude, x[1]);
-        }));
+    tested.push_back(largestMagnitudes(b, loc, input));
     limits.push_back(*limit);
   }
   if (guard.testsWeights)

@@ -4,6 +4,7 @@
 
 #include "SlotIndex.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -63,6 +64,19 @@ void Lanes::mergeEqual() {
     values.truncate(1);
 }
 
+std::string Lanes::key(const Columns &columns) const {
+  std::string key;
+  llvm::raw_string_ostream os(key);
+  os << front().getAsOpaquePointer() << ' ' << values.size() << ' '
+     << columns.offset << ' ' << columns.size << ' ' << columns.step;
+  for (const Axes &axes : dims) {
+    os << ';';
+    for (const Axis &axis : axes)
+      os << axis.kind << ' ' << axis.first << ' ' << axis.last << ',';
+  }
+  return key;
+}
+
 Lanes Lanes::operand(unsigned number, SmallVector<Axes> operandDims) const {
   Lanes result;
   result.dims = std::move(operandDims);
@@ -99,7 +113,7 @@ std::optional<SmallVector<Axes>> raise::loopAxes(linalg::GenericOp op,
 
 /// Whether dimension `dim` of `tensor` has the extent of an axis.
 static bool hasExtent(Value tensor, int64_t dim, const Axis &axis) {
-  if (axis.kind != Axis::Token)
+  if (axis.kind != Axis::Token && axis.kind != Axis::Slot)
     return typeOf(tensor).getDimSize(dim) == axis.size;
   return haveSameExtent(tensor, dim, axis.tensor, axis.dim);
 }
@@ -116,8 +130,8 @@ static bool distribute(const Axes &axes, Value tensor, ArrayRef<int64_t> group,
     dims[real.front()] = axes;
     return true;
   }
-  // One each from both ends; what is left must be tokens, of which there are
-  // as many since all elements are.
+  // One each from both ends; what is left has as many elements, since all do:
+  // one factor is one dimension, and tokens may be cut in another way.
   unsigned front = 0, back = 0;
   size_t count = std::min(real.size(), axes.size());
   auto isToken = [](const Axis &axis) { return axis.kind == Axis::Token; };
@@ -136,6 +150,10 @@ static bool distribute(const Axes &axes, Value tensor, ArrayRef<int64_t> group,
   ArrayRef<int64_t> open = ArrayRef(real).drop_front(front).drop_back(back);
   if (left.empty() && open.empty())
     return true;
+  if (left.size() == 1 && open.size() == 1) {
+    dims[open.front()] = {left.front()};
+    return true;
+  }
   if (!llvm::all_of(left, isToken) || left.empty() || open.empty())
     return false;
   if (open.size() == 1) {

@@ -6,6 +6,7 @@
 #define GATECC_LIB_RAISE_EXPERTLANES_H
 
 #include "ExpertRegion.h"
+#include <string>
 
 namespace gatecc::raise {
 
@@ -16,11 +17,12 @@ struct Axis {
     Token,  ///< [first, last) of `kAllTokens`: reshapes cut tokens into factors
     Column, ///< the elements of a row
     Depth,  ///< of a weight: what a product sums over
+    Slot,   ///< a place of the rows that an expert has room for
   };
   Kind kind = Column;
   int64_t size = 1;
   uint64_t first = 0, last = 0;
-  /// Tokens: a tensor and its dimension of this extent.
+  /// Tokens and slots: a tensor and its dimension of this extent.
   mlir::Value tensor = {};
   int64_t dim = 0;
 };
@@ -50,6 +52,8 @@ struct Lanes {
   std::optional<unsigned> leadingRowDims(uint64_t &last) const;
   /// Several times the same value is one.
   void mergeEqual();
+  /// The same for the same first value and numbering.
+  std::string key(const Columns &columns) const;
   /// The lanes of the operands with this number, whose dimensions are `dims`.
   Lanes operand(unsigned number, llvm::SmallVector<Axes> dims) const;
 };

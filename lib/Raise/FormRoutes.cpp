@@ -48,8 +48,9 @@ void FormRoutes::fuse(RewriterBase &rewriter, gate::AssignOp assign,
         rewriter.replaceOpWithNewOp<tensor::DimOp>(dim, scores, 0);
       }
   rewriter.setInsertionPoint(assign);
-  auto score = router.softmaxOfChosen ? gate::ScoreKind::SoftmaxSelected
-                                      : gate::ScoreKind::Identity;
+  auto score = router.softmaxOfChosen   ? gate::ScoreKind::SoftmaxSelected
+               : router.sigmoidOfChosen ? gate::ScoreKind::Sigmoid
+                                        : gate::ScoreKind::Identity;
   FloatAttr scale =
       router.scale ? router.scale : rewriter.getF32FloatAttr(1.0f);
   rewriter.replaceOpWithNewOp<gate::RouteOp>(

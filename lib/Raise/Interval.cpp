@@ -206,9 +206,107 @@ static Interval evaluateOp(Operation *op, ArrayRef<Interval> x,
       .Default([](Operation *) { return Interval::anything(); });
 }
 
+/// Whole numbers up to here are doubles.
+static constexpr double kMostExact = 0x1p+53;
+
+/// The values of a type of integers; bits are 0 and 1.
+static Interval valuesOf(Type type) {
+  double bits = isa<IndexType>(type) ? 64 : type.getIntOrFloatBitWidth();
+  return bits == 1 ? Interval{0, 1}
+                   : Interval{-std::ldexp(1.0, bits - 1),
+                              std::ldexp(1.0, bits - 1) - 1};
+}
+
+/// Integer arithmetic wraps around, so that what may leave the type, or is too
+/// large to be counted here, is anything.
+static Interval asInteger(Interval exact, Type type) {
+  Interval whole = valuesOf(type);
+  bool fits = exact.low >= std::max(whole.low, -kMostExact) &&
+              exact.high <= std::min(whole.high, kMostExact);
+  return fits ? Interval{exact.low, exact.high} : whole;
+}
+
+static Interval evaluateInteger(Operation *op, ArrayRef<Interval> x) {
+  Type type = op->getResult(0).getType();
+  Type from = op->getNumOperands() ? op->getOperand(0).getType() : type;
+  Interval whole = valuesOf(type);
+  bool isConstant = x.size() == 2 && x[1].low == x[1].high;
+  Interval result =
+      llvm::TypeSwitch<Operation *, Interval>(op)
+          .Case([&](arith::AddIOp) {
+            return Interval{x[0].low + x[1].low, x[0].high + x[1].high};
+          })
+          .Case([&](arith::SubIOp) {
+            return Interval{x[0].low - x[1].high, x[0].high - x[1].low};
+          })
+          .Case([&](arith::MulIOp) {
+            double products[] = {x[0].low * x[1].low, x[0].low * x[1].high,
+                                 x[0].high * x[1].low, x[0].high * x[1].high};
+            return Interval{
+                *std::min_element(std::begin(products), std::end(products)),
+                *std::max_element(std::begin(products), std::end(products))};
+          })
+          .Case([&](arith::DivSIOp) {
+            return isConstant && x[1].low > 0
+                       ? Interval{std::trunc(x[0].low / x[1].low),
+                                  std::trunc(x[0].high / x[1].low)}
+                       : whole;
+          })
+          .Case([&](arith::RemSIOp) {
+            double most = std::fabs(x[1].low) - 1;
+            return isConstant && most >= 0
+                       ? Interval{x[0].low >= 0 ? 0 : std::max(x[0].low, -most),
+                                  x[0].high <= 0 ? 0
+                                                 : std::min(x[0].high, most)}
+                       : whole;
+          })
+          .Case([&](arith::MaxSIOp) {
+            return Interval{std::max(x[0].low, x[1].low),
+                            std::max(x[0].high, x[1].high)};
+          })
+          .Case([&](arith::MinSIOp) {
+            return Interval{std::min(x[0].low, x[1].low),
+                            std::min(x[0].high, x[1].high)};
+          })
+          .Case([&](arith::AndIOp) {
+            if (x[0].low < 0 && x[1].low < 0)
+              return whole;
+            return Interval{0, x[0].low < 0   ? x[1].high
+                               : x[1].low < 0 ? x[0].high
+                                              : std::min(x[0].high, x[1].high)};
+          })
+          .Case([&](arith::SelectOp) { return join(x[1], x[2]); })
+          // A bit is -1 to what takes its sign.
+          .Case<arith::ExtSIOp, arith::IndexCastOp>([&](Operation *) {
+            return from.isInteger(1) ? Interval{-1, 0} : x[0];
+          })
+          .Case([&](arith::ExtUIOp) { return x[0].low < 0 ? whole : x[0]; })
+          .Case([&](arith::TruncIOp) { return x[0]; })
+          .Default([&](Operation *) { return whole; });
+  // The others give back what they were given, or something nearer to 0.
+  if (isa<arith::AddIOp, arith::SubIOp, arith::MulIOp, arith::DivSIOp>(op))
+    return asInteger(result, type);
+  return result.low >= whole.low && result.high <= whole.high ? result : whole;
+}
+
 /// A constant, or what is known.
 static Interval lookUp(Value value, const DenseMap<Value, Interval> &known) {
-  if (auto it = known.find(value); it != known.end())
+  auto it = known.find(value);
+  if (value.getType().isIntOrIndex()) {
+    Interval whole = valuesOf(value.getType());
+    if (it != known.end())
+      return {std::max(it->second.low, whole.low),
+              std::min(it->second.high, whole.high)};
+    IntegerAttr integer;
+    if (!matchPattern(value, m_Constant(&integer)) ||
+        !integer.getValue().isSignedIntN(64))
+      return whole;
+    double number = value.getType().isInteger(1)
+                        ? integer.getValue().getZExtValue()
+                        : integer.getValue().getSExtValue();
+    return asInteger({number, number}, value.getType());
+  }
+  if (it != known.end())
     return it->second;
   FloatAttr constant;
   if (!matchPattern(value, m_Constant(&constant)) ||
@@ -218,22 +316,66 @@ static Interval lookUp(Value value, const DenseMap<Value, Interval> &known) {
   return std::isnan(number) ? Interval::anything() : Interval{number, number};
 }
 
+/// A choice of integers by a comparison of one of them with a constant: each
+/// side is chosen where the comparison says so.
+static Interval evaluateChoice(arith::SelectOp select,
+                               const DenseMap<Value, Interval> &known) {
+  Interval taken = lookUp(select.getTrueValue(), known),
+           other = lookUp(select.getFalseValue(), known);
+  auto compare = select.getCondition().getDefiningOp<arith::CmpIOp>();
+  if (!compare)
+    return join(taken, other);
+  Value number = compare.getLhs();
+  Interval all = lookUp(number, known), limit = lookUp(compare.getRhs(), known);
+  bool isBelow = compare.getPredicate() == arith::CmpIPredicate::slt,
+       isAbove = compare.getPredicate() == arith::CmpIPredicate::sge;
+  if ((!isBelow && !isAbove) || limit.low != limit.high)
+    return join(taken, other);
+  Interval low{all.low, std::min(all.high, limit.low - 1)},
+      high{std::max(all.low, limit.low), all.high};
+  auto narrowed = [&](Value value, Interval wide, Interval part) {
+    auto sum = value.getDefiningOp<arith::AddIOp>();
+    if (value == number)
+      return part;
+    if (!sum || sum.getLhs() != number)
+      return wide;
+    Interval added = lookUp(sum.getRhs(), known);
+    return asInteger({part.low + added.low, part.high + added.high},
+                     value.getType());
+  };
+  Interval chosen =
+               narrowed(select.getTrueValue(), taken, isBelow ? low : high),
+           left = narrowed(select.getFalseValue(), other, isBelow ? high : low);
+  // A side that is never chosen has no values.
+  if ((isBelow ? low : high).low > (isBelow ? low : high).high)
+    return left;
+  if ((isBelow ? high : low).low > (isBelow ? high : low).high)
+    return chosen;
+  return join(chosen, left);
+}
+
 Interval gatecc::raise::evaluateScalar(Value value, Block &block,
                                        DenseMap<Value, Interval> &known) {
   for (Operation &op : block.without_terminator()) {
-    if (op.getNumResults() != 1)
+    if (op.getNumResults() != 1 || known.contains(op.getResult(0)))
       continue;
     SmallVector<Interval> operands;
     for (Value operand : op.getOperands())
       operands.push_back(lookUp(operand, known));
     Value result = op.getResult(0);
-    if (!gate::computedIn(result.getType()).isF32()) {
-      known[result] = Interval::anything();
-      continue;
-    }
     Attribute constant;
     if (matchPattern(result, m_Constant(&constant))) {
       known[result] = lookUp(result, known);
+      continue;
+    }
+    if (result.getType().isIntOrIndex()) {
+      auto select = dyn_cast<arith::SelectOp>(op);
+      known[result] = select ? evaluateChoice(select, known)
+                             : evaluateInteger(&op, operands);
+      continue;
+    }
+    if (!gate::computedIn(result.getType()).isF32()) {
+      known[result] = Interval::anything();
       continue;
     }
     known[result] = roundedTo(result.getType(),

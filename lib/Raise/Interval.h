@@ -36,9 +36,9 @@ Interval rounded(Interval exact, double ulps = 1);
 Interval roundedTo(mlir::Type type, Interval exact);
 Interval join(Interval a, Interval b);
 
-/// The interval of a scalar that arith and math ops of `block` compute from its
-/// arguments, whose intervals `known` has. Ops that are not known give
-/// anything.
+/// The interval of a scalar of f32 or integers that arith and math ops of
+/// `block` compute from its arguments, and other values, whose intervals
+/// `known` has. Ops that are not known give anything.
 Interval evaluateScalar(mlir::Value value, mlir::Block &block,
                         llvm::DenseMap<mlir::Value, Interval> &known);
 

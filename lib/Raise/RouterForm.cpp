@@ -6,6 +6,7 @@
 #include "RouterForm.h"
 
 #include "FloatCasts.h"
+#include "IntegerBounds.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -319,8 +320,7 @@ private:
   int64_t choices = 0, groups = 0;
   Source source = Source::None;
   bool isExact = true; // all factors are understood and can be said by a route
-  bool isNormalized = false, isScaled = false, hasExpertScale = false,
-       isSigmoidOfChosen = false;
+  bool isNormalized = false, isScaled = false, hasExpertScale = false;
   // Of the scores that choose:
   bool hasBias = false, hasGroups = false, isSoftmax = false,
        isSigmoidScore = false;
@@ -385,7 +385,7 @@ void RouterReader::readWeights() {
     if (Value inner =
             matchSoftmax(value, choices, [&](Operation *op) { note(op); })) {
       fused.softmaxOfChosen = true;
-      isExact &= !isNormalized;
+      isExact &= !isNormalized && !fused.sigmoidOfChosen;
       value = strip(inner);
       if (value == fused.topk.getValues()) {
         source = Source::Softmax;
@@ -396,8 +396,10 @@ void RouterReader::readWeights() {
     }
     if (auto generic = value.getDefiningOp<linalg::GenericOp>();
         generic && isSigmoid(generic)) {
-      isSigmoidOfChosen = true;
-      isExact = false;
+      // The last function of a score, of which all else is made.
+      isExact &= !fused.sigmoidOfChosen && !fused.softmaxOfChosen;
+      fused.sigmoidOfChosen = true;
+      note(generic);
       value = strip(generic.getDpsInputOperand(0)->get());
       continue;
     }
@@ -405,6 +407,7 @@ void RouterReader::readWeights() {
     if (!match)
       return;
     note(match->op);
+    isExact &= !fused.sigmoidOfChosen;
     if (isa<arith::MulFOp>(match->scalar) && match->constant &&
         isOwn(*match, match->left)) {
       // A route scales last, and once.
@@ -525,7 +528,8 @@ bool RouterReader::canFuse() {
   } else if (source != Source::Chosen && source != Source::Softmax) {
     return false;
   }
-  if (source == Source::Softmax && isNormalized)
+  if ((source == Source::Softmax && isNormalized) ||
+      (fused.sigmoidOfChosen && fused.mixing))
     return false;
   fused.isSumPositive = isSoftmax && !hasBias && !hasGroups && !fused.mixing &&
                         !fused.sumMin && fused.sumOffset &&
@@ -547,7 +551,7 @@ std::string RouterReader::text() {
     form = "R7";
   else if (hasGroups)
     form = source == Source::Chosen ? "R5" : "R4";
-  else if (hasBias || (isSigmoidScore && isBest) || isSigmoidOfChosen)
+  else if (hasBias || (isSigmoidScore && isBest) || fused.sigmoidOfChosen)
     form = "R3";
   else if (source == Source::Softmax)
     form = "R2";
@@ -563,7 +567,7 @@ std::string RouterReader::text() {
       ", the " + (choices == 1 ? "" : std::to_string(choices) + " ") + "best";
   if (source == Source::None)
     return text + ", weighed in another way";
-  if (isSigmoidOfChosen)
+  if (fused.sigmoidOfChosen)
     text += ", sigmoid of them";
   if (fused.softmaxOfChosen)
     text += ", softmax over them";
@@ -583,7 +587,10 @@ RouterForm RouterReader::read() {
         isElementwise(clamp) && clamp.getNumDpsInputs() == 1)
       idsOp = withoutViews(clamp.getDpsInputOperand(0)->get()).getDefiningOp();
     auto concat = dyn_cast_or_null<tensor::ConcatOp>(idsOp);
-    if (concat && concat.getDim() == 1)
+    if (concat && concat.getDim() == 1 &&
+        llvm::all_of(concat.getInputs(), [](Value part) {
+          return searchedColumns(withoutViews(part)) > 0;
+        }))
       return {"R6: one choice after another, each by a maximum of its own", {}};
     return {"other: ids that are not the best of any scores", {}};
   }

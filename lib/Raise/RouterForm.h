@@ -13,7 +13,7 @@ namespace gatecc::raise {
 struct FusedRouter {
   gate::TopKOp topk;
   mlir::Value mixing;
-  bool softmaxOfChosen = false;
+  bool softmaxOfChosen = false, sigmoidOfChosen = false;
   bool normalize = false;
   /// The sum that divides is that of the weights alone, and is never 0: one of
   /// them is at least 1 / G, or they are NaN.

@@ -4,6 +4,7 @@
 // there, what it writes at the ids' places is not looked at.
 #include "RoutingMatrix.h"
 
+#include "IntegerBounds.h"
 #include "RowCost.h"
 #include "SlotFunction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -24,31 +25,6 @@ static constexpr unsigned kMaxCandidates = 16;
 
 //===-- Choices -----------------------------------------------------------===//
 
-/// The ids of a search along `experts` columns: a reduction that carries the
-/// place of the element that it has chosen, 0 before there is one.
-static Value argMaxIds(Operation *op, int64_t experts) {
-  auto generic = dyn_cast<linalg::GenericOp>(op);
-  if (!generic || generic->getNumResults() != 2 ||
-      generic.getNumReductionLoops() != 1 || generic.getNumDpsInputs() != 1 ||
-      !typeOf(generic.getResult(1)).getElementType().isInteger(64) ||
-      !isZero(generic.getDpsInitOperand(1)->get()))
-    return {};
-  SmallVector<unsigned> reduced;
-  generic.getReductionDims(reduced);
-  auto choice = generic.getBody()
-                    ->getTerminator()
-                    ->getOperand(1)
-                    .getDefiningOp<arith::SelectOp>();
-  if (!choice || choice.getFalseValue() != generic.getRegionOutputArgs()[1])
-    return {};
-  auto place = choice.getTrueValue().getDefiningOp<arith::IndexCastOp>();
-  auto index = place ? place.getIn().getDefiningOp<linalg::IndexOp>() : nullptr;
-  return index && index.getDim() == reduced.front() &&
-                 generic.getStaticLoopRanges()[reduced.front()] == experts
-             ? generic.getResult(1)
-             : Value();
-}
-
 Value raise::findChoice(const Lanes &weights, int64_t experts) {
   std::deque<Operation *> queue;
   llvm::DenseSet<Operation *> seen;
@@ -66,8 +42,9 @@ Value raise::findChoice(const Lanes &weights, int64_t experts) {
         topk && topk.getK() && *topk.getK() > 0 &&
         typeOf(topk.getInput()).getDimSize(1) == experts)
       return topk.getIndices();
-    if (Value ids = argMaxIds(op, experts))
-      return ids;
+    if (op->getNumResults() == 2 &&
+        searchedColumns(op->getResult(1)) == experts)
+      return op->getResult(1);
     // What chooses is behind the logits, never before them.
     if (!isProduct(op) && op->getNumRegions() <= 1)
       llvm::for_each(op->getOperands(), visit);

@@ -4,6 +4,7 @@
 #include "SlotFunction.h"
 
 #include "GroupCounts.h"
+#include "IntegerBounds.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -13,6 +14,9 @@
 using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
+
+/// More ids than these are no experts.
+static constexpr int64_t kMaxGroups = 1 << 20;
 
 /// 0, 1, 2, ...
 static bool isIota(Value tensor) {
@@ -39,12 +43,13 @@ static bool isSort(gate::TopKOp op) {
 }
 
 int64_t SlotFunctions::idCount(Value ids) {
-  auto topk = ids.getDefiningOp<gate::TopKOp>();
-  if (!topk || ids != topk.getIndices())
+  // A mask has no more than itself to choose from.
+  if (typeOf(ids).getElementType().isInteger(1))
     return 0;
-  int64_t columns =
-      cast<RankedTensorType>(topk.getInput().getType()).getDimSize(1);
-  return ShapedType::isDynamic(columns) ? 0 : columns;
+  Interval bounds = boundsOfIntegers(ids);
+  return bounds.low >= 0 && bounds.high < double(kMaxGroups)
+             ? int64_t(bounds.high) + 1
+             : 0;
 }
 
 int64_t SlotFunctions::choicesOf(Value ids) {
@@ -167,8 +172,10 @@ SlotOrder SlotFunctions::orderOf(Value indices) {
   return orders[indices] = isOne ? found : SlotOrder();
 }
 
-/// The tensor that a mask tests: the only one that is not constant.
-static Value testedTensor(Value mask) {
+/// The only tensor that a mask is computed from that is no constant, or `end`
+/// if everything comes from there. `passed` gets what is in between, from the
+/// mask on.
+static Value onlySource(Value mask, Value end, SmallVectorImpl<Value> &passed) {
   SmallVector<Value> work{mask};
   llvm::DenseSet<Value> seen{mask};
   Value found;
@@ -180,7 +187,8 @@ static Value testedTensor(Value mask) {
       continue;
     bool isInteger = isa<IntegerType>(
         cast<RankedTensorType>(value.getType()).getElementType());
-    if (op && isPointwise(op) && isInteger) {
+    if (op && isPointwise(op) && isInteger && value != end) {
+      passed.push_back(value);
       bool isAnyInteger = false;
       SmallVector<Value> operands;
       for (Value operand : op->getOperands()) {
@@ -203,6 +211,25 @@ static Value testedTensor(Value mask) {
     found = value;
   }
   return found;
+}
+
+/// The ids that a mask tests: what it is computed from, or, where that is not
+/// known to be ids (a token's number, several searches), what was made of it.
+static Value testedTensor(Value mask) {
+  constexpr unsigned maxTries = 8;
+  SmallVector<Value> passed, ignored;
+  Value source = onlySource(mask, Value(), passed);
+  if (source && SlotFunctions::idCount(source) > 0)
+    return source;
+  for (auto [tries, ids] : llvm::enumerate(llvm::reverse(passed))) {
+    if (tries == maxTries)
+      break;
+    // Numbers that are 0 or 1 are masks themselves.
+    if (SlotFunctions::idCount(ids) > 2 &&
+        onlySource(mask, ids, ignored) == ids)
+      return ids;
+  }
+  return source;
 }
 
 const SlotFunctions::Mask &SlotFunctions::maskOf(gate::NonZeroOp op) {

@@ -37,8 +37,7 @@ public:
   /// The dimension of a mask of two that numbers tokens, of each of which one
   /// element at most is true: one of their choices; -1 if there is none.
   int64_t tokenDimOf(gate::NonZeroOp op);
-  /// How many different ids there are: the columns of the top-k that made
-  /// them; 0 if not known.
+  /// How many different ids there can be, from 0 on; 0 if not known.
   static int64_t idCount(mlir::Value ids);
   /// k: how many ids a token has.
   static int64_t choicesOf(mlir::Value ids);

@@ -161,6 +161,7 @@ LogicalResult PlanBuilder::lowerRoute(gate::RouteOp route) {
   if (offset) {
     if (!least)
       least = rewriter.getF32FloatAttr(-std::numeric_limits<float>::infinity());
+    operands.push_back(int32(int64_t(route.getScore())));
     operands.push_back(arith::ConstantOp::create(rewriter, loc, offset));
     operands.push_back(arith::ConstantOp::create(rewriter, loc, least));
   } else {

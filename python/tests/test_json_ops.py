@@ -99,6 +99,30 @@ def test_route(network, score, normalize, drop):
     assert library(x=x[:0])["y"].shape == (0, 7)
 
 
+@pytest.mark.parametrize("least", [None, 1.5])
+@pytest.mark.parametrize("score", ["sigmoid", "identity"])
+def test_route_divides_by_any_sum(network, score, least):
+    attributes = {"top_k": 3, "score": score, "normalize": True, "scale": 2.0, "sum_offset": 0.25}
+    if least:
+        attributes["sum_min"] = least
+    library, run = network(
+        [
+            node("MatMul", ["x", "@router"], "logits"),
+            node("gate.route", ["logits"], "plan", attributes=attributes),
+            node("gate.apply", ["x", "plan"], "slots", body=BODY),
+            node("gate.combine", ["slots", "plan"], "y"),
+        ],
+        ["y"],
+    )
+    x = rows(50)
+    expected = run(x)
+    _, margins = expected.plans["plan"]
+    chosen, _ = reference.topk(expected.values["logits"], 3)
+    clear = (margins > CLOSE_CALL) & (np.abs(chosen.sum(1) + 0.25) > 0.3)
+    assert clear.sum() > 20
+    assert_close(library(x=x)["y"][clear], expected.outputs["y"][clear])
+
+
 def test_plan_used_twice(network):
     library, run = network(
         [

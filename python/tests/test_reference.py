@@ -100,6 +100,12 @@ def test_route_divides_by_any_sum():
     assert plan.weight.tolist() == [[0.375, 0.125], [0.0, 0.0]]
 
 
+def test_route_by_sigmoids_that_are_all_one():
+    logits = np.array([[100.0, 300.0, 200.0]])
+    plan = reference.route(logits, 2, "sigmoid", True, sum_offset=0.0, scale=2.0)
+    assert plan.ids().tolist() == [[1, 2]] and plan.weight.tolist() == [[1.0, 1.0]]
+
+
 def test_route_ties_and_drops():
     logits = np.zeros((1, 4))
     assert reference.route(logits, 2).ids().tolist() == [[0, 1]]

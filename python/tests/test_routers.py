@@ -111,9 +111,20 @@ def r3(r, scores=sigmoid, total=None, scale=None, bias=True, normalize=True):
     return ids, r("Mul", weights, np.float32(scale)) if scale else weights
 
 
-def sigmoid_of_chosen(r):
+def sigmoid_of_chosen(r, read=False, total=None, scale=None):
     best, ids = r.topk(r.logits)
-    return ids, r("Sigmoid", best)
+    if read:
+        best = r("GatherElements", r.logits, ids, axis=-1)
+    weights = r("Sigmoid", best)
+    if total:
+        weights = r("Div", weights, total(r, r("ReduceSum", weights, r.last, keepdims=1)))
+    return ids, r("Mul", weights, np.float32(scale)) if scale else weights
+
+
+def sigmoid_of_biased(r):
+    """The choice is of other numbers than the sigmoid."""
+    ids = r.topk(r("Add", r.logits, r.normal(E)))[1]
+    return ids, r("Sigmoid", r("GatherElements", r.logits, ids, axis=-1))
 
 
 def best_groups(r, scores, best):
@@ -202,7 +213,27 @@ ROUTERS = {
         True,
         partial(r3, normalize=False),
     ),
-    "R3-chosen": ("R3: logits, the 2 best, sigmoid of them", False, sigmoid_of_chosen),
+    "R3-chosen": ("R3: logits, the 2 best, sigmoid of them", True, sigmoid_of_chosen),
+    "R3-chosen-gathered": (
+        "R3: logits, the 2 best, sigmoid of them, scaled",
+        True,
+        partial(sigmoid_of_chosen, read=True, scale=2.5),
+    ),
+    "R3-chosen-normalised": (
+        "R3: logits, the 2 best, sigmoid of them, normalised",
+        True,
+        partial(sigmoid_of_chosen, total=lambda r, t: t),
+    ),
+    "R3-chosen-clipped": (
+        "R3: logits, the 2 best, sigmoid of them, normalised, scaled",
+        True,
+        partial(sigmoid_of_chosen, total=lambda r, t: r("Clip", t, np.float32(1e-12)), scale=0.5),
+    ),
+    "R3-chosen-biased": (
+        "R3: logits, a bias for the choice, the 2 best, sigmoid of them",
+        False,
+        sigmoid_of_biased,
+    ),
     "R4": (
         "R4: sigmoid, a bias for the choice, the best groups of experts, the 2 best, "
         "normalised, scaled",

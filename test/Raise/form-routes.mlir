@@ -141,3 +141,32 @@ func.func @any_sum(%s: tensor<?x8xf32>) -> !gate.plan<groups = 8, choices = 2> {
   %p = gate.assign %i weights(%n : tensor<?x2xf32>) : tensor<?x2xi64> -> !gate.plan<groups = 8, choices = 2>
   return %p : !gate.plan<groups = 8, choices = 2>
 }
+
+// -----
+
+// Sigmoids of what the logits chose: the choice stays the logits', where sigmoids of some
+// would be the same number.
+#id = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK: gatecc.report = [{{.*}}reason = "R3: logits, the 2 best, sigmoid of them", site = "s"}]
+// CHECK-LABEL: func.func @sigmoid_of_chosen
+// CHECK-SAME: (%[[L:.*]]: tensor<?x8xf32>)
+// CHECK-NOT: math.exp
+// CHECK: gate.route %[[L]] {score = #gate.score<sigmoid>, site = @s} : tensor<?x8xf32>
+gate.site @s {name = "s", kind = "experts", cost = array<f64: 1.0>, full_cost = 1.0 : f64, nodes = []}
+func.func @sigmoid_of_chosen(%l: tensor<?x8xf32>) -> !gate.plan<groups = 8, choices = 2> {
+  %c0 = arith.constant 0 : index
+  %one = arith.constant 1.0 : f32
+  %t = tensor.dim %l, %c0 : tensor<?x8xf32>
+  %v, %i = gate.topk %l {k = 2 : i64, largest = true} : tensor<?x8xf32> -> tensor<?x2xf32>, tensor<?x2xi64>
+  %e = tensor.empty(%t) : tensor<?x2xf32>
+  %w = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%v : tensor<?x2xf32>) outs(%e : tensor<?x2xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %n = arith.negf %a : f32
+    %x = math.exp %n : f32
+    %d = arith.addf %x, %one : f32
+    %r = arith.divf %one, %d : f32
+    linalg.yield %r : f32
+  } -> tensor<?x2xf32>
+  %p = gate.assign %i weights(%w : tensor<?x2xf32>) {site = @s} : tensor<?x2xi64> -> !gate.plan<groups = 8, choices = 2>
+  return %p : !gate.plan<groups = 8, choices = 2>
+}

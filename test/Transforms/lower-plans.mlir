@@ -141,7 +141,7 @@ func.func @plan_of_branch(%s: tensor<?x4xf32>, %base: tensor<?x4xf32>, %c: tenso
 // CHECK-SAME: (%[[L:.*]]: tensor<?x4xf32>)
 // CHECK-DAG: %[[O:.*]] = arith.constant 9.99999968E-21 : f32
 // CHECK-DAG: %[[M:.*]] = arith.constant 0xFF800000 : f32
-// CHECK: gate.runtime_call "gatecc_route_divided_f32"(%[[L]], %[[L]], %{{.*}}, %{{.*}}, %{{.*}}, %[[O]], %[[M]], %{{.*}} : tensor<?x4xf32>, tensor<?x4xf32>, index, index, index, f32, f32, f32, i32, i32) outs(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>)
+// CHECK: gate.runtime_call "gatecc_route_divided_f32"(%[[L]], %[[L]], %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %[[O]], %[[M]], %{{.*}} : tensor<?x4xf32>, tensor<?x4xf32>, index, index, index, i32, f32, f32, f32, i32, i32) outs(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>)
 func.func @divided(%l: tensor<?x4xf32>) -> tensor<?x2xf32> {
   %p = gate.route %l {score = #gate.score<identity>, normalize = true, sum_offset = 1.0e-20 : f32} : tensor<?x4xf32> -> !gate.plan<groups = 4, choices = 2>
   %o, %s, %n, %w = gate.plan_tensors %p : !gate.plan<groups = 4, choices = 2> -> tensor<5xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x2xf32>

@@ -50,11 +50,12 @@ LogicalResult RouteOp::verify() {
            << logits << " with the score identity, got "
            << getMixing().getType() << " and "
            << stringifyScoreKind(getScore());
-  if ((getSumOffset() &&
-       (getScore() != ScoreKind::Identity || !getNormalize())) ||
+  if ((getSumOffset() && ((getScore() != ScoreKind::Identity &&
+                           getScore() != ScoreKind::Sigmoid) ||
+                          !getNormalize())) ||
       (getSumMin() && !getSumOffset())) // C5
-    return emitOpError("expects a normalised score identity beside sum_offset, "
-                       "and sum_offset beside sum_min");
+    return emitOpError("expects a normalised score identity or sigmoid beside "
+                       "sum_offset, and sum_offset beside sum_min");
   return success(); // C3 is the plan type's own.
 }
 

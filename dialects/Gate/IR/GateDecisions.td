@@ -42,7 +42,7 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
 
       softmax:           s = softmax(l[t, :]) over all groups; choose the k best
       softmax_selected:  choose the k best of l; s = softmax over the chosen
-      sigmoid:           s = 1 / (1 + exp(-l)); choose the k best
+      sigmoid:           choose the k best of l; s = 1 / (1 + exp(-l)) of the chosen
       identity:          s = l; choose the k best
       weight[t, j] = scale * s[t, j] / (normalize ? sum_i s[t, i] : 1)
 
@@ -59,7 +59,7 @@ def Gate_RouteOp : Gate_Op<"route", [Pure]> {
     Constraints: (C1) `logits` is a float tensor of rank 2. (C2) its second
     extent is the plan's `groups`. (C3) 1 <= choices <= groups.
     (C4) `mixing` has the type of `logits`, and `score` is then identity.
-    (C5) `sum_offset` is for a score identity that is normalised, `sum_min` for a `sum_offset`.
+    (C5) `sum_offset` is for a score identity or sigmoid that is normalised, `sum_min` for a `sum_offset`.
 
     Example:
     ```mlir

@@ -60,6 +60,28 @@ def FormDenseExperts : Pass<"form-dense-experts", "::mlir::ModuleOp"> {
     "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
 }
 
+def FormCapacityExperts : Pass<"form-capacity-experts", "::mlir::ModuleOp"> {
+  let summary = "Turns experts that masks fill with a number of rows into experts that rows choose";
+  let description = [{
+    Experts with room for C rows each get them by a product with a mask
+    [T, E, C], and give them back by a product with another one. If the masks
+    differ from zero only where an expert and a place are those that two numbers
+    of a token name (positions that a running sum gives, say), these numbers and
+    the masks' elements there make `gate.assign`, `gate.apply` and
+    `gate.combine`: rows that found no room have a weight of zero and are not
+    worked on. How a graph comes to the places is not looked at: that each is
+    filled once is tested, as is that the numbers are so small that work of
+    weight zero adds zero. A batch that fails a test is multiplied with the
+    masks. The module attribute `gatecc.report` lists each one, taken or
+    refused, with the reason.
+  }];
+  let options = [Option<"assumeFinite", "assume-finite", "bool", "false",
+    "no value is NaN or infinite">];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
+}
+
 def FormRoutes : Pass<"form-routes", "::mlir::ModuleOp"> {
   let summary = "Names the router of each site, and makes it one op";
   let description = [{

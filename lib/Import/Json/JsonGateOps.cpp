@@ -67,6 +67,18 @@ JsonImporter::integerAttribute(const Node &node, const char *name,
   return value->integer;
 }
 
+FailureOr<FloatAttr> JsonImporter::floatAttribute(const Node &node,
+                                                  const char *name) {
+  const JsonValue *value =
+      node.attributes ? node.attributes->get(name) : nullptr;
+  if (!value)
+    return FloatAttr();
+  if (!value->isNumber())
+    return fail(node, *value,
+                Twine("should be a number, but is ") + value->describe());
+  return builder.getF32FloatAttr(static_cast<float>(value->number));
+}
+
 FailureOr<bool> JsonImporter::boolAttribute(const Node &node, const char *name,
                                             bool absent) {
   const JsonValue *value =
@@ -159,9 +171,9 @@ LogicalResult JsonImporter::importTopK(const Node &node, Scope &scope) {
 }
 
 LogicalResult JsonImporter::importRoute(const Node &node, Scope &scope) {
-  if (failed(checkCounts(
-          node, 1, 1,
-          {"top_k", "score", "normalize", "scale", "drop_nonpositive"})))
+  if (failed(checkCounts(node, 1, 1,
+                         {"top_k", "score", "normalize", "scale", "sum_offset",
+                          "sum_min", "drop_nonpositive"})))
     return failure();
   FailureOr<Value> logits = tensorOperand(node, 0, scope);
   FailureOr<int64_t> topK = integerAttribute(node, "top_k", std::nullopt);
@@ -195,19 +207,24 @@ LogicalResult JsonImporter::importRoute(const Node &node, Scope &scope) {
     return fail(
         node, *scoreName,
         "should be one of softmax, softmax_selected, sigmoid, identity");
-  float scale = 1;
-  if (const JsonValue *value =
-          node.attributes ? node.attributes->get("scale") : nullptr) {
-    if (!value->isNumber())
-      return fail(node, *value,
-                  Twine("should be a number, but is ") + value->describe());
-    scale = static_cast<float>(value->number);
-  }
+  FailureOr<FloatAttr> scale = floatAttribute(node, "scale"),
+                       offset = floatAttribute(node, "sum_offset"),
+                       least = floatAttribute(node, "sum_min");
+  if (failed(scale) || failed(offset) || failed(least))
+    return failure();
+  bool isDivided = *normalize && (*score == gate::ScoreKind::Identity ||
+                                  *score == gate::ScoreKind::Sigmoid);
+  if (*offset && !isDivided)
+    return fail(node, *node.attributes->get("sum_offset"),
+                "is for a score identity or sigmoid that is normalized");
+  if (*least && !*offset)
+    return fail(node, *node.attributes->get("sum_min"),
+                "is for a sum_offset, which may be 0");
   auto op = gate::RouteOp::create(
       builder, node.loc, gate::PlanType::get(context, groups, *topK), *logits,
       /*mixing=*/Value(), gate::ScoreKindAttr::get(context, *score),
-      builder.getBoolAttr(*normalize), /*sum_offset=*/FloatAttr(),
-      /*sum_min=*/FloatAttr(), builder.getF32FloatAttr(scale),
+      builder.getBoolAttr(*normalize), *offset, *least,
+      *scale ? *scale : builder.getF32FloatAttr(1.0f),
       builder.getBoolAttr(*drop), builder.getBoolAttr(false),
       importSite(node, "experts", groups));
   return definePlan(node, op.getPlan(), shape[0], scope);

@@ -106,6 +106,9 @@ private:
                                            Scope &scope);
   mlir::FailureOr<int64_t> integerAttribute(const Node &node, const char *name,
                                             std::optional<int64_t> absent);
+  /// As f32; null if absent.
+  mlir::FailureOr<mlir::FloatAttr> floatAttribute(const Node &node,
+                                                  const char *name);
   mlir::FailureOr<bool> boolAttribute(const Node &node, const char *name,
                                       bool absent);
   mlir::FailureOr<std::pair<int64_t, int64_t>>

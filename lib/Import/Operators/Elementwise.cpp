@@ -233,7 +233,18 @@ OperatorResults gatecc::lowerMod(GraphBuilder &g, const OperatorCall &call) {
           Value none = math::CopySignOp::create(at, loc, zero, x[1]);
           return s.select(s.equal(rest, zero), none, moved);
         }
-        Value zero = s.like(x[0], 0), none = s.equal(x[1], zero);
+        Value zero = s.like(x[0], 0);
+        APInt divisor;
+        if (matchPattern(x[1], m_ConstantInt(&divisor)) && !divisor.isZero() &&
+            !divisor.isAllOnes()) {
+          Value rest = arith::RemSIOp::create(at, loc, x[0], x[1]);
+          if (truncated)
+            return rest;
+          Value differ =
+              divisor.isNegative() ? s.less(zero, rest) : s.less(rest, zero);
+          return s.select(differ, s.add(rest, x[1]), rest);
+        }
+        Value none = s.equal(x[1], zero);
         Value rest = s.sub(x[0], s.mul(s.div(x[0], x[1]), x[1]));
         rest = s.select(none, zero, rest);
         if (truncated)

@@ -57,7 +57,8 @@ def route(
         s = logits
     else:
         raise ValueError(f"score {score!r}")
-    ids = order(s, ties_high=ties_high)[:, :top_k]
+    # Sigmoids that round to one number leave the choice to the logits.
+    ids = order(logits if score == "sigmoid" else s, ties_high=ties_high)[:, :top_k]
     weight = np.take_along_axis(s if mixing is None else mixing, ids, 1)
     if score == "softmax_selected":
         weight = softmax(weight)

@@ -484,7 +484,7 @@ func.func @route_c4_score(%x: tensor<?x2xf32>) {
 
 // @route_c5
 func.func @route_c5(%x: tensor<?x2xf32>) {
-  // expected-error @+1 {{expects a normalised score identity beside sum_offset, and sum_offset beside sum_min}}
+  // expected-error @+1 {{expects a normalised score identity or sigmoid beside sum_offset, and sum_offset beside sum_min}}
   %p = gate.route %x {score = #gate.score<identity>, sum_offset = 0.0 : f32} : tensor<?x2xf32> -> !gate.plan<groups = 2, choices = 1>
   return
 }
@@ -493,7 +493,7 @@ func.func @route_c5(%x: tensor<?x2xf32>) {
 
 // @route_c5_min
 func.func @route_c5_min(%x: tensor<?x2xf32>) {
-  // expected-error @+1 {{expects a normalised score identity beside sum_offset, and sum_offset beside sum_min}}
+  // expected-error @+1 {{expects a normalised score identity or sigmoid beside sum_offset, and sum_offset beside sum_min}}
   %p = gate.route %x {score = #gate.score<identity>, normalize = true, sum_min = 0.5 : f32} : tensor<?x2xf32> -> !gate.plan<groups = 2, choices = 1>
   return
 }

@@ -164,6 +164,14 @@ TEST_F(JsonBadInput, GateOps) {
   expectChanged("\"top_k\": 2", "\"top_k\": 0",
                 "top_k should lie between 1 and");
   expectChanged("\"top_k\": 2, ", "", "the attribute 'top_k' is missing");
+  expectChanged("\"scale\": 2", "\"sum_offset\": \"1\"",
+                "should be a number, but is");
+  expectChanged("\"scale\": 2", "\"sum_min\": 1",
+                "is for a sum_offset, which may be 0");
+  expectChanged("\"normalize\": true", "\"sum_offset\": 1",
+                "is for a score identity or sigmoid that is normalized");
+  expectChanged("\"score\": \"sigmoid\"", "\"sum_offset\": 1",
+                "is for a score identity or sigmoid that is normalized");
   expectChanged(
       "\"sigmoid\"", "\"tanh\"",
       "/nodes/0/attributes/score: node 'route' (gate.route): should be one of");

@@ -244,9 +244,11 @@ TEST(Route, DividesByAnySum) {
   std::vector<float> mixing{.5f, 1.5f, .5f, 0, 0, 0, NAN, 1, 1};
   std::vector<int32_t> ids(6);
   std::vector<float> weights(6);
+  int32_t score = GATECC_SCORE_NONE;
   auto route = [&](float offset, float least, float scale) {
-    gatecc_route_divided_f32(logits.data(), mixing.data(), 3, 3, 2, offset,
-                             least, scale, 0, 0, ids.data(), weights.data());
+    gatecc_route_divided_f32(logits.data(), mixing.data(), 3, 3, 2, score,
+                             offset, least, scale, 0, 0, ids.data(),
+                             weights.data());
   };
   route(0, -INFINITY, 2);
   EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 0, 1, 1, 0}));
@@ -261,4 +263,15 @@ TEST(Route, DividesByAnySum) {
   EXPECT_EQ(weights[0], .375f);
   EXPECT_EQ(weights[3], 0.0f);
   EXPECT_TRUE(std::isnan(weights[4]));
+  // Sigmoids of what is chosen; those of -1000 are 0, as is their sum.
+  score = GATECC_SCORE_SIGMOID;
+  mixing = {0, 0, 0, 0, 0, -1000, NAN, 1, 1};
+  route(1, -INFINITY, 1);
+  EXPECT_EQ(weights[0], .25f);
+  EXPECT_EQ(weights[1], .25f);
+  EXPECT_TRUE(std::isnan(weights[5]));
+  logits[3] = -1, mixing[4] = -1000;
+  route(0, -INFINITY, 1);
+  EXPECT_EQ(ids[2], 1);
+  EXPECT_TRUE(std::isnan(weights[2]));
 }
