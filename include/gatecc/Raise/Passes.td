@@ -118,7 +118,9 @@ def FormSelections : Pass<"form-selections", "::mlir::ModuleOp"> {
     are selected from selected rows become a partition inside. Indices are
     followed through views, casts, sorts, concatenations of coordinates, and
     gathers from other indices; that they do not repeat is proved by what
-    enumerates them, and anything else stays as it is. The module attribute
+    enumerates them, and anything else stays as it is. A mask of the choices of
+    rows ([rows, k], of which one is true at most) selects rows, too; a mask that
+    is repeated for all elements of a row is one of rows. The module attribute
     `gatecc.report` lists every candidate that holds a product, taken or
     refused, with the reason.
   }];
