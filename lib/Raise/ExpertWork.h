@@ -41,9 +41,9 @@ void findExperts(mlir::ModuleOp module,
 mlir::Value asChoices(GraphBuilder &graph, mlir::Value value, int64_t choices);
 
 /// Creates the plan, the apply, and the sum over choices, at the graph
-/// builder's place: [T, columns], in f32. `ids` are [T, k], `weights` [T, k], of
-/// any narrower type, or null;
-/// `makeApply` creates the apply on a plan, with what `products` have become.
+/// builder's place: [T, columns], in f32. `ids` are [T, k], `weights` [T, k],
+/// of any narrower type, or null; `makeApply` creates the apply on a plan, with
+/// what `products` have become.
 mlir::Value
 emitExperts(GraphBuilder &graph, ExpertWork &work, mlir::Value ids,
             mlir::Value weights, llvm::ArrayRef<mlir::Operation *> products,

@@ -240,12 +240,13 @@ void CapacityFinder::refuse(DenseBody &body, const Twine &reason) {
 
 Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   std::optional<CapacityExperts> match = matchCombine(op);
-  if (!match)
+  std::optional<RowShape> shape = rowShapeOf(op);
+  if (!match || !shape)
     return {};
   CapacityExperts &found = *match;
   graph.getBuilder().setInsertionPoint(op);
   graph.setNode(nodeName(op.getLoc()), "experts", op.getLoc());
-  DenseBody body(graph, found.experts);
+  DenseBody body(graph, found.experts, *shape);
   body.setDispatched(
       [&](const Lanes &rows) { return matchDispatch(rows, found); });
   FailureOr<Value> slots = body.build(found.work);

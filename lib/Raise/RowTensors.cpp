@@ -54,15 +54,13 @@ Value raise::foldColumns(OpBuilder &b, Location loc, Value input,
 }
 
 Value raise::largestMagnitudes(OpBuilder &b, Location loc, Value input) {
-  return foldColumns(b, loc, input, b.getF32FloatAttr(0),
-                     [](OpBuilder &at, Location where, ValueRange x) -> Value {
-                       Value number = x[0];
-                       if (gate::isNarrowFloat(number.getType()))
-                         number = arith::ExtFOp::create(
-                             at, where, at.getF32Type(), number);
-                       Value magnitude =
-                           math::AbsFOp::create(at, where, number);
-                       return arith::MaximumFOp::create(at, where, magnitude,
-                                                        x[1]);
-                     });
+  return foldColumns(
+      b, loc, input, b.getF32FloatAttr(0),
+      [](OpBuilder &at, Location where, ValueRange x) -> Value {
+        Value number = x[0];
+        if (gate::isNarrowFloat(number.getType()))
+          number = arith::ExtFOp::create(at, where, at.getF32Type(), number);
+        Value magnitude = math::AbsFOp::create(at, where, number);
+        return arith::MaximumFOp::create(at, where, magnitude, x[1]);
+      });
 }
