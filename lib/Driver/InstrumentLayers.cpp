@@ -316,6 +316,8 @@ static StringRef precisionOf(gate::PanelFormat format) {
   switch (format) {
   case gate::PanelFormat::Plain:
     return "f32";
+  case gate::PanelFormat::F16:
+    return "f16";
   case gate::PanelFormat::Bf16:
   case gate::PanelFormat::Bf16Pairs:
   case gate::PanelFormat::Bf16Tiles:

@@ -115,7 +115,8 @@ Value DenseBody::spread(const Lanes &lanes) {
   SmallVector<OpFoldResult> sizes = shape.sizes(b, loc);
   sizes.truncate(shape.rowDims);
   SmallVector<AffineExpr> exprs;
-  for (auto [dim, axes] : llvm::enumerate(lanes.dims)) {
+  for (size_t dim = 0; dim < lanes.dims.size(); ++dim) {
+    const Axes &axes = lanes.dims[dim];
     if (axes.empty()) {
       exprs.push_back(b.getAffineConstantExpr(0));
     } else if (axes.size() == 1 && axes.front().kind == Axis::Column) {

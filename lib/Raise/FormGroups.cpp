@@ -70,8 +70,9 @@ struct Round {
           holdsWork(candidate, minCost))
         candidates.push_back(std::move(candidate));
     // Of equal length, in the order of the block.
-    llvm::stable_sort(candidates, [](const Candidate &a, const Candidate &b) {
-      return a.term->size() < b.term->size();
+    llvm::sort(candidates, [](const Candidate &a, const Candidate &b) {
+      return std::make_pair(a.term->size(), a.term) <
+             std::make_pair(b.term->size(), b.term);
     });
   }
 

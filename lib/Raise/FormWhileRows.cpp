@@ -34,7 +34,7 @@ using namespace gatecc;
 using namespace gatecc::raise;
 
 /// A tensor of bits, one for each row.
-static Value buildBits(OpBuilder &b, Location loc, Value rows, bool bit) {
+static Value buildRowBits(OpBuilder &b, Location loc, Value rows, bool bit) {
   Value empty = tensor::EmptyOp::create(b, loc, ArrayRef<OpFoldResult>{rows},
                                         b.getI1Type());
   Value scalar = arith::ConstantOp::create(b, loc, b.getBoolAttr(bit));
@@ -127,7 +127,7 @@ public:
     for (Operation *op : loop.getWork())
       rewrite(op);
     SmallVector<Value> yields;
-    Value changed = buildBits(b, loc, count, false);
+    Value changed = buildRowBits(b, loc, count, false);
     for (const RowLoop::State &state : loop.getStates()) {
       yields.push_back(rows.lookup(loop.getYielded(state)));
       changed = buildChanged(b, loc, yields.back(), rows.lookup(state.argument),
@@ -249,7 +249,7 @@ private:
   static void form(Operation *op, const RowLoop &loop, gate::SiteOp site) {
     Location loc = op->getLoc();
     OpBuilder b(op);
-    Value live = buildBits(b, loc, loop.getRows(), true);
+    Value live = buildRowBits(b, loc, loop.getRows(), true);
     Value zero = arith::ConstantIndexOp::create(b, loc, 0);
     addCarried(op, {live, zero});
     Block *body = loop.getBody();

@@ -12,7 +12,7 @@ using namespace gatecc;
 using namespace gatecc::raise;
 
 /// How many ops may lie between an index and its origin.
-static constexpr unsigned kMaxSteps = 64;
+static constexpr unsigned kMaxViews = 64;
 
 /// The dimension whose index each element of a constant is, or -1.
 static int64_t countedDim(DenseElementsAttr constant) {
@@ -79,7 +79,7 @@ static bool isFound(Value ids) {
 
 std::optional<IndexLanes> raise::readIndex(Lanes lanes, Columns columns) {
   bool isWrapped = false;
-  for (unsigned step = 0; step < kMaxSteps; ++step) {
+  for (unsigned step = 0; step < kMaxViews; ++step) {
     Operation *op = lanes.front().getDefiningOp();
     DenseElementsAttr constant;
     if (matchPattern(lanes.front(), m_Constant(&constant))) {

@@ -35,7 +35,7 @@ struct Binary {
 
 } // namespace
 
-static bool isElementwise(linalg::GenericOp op) {
+static bool hasParallelLoops(linalg::GenericOp op) {
   return op && op->getNumResults() == 1 &&
          op.getNumLoops() == op.getNumParallelLoops() &&
          op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity();
@@ -73,7 +73,7 @@ static std::optional<Binary> matchScalar(linalg::GenericOp op,
 
 static std::optional<Binary> readBinary(Value value) {
   auto op = value.getDefiningOp<linalg::GenericOp>();
-  if (!isElementwise(op) ||
+  if (!hasParallelLoops(op) ||
       !llvm::hasNItems(op.getBody()->begin(), op.getBody()->end(), 2))
     return std::nullopt;
   return matchScalar(
@@ -166,7 +166,7 @@ static Value matchSoftmax(Value value, int64_t columns,
   if (!summed || strip(summed) != exponential)
     return {};
   auto exp = exponential.getDefiningOp<linalg::GenericOp>();
-  if (!isElementwise(exp))
+  if (!hasParallelLoops(exp))
     return {};
   auto scalar = exp.getBody()
                     ->getTerminator()
@@ -199,7 +199,7 @@ static Value matchSoftmax(Value value, int64_t columns,
 
 /// Whether an elementwise op is 1 / (1 + exp(-x)).
 static bool isSigmoid(linalg::GenericOp op) {
-  if (!isElementwise(op) || op.getNumDpsInputs() != 1)
+  if (!hasParallelLoops(op) || op.getNumDpsInputs() != 1)
     return false;
   auto quotient = op.getBody()
                       ->getTerminator()
@@ -226,7 +226,7 @@ static bool isSigmoid(linalg::GenericOp op) {
 /// it keeps them in range; all ids are in [0, groups).
 static Value matchReadByIds(Value value, Value ids, int64_t groups) {
   auto op = value.getDefiningOp<linalg::GenericOp>();
-  if (!isElementwise(op) || op.getNumDpsInputs() != 1 ||
+  if (!hasParallelLoops(op) || op.getNumDpsInputs() != 1 ||
       withoutViews(op.getDpsInputOperand(0)->get()) != ids ||
       !op.getMatchingIndexingMap(op.getDpsInputOperand(0)).isIdentity())
     return {};
@@ -584,7 +584,7 @@ RouterForm RouterReader::read() {
   if (!fused.topk) {
     // Ids that are not known to be in range have been brought there.
     if (auto clamp = dyn_cast_or_null<linalg::GenericOp>(idsOp);
-        isElementwise(clamp) && clamp.getNumDpsInputs() == 1)
+        hasParallelLoops(clamp) && clamp.getNumDpsInputs() == 1)
       idsOp = withoutViews(clamp.getDpsInputOperand(0)->get()).getDefiningOp();
     auto concat = dyn_cast_or_null<tensor::ConcatOp>(idsOp);
     if (concat && concat.getDim() == 1 &&

@@ -23,7 +23,7 @@ using namespace gatecc;
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
+constexpr int64_t kConstantAlignment = 64;
 
 struct PlaceConstantsPass
     : public gatecc::impl::PlaceConstantsBase<PlaceConstantsPass> {
@@ -48,7 +48,7 @@ struct PlaceConstantsPass
             b.getStringAttr("private"),
             MemRefType::get(type.getShape(), type.getElementType()),
             cast<ElementsAttr>(constant.getValue()), /*constant=*/true,
-            b.getI64IntegerAttr(kAlignment));
+            b.getI64IntegerAttr(kConstantAlignment));
         symbols.insert(global, module.getBody()->begin());
       }
       Value memory = memref::GetGlobalOp::create(b, loc, global.getType(),
