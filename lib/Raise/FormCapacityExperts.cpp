@@ -62,7 +62,9 @@ static std::optional<JoinedDims> findJoinedDims(Value value, int64_t dim) {
       value = expand.getSrc();
     } else if (auto collapse = dyn_cast_or_null<tensor::CollapseShapeOp>(op)) {
       SmallVector<int64_t> real;
-      for (int64_t each : collapse.getReassociationIndices()[dim])
+      SmallVector<ReassociationIndices> groups =
+          collapse.getReassociationIndices();
+      for (int64_t each : groups[dim])
         if (!isOne(collapse.getSrc(), each))
           real.push_back(each);
       if (real.size() == 2)
