@@ -13,6 +13,7 @@ struct CapacityExperts {
   int64_t experts = 0;
   /// y[t, :] = sum over e, c of weights[t, e, c] * work[e, c, :]
   mlir::linalg::GenericOp combine;
+  RowShape shape;        // of y
   unsigned workSide = 1; // the operand [E * C, F] that is the work
   Lanes weights, work;
   /// rows[e, c, :] = sum over t of mask[t, e, c] * tokens[t, :]

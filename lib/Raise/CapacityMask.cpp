@@ -5,6 +5,7 @@
 // for one, zero times anything finite is zero, and so on.
 #include "CapacityMask.h"
 
+#include "ExpertRegion.h"
 #include "SlotIndex.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -121,19 +122,6 @@ static double boundOf(Operation *op, ArrayRef<double> x) {
 }
 
 //===-- Scalars -----------------------------------------------------------===//
-
-static Attribute foldScalar(Operation *op, ArrayRef<Attribute> operands) {
-  SmallVector<OpFoldResult> results;
-  if (llvm::is_contained(operands, Attribute()) ||
-      failed(op->fold(operands, results)) || results.size() != 1)
-    return {};
-  if (auto attribute = dyn_cast<Attribute>(results[0]))
-    return attribute;
-  for (auto [operand, attribute] : llvm::zip(op->getOperands(), operands))
-    if (operand == cast<Value>(results[0]))
-      return attribute;
-  return {};
-}
 
 /// The dimension that experts or places are numbered along.
 static std::optional<Axis> axisOf(ArrayRef<Axes> loops, Axis::Kind kind) {

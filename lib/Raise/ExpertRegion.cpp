@@ -159,6 +159,19 @@ static bool isScalarArithmetic(Operation &op) {
          isa<arith::ArithDialect, math::MathDialect>(op.getDialect());
 }
 
+Attribute raise::foldScalar(Operation *op, ArrayRef<Attribute> operands) {
+  SmallVector<OpFoldResult> results;
+  if (llvm::is_contained(operands, Attribute()) ||
+      failed(op->fold(operands, results)) || results.size() != 1)
+    return {};
+  if (auto attribute = dyn_cast<Attribute>(results[0]))
+    return attribute;
+  for (auto [operand, attribute] : llvm::zip(op->getOperands(), operands))
+    if (operand == cast<Value>(results[0]))
+      return attribute;
+  return {};
+}
+
 bool raise::isElementwise(linalg::GenericOp op) {
   if (op.getNumLoops() != op.getNumParallelLoops() ||
       op->getNumResults() != 1 ||

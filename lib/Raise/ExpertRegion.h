@@ -28,6 +28,11 @@ mlir::Value repeatRows(GraphBuilder &graph, mlir::Value rows,
 /// The value with a first dimension of a size that types do not tell.
 mlir::Value withDynamicRows(GraphBuilder &graph, mlir::Value value);
 
+/// What a scalar op makes of constant operands; null if one is null, or if it
+/// cannot be folded.
+mlir::Attribute foldScalar(mlir::Operation *op,
+                           llvm::ArrayRef<mlir::Attribute> operands);
+
 /// An elementwise op of scalar arithmetic, which does not read its result's
 /// old value.
 bool isElementwise(mlir::linalg::GenericOp op);

@@ -125,17 +125,13 @@ private:
 
 std::optional<CapacityExperts>
 CapacityFinder::matchCombine(linalg::GenericOp op) {
-  Value result = op->getNumResults() == 1 ? op.getResult(0) : Value();
+  std::optional<RowShape> shape = rowShapeOf(op);
   std::optional<ProductMatch> product =
-      result ? matchProduct(result) : std::nullopt;
-  if (!product || typeOf(result).getRank() != 2 ||
-      !typeOf(result).getElementType().isF32() ||
-      typeOf(result).isDynamicDim(1))
+      shape ? matchProduct(shape->result()) : std::nullopt;
+  if (!product || typeOf(shape->result()).getRank() != 2 ||
+      !typeOf(shape->result()).getElementType().isF32())
     return std::nullopt;
-  std::optional<SmallVector<Axes>> loops =
-      loopAxes(op, {{result},
-                    {{wholeAxis(Axis::Token, result, 0)},
-                     {Axis{Axis::Column, typeOf(result).getDimSize(1)}}}});
+  std::optional<SmallVector<Axes>> loops = loopAxes(op, shape->lanes());
   if (!loops)
     return std::nullopt;
   for (unsigned side : {0u, 1u}) {
@@ -152,6 +148,7 @@ CapacityFinder::matchCombine(linalg::GenericOp op) {
     CapacityExperts found;
     found.experts = experts;
     found.combine = op;
+    found.shape = *shape;
     found.workSide = side;
     SmallVector<Axes> parts = *loops;
     parts[product->reduced] = {
@@ -242,13 +239,12 @@ void CapacityFinder::refuse(DenseBody &body, const Twine &reason) {
 
 Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   std::optional<CapacityExperts> match = matchCombine(op);
-  std::optional<RowShape> shape = rowShapeOf(op);
-  if (!match || !shape)
+  if (!match)
     return {};
   CapacityExperts &found = *match;
   graph.getBuilder().setInsertionPoint(op);
   graph.setNode(nodeName(op.getLoc()), "experts", op.getLoc());
-  DenseBody body(graph, found.experts, *shape);
+  DenseBody body(graph, found.experts, found.shape);
   body.setDispatched(
       [&](const Lanes &rows) { return matchDispatch(rows, found); });
   FailureOr<Value> slots = body.build(found.work);

@@ -10,6 +10,7 @@
 #include "GroupSites.h"
 #include "NestSelections.h"
 #include "RowCost.h"
+#include "RowTensors.h"
 #include "SlotWork.h"
 #include "WholeRows.h"
 #include "gatecc/Raise/Passes.h"
@@ -36,14 +37,6 @@ static gate::Reduction reductionOf(Operation *write) {
   if (auto scatter = dyn_cast<gate::ScatterNDOp>(write))
     return scatter.getReduction();
   return cast<gate::ScatterElementsOp>(write).getReduction();
-}
-
-/// A tensor filled with a bit, of the sizes of another one.
-static Value buildBits(OpBuilder &b, Location loc, Value like, bool bit) {
-  Value empty = tensor::EmptyOp::create(
-      b, loc, tensor::getMixedSizes(b, loc, like), b.getI1Type());
-  Value scalar = arith::ConstantOp::create(b, loc, b.getBoolAttr(bit));
-  return linalg::FillOp::create(b, loc, scalar, empty).getResult(0);
 }
 
 /// left + right, element by element.
@@ -319,8 +312,10 @@ Value SelectionFinder::buildPredicate(OpBuilder &b, Value step,
   if (!step.getDefiningOp<gate::TopKOp>())
     return body.flatten(space, typeOf(space).getRank());
   // true at the columns that were chosen
-  Value none = buildBits(b, loc, space, false);
-  Value chosen = buildBits(b, loc, step, true);
+  Value none =
+      filledWithBit(b, loc, tensor::getMixedSizes(b, loc, space), false);
+  Value chosen =
+      filledWithBit(b, loc, tensor::getMixedSizes(b, loc, step), true);
   Value bits = gate::ScatterElementsOp::create(
       b, loc, none.getType(), chosen, step, none, b.getI64IntegerAttr(1),
       gate::ReductionAttr::get(b.getContext(), gate::Reduction::None));

@@ -12,6 +12,7 @@
 #include "GroupSites.h"
 #include "RowCost.h"
 #include "RowLoop.h"
+#include "RowTensors.h"
 #include "gatecc/Raise/Passes.h"
 
 #include "dialects/Gate/IR/GateOps.h"
@@ -32,14 +33,6 @@ namespace gatecc {
 using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
-
-/// A tensor of bits, one for each row.
-static Value buildRowBits(OpBuilder &b, Location loc, Value rows, bool bit) {
-  Value empty = tensor::EmptyOp::create(b, loc, ArrayRef<OpFoldResult>{rows},
-                                        b.getI1Type());
-  Value scalar = arith::ConstantOp::create(b, loc, b.getBoolAttr(bit));
-  return linalg::FillOp::create(b, loc, scalar, empty).getResult(0);
-}
 
 /// bits[r] or any_j (a[r, j] != b[r, j]), compared bit for bit.
 static Value buildChanged(OpBuilder &b, Location loc, Value left, Value right,
@@ -127,7 +120,7 @@ public:
     for (Operation *op : loop.getWork())
       rewrite(op);
     SmallVector<Value> yields;
-    Value changed = buildRowBits(b, loc, count, false);
+    Value changed = filledWithBit(b, loc, OpFoldResult(count), false);
     for (const RowLoop::State &state : loop.getStates()) {
       yields.push_back(rows.lookup(loop.getYielded(state)));
       changed = buildChanged(b, loc, yields.back(), rows.lookup(state.argument),
@@ -249,7 +242,7 @@ private:
   static void form(Operation *op, const RowLoop &loop, gate::SiteOp site) {
     Location loc = op->getLoc();
     OpBuilder b(op);
-    Value live = buildRowBits(b, loc, loop.getRows(), true);
+    Value live = filledWithBit(b, loc, OpFoldResult(loop.getRows()), true);
     Value zero = arith::ConstantIndexOp::create(b, loc, 0);
     addCarried(op, {live, zero});
     Block *body = loop.getBody();

@@ -4,6 +4,7 @@
 // there, what it writes at the ids' places is not looked at.
 #include "RoutingMatrix.h"
 
+#include "ExpertRegion.h"
 #include "IntegerBounds.h"
 #include "RowCost.h"
 #include "SlotFunction.h"
@@ -167,15 +168,7 @@ Attribute Elsewhere::fold(Operation *op, ArrayRef<Attribute> operands) {
   for (Attribute operand : operands)
     if (!operand || offsetOfId(operand))
       return {};
-  SmallVector<OpFoldResult> results;
-  if (failed(op->fold(operands, results)) || results.size() != 1)
-    return {};
-  if (auto attribute = dyn_cast<Attribute>(results[0]))
-    return attribute;
-  for (auto [operand, attribute] : llvm::zip(op->getOperands(), operands))
-    if (operand == cast<Value>(results[0]))
-      return attribute;
-  return {};
+  return foldScalar(op, operands);
 }
 
 Attribute Elsewhere::evaluateGeneric(linalg::GenericOp op, const Lanes &lanes,

@@ -30,6 +30,13 @@ Value raise::elementwiseOf(OpBuilder &b, Location loc, ValueRange inputs,
       .getResult(0);
 }
 
+Value raise::filledWithBit(OpBuilder &b, Location loc,
+                           ArrayRef<OpFoldResult> sizes, bool bit) {
+  Value empty = tensor::EmptyOp::create(b, loc, sizes, b.getI1Type());
+  Value scalar = arith::ConstantOp::create(b, loc, b.getBoolAttr(bit));
+  return linalg::FillOp::create(b, loc, scalar, empty).getResult(0);
+}
+
 Value raise::foldColumns(OpBuilder &b, Location loc, Value input,
                          TypedAttr start, ScalarBody body) {
   SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, input);

@@ -13,6 +13,10 @@ mlir::Value elementwiseOf(mlir::OpBuilder &b, mlir::Location loc,
                           llvm::ArrayRef<mlir::OpFoldResult> sizes,
                           mlir::Type element, ScalarBody body);
 
+/// A tensor of these sizes, filled with a bit.
+mlir::Value filledWithBit(mlir::OpBuilder &b, mlir::Location loc,
+                          llvm::ArrayRef<mlir::OpFoldResult> sizes, bool bit);
+
 /// Folds the columns of a tensor [T, C]: [T]; or the elements of [T]: [].
 mlir::Value foldColumns(mlir::OpBuilder &b, mlir::Location loc,
                         mlir::Value input, mlir::TypedAttr start,

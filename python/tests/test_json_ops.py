@@ -68,6 +68,16 @@ BODY = {
 }
 
 
+def routed(attributes):
+    """The nodes of a layer whose router has these attributes."""
+    return [
+        node("MatMul", ["x", "@router"], "logits"),
+        node("gate.route", ["logits"], "plan", attributes=attributes),
+        node("gate.apply", ["x", "plan"], "slots", body=BODY),
+        node("gate.combine", ["slots", "plan"], "y"),
+    ]
+
+
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(
@@ -76,15 +86,7 @@ BODY = {
 def test_route(network, score, normalize, drop):
     attributes = {"top_k": 3, "score": score, "normalize": normalize, "scale": 0.5}
     attributes["drop_nonpositive"] = drop
-    library, run = network(
-        [
-            node("MatMul", ["x", "@router"], "logits"),
-            node("gate.route", ["logits"], "plan", attributes=attributes),
-            node("gate.apply", ["x", "plan"], "slots", body=BODY),
-            node("gate.combine", ["slots", "plan"], "y"),
-        ],
-        ["y"],
-    )
+    library, run = network(routed(attributes), ["y"])
     x = rows(50)
     expected = run(x)
     plan, margins = expected.plans["plan"]
@@ -105,15 +107,7 @@ def test_route_divides_by_any_sum(network, score, least):
     attributes = {"top_k": 3, "score": score, "normalize": True, "scale": 2.0, "sum_offset": 0.25}
     if least:
         attributes["sum_min"] = least
-    library, run = network(
-        [
-            node("MatMul", ["x", "@router"], "logits"),
-            node("gate.route", ["logits"], "plan", attributes=attributes),
-            node("gate.apply", ["x", "plan"], "slots", body=BODY),
-            node("gate.combine", ["slots", "plan"], "y"),
-        ],
-        ["y"],
-    )
+    library, run = network(routed(attributes), ["y"])
     x = rows(50)
     expected = run(x)
     _, margins = expected.plans["plan"]

@@ -366,56 +366,67 @@ OperatorResults gatecc::lowerOneHot(GraphBuilder &g, const OperatorCall &call) {
                    });
 }
 
-OperatorResults gatecc::lowerCumSum(GraphBuilder &g, const OperatorCall &call) {
+namespace {
+/// What CumSum and CumProd run along an axis of.
+struct Running {
+  Value input; // as wide as it is computed in
+  int64_t axis;
+  bool exclusive, reverse;
+};
+} // namespace
+
+static FailureOr<Running> readRunning(GraphBuilder &g,
+                                      const OperatorCall &call) {
   Value given = call.operand(0);
   if (failed(checkNumbers(g, given)))
     return failure();
   auto known = g.knownConstants(call.operand(1));
   if (!known || known->size() != 1)
     return g.fail("expects a constant axis");
-  Extents shape = g.shapeOf(given);
-  FailureOr<int64_t> axis = axisOf(g, known->front(), shape.size());
+  FailureOr<int64_t> axis = axisOf(g, known->front(), g.shapeOf(given).size());
   FailureOr<Value> input = widenedNumber(g, given);
   if (failed(axis) || failed(input))
     return failure();
+  return Running{*input, *axis, call.integer("exclusive", 0) != 0,
+                 call.integer("reverse", 0) != 0};
+}
+
+OperatorResults gatecc::lowerCumSum(GraphBuilder &g, const OperatorCall &call) {
+  FailureOr<Running> running = readRunning(g, call);
+  if (failed(running))
+    return failure();
   OpBuilder &b = g.getBuilder();
   Value sums = gate::CumSumOp::create(
-      b, g.getLoc(), input->getType(), *input, b.getI64IntegerAttr(*axis),
-      b.getBoolAttr(call.integer("exclusive", 0) != 0),
-      b.getBoolAttr(call.integer("reverse", 0) != 0));
-  g.setShape(sums, shape);
-  return one(g.cast(sums, elementOf(given)));
+      b, g.getLoc(), running->input.getType(), running->input,
+      b.getI64IntegerAttr(running->axis), b.getBoolAttr(running->exclusive),
+      b.getBoolAttr(running->reverse));
+  g.setShape(sums, g.shapeOf(running->input));
+  return one(g.cast(sums, elementOf(call.operand(0))));
 }
 
 /// A loop along the axis that carries the product of what it has met.
 OperatorResults gatecc::lowerCumProd(GraphBuilder &g,
                                      const OperatorCall &call) {
-  Value given = call.operand(0);
-  if (failed(checkNumbers(g, given)))
+  FailureOr<Running> running = readRunning(g, call);
+  if (failed(running))
     return failure();
-  auto known = g.knownConstants(call.operand(1));
-  if (!known || known->size() != 1)
-    return g.fail("expects a constant axis");
-  Extents shape = g.shapeOf(given), left = shape;
-  FailureOr<int64_t> axis = axisOf(g, known->front(), shape.size());
-  FailureOr<Value> input = widenedNumber(g, given);
-  if (failed(axis) || failed(input))
-    return failure();
-  left.erase(left.begin() + *axis);
-  bool exclusive = call.integer("exclusive", 0) != 0,
-       reverse = call.integer("reverse", 0) != 0;
-  Type element = elementOf(*input);
+  Value input = running->input;
+  int64_t axis = running->axis;
+  bool exclusive = running->exclusive, reverse = running->reverse;
+  Extents shape = g.shapeOf(input), left = shape;
+  left.erase(left.begin() + axis);
+  Type element = elementOf(input);
   std::string names[] = {"product"};
-  Collection outputs[] = {{*axis, reverse}};
+  Collection outputs[] = {{axis, reverse}};
   OpBuilder &b = g.getBuilder();
   auto multiply = [&](Value position, ValueRange carried) {
     Value place = position;
     if (reverse)
       place = arith::SubIOp::create(
-          b, g.getLoc(), g.materialize(g.subtract(shape[*axis], Extent(1))),
+          b, g.getLoc(), g.materialize(g.subtract(shape[axis], Extent(1))),
           position);
     FailureOr<Value> product =
-        g.elementwise({carried.front(), elementAlong(g, *input, *axis, place)},
+        g.elementwise({carried.front(), elementAlong(g, input, axis, place)},
                       element, [](OpBuilder &at, Location loc, ValueRange x) {
                         return Scalars(at, loc).mul(x[0], x[1]);
                       });
@@ -426,10 +437,10 @@ OperatorResults gatecc::lowerCumProd(GraphBuilder &g,
   };
   FailureOr<SmallVector<Value>> made =
       LoopBuilder(g, names, g.filled(left, g.scalar(element, 1)), outputs)
-          .buildFor(shape[*axis], multiply);
+          .buildFor(shape[axis], multiply);
   if (failed(made))
     return failure();
-  return one(g.cast(made->back(), elementOf(given)));
+  return one(g.cast(made->back(), elementOf(call.operand(0))));
 }
 
 OperatorResults gatecc::lowerTile(GraphBuilder &g, const OperatorCall &call) {
