@@ -115,6 +115,11 @@ static Interval power(Interval a, double p) {
 
 //===-- Ops ---------------------------------------------------------------===//
 
+/// The bits of the integer that an op converts.
+static int widthOf(Operation *op) {
+  return int(op->getOperand(0).getType().getIntOrFloatBitWidth());
+}
+
 static Interval evaluateOp(Operation *op, ArrayRef<Interval> x,
                            function_ref<bool(unsigned)> isSame) {
   bool mayBeNaN = llvm::any_of(x, [](Interval each) { return each.mayBeNaN; });
@@ -130,6 +135,13 @@ static Interval evaluateOp(Operation *op, ArrayRef<Interval> x,
       })
       .Case([&](arith::DivFOp) { return divide(x[0], x[1]); })
       .Case([&](math::FmaOp) { return add(multiply(x[0], x[1]), x[2]); })
+      .Case([&](arith::UIToFPOp) {
+        return Interval{0, std::ldexp(1.0, widthOf(op))};
+      })
+      .Case([&](arith::SIToFPOp) {
+        double bound = std::ldexp(1.0, widthOf(op) - 1);
+        return Interval{-bound, bound};
+      })
       .Case([&](arith::NegFOp) { return negate(x[0]); })
       .Case([&](arith::MaximumFOp) {
         return Interval{std::max(x[0].low, x[1].low),
@@ -202,7 +214,7 @@ static Interval lookUp(Value value, const DenseMap<Value, Interval> &known) {
 Interval gatecc::raise::evaluateScalar(Value value, Block &block,
                                        DenseMap<Value, Interval> &known) {
   for (Operation &op : block.without_terminator()) {
-    if (op.getNumResults() != 1)
+    if (op.getNumResults() != 1 || known.contains(op.getResult(0)))
       continue;
     SmallVector<Interval> operands;
     for (Value operand : op.getOperands())

@@ -35,8 +35,8 @@ Interval rounded(Interval exact, double ulps = 1);
 Interval join(Interval a, Interval b);
 
 /// The interval of a scalar that arith and math ops of `block` compute from its
-/// arguments, whose intervals `known` has. Ops that are not known give
-/// anything.
+/// arguments, whose intervals `known` has, and perhaps those of some results.
+/// Ops that are not known give anything.
 Interval evaluateScalar(mlir::Value value, mlir::Block &block,
                         llvm::DenseMap<mlir::Value, Interval> &known);
 
