@@ -3,8 +3,8 @@
 //   before: y = where(c [B,1,1], f(x [B,S,D]), x), products in f on [B*S,D]
 //   after:  p = partition(c);  y = merge(apply p { f } ins(x), x)
 // form-groups (Demand.h) knows conditions for each row of the tensors that it
-// looks at; here one bit decides over a block of them, and the shapes in
-// between say which.
+// looks at; here one bit decides over a block of them, or rows have two
+// dimensions (c [B,S,1]), and the shapes in between say which.
 #include "ExclusiveOps.h"
 #include "GraphBlocks.h"
 #include "GroupBuilder.h"
@@ -20,6 +20,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include <memory>
 
 namespace gatecc {
 #define GEN_PASS_DEF_FORMSKIPS
