@@ -185,7 +185,7 @@ Value CapacityEmitter::isAny(Value bits) {
 Value CapacityEmitter::isAnyBeyond(Value tensor, double limit) {
   // Rows first, for they are many and may be looked at side by side.
   while (typeOf(tensor).getRank() > 0)
-    tensor = largestMagnitudes(b, loc, tensor);
+    tensor = largestMagnitudes(b, loc, tensor, typeOf(tensor).getRank() - 1);
   Value largest = math::AbsFOp::create(
       b, loc, tensor::ExtractOp::create(b, loc, tensor, ValueRange()));
   return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UGT, largest,

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Emits experts that all rows ran as experts that rows choose:
 //   %y = combine of the chosen experts' slots
-//   %bad = rows that fail the guard
-//   scf.if (any bad) { select(%bad, combine of all experts' slots, %y) }
-// The second plan has slots for the rows that fail, and runs the same region on
-// the same weights: a row's result depends on no other row.
+//   %p = partition(rows that fail the guard)
+//   merge(apply %p { for each expert: add combine of its slots }, %y)
+// One expert after another has no more slots at a time than there are rows. It
+// is the same region on the same weights: a row's result depends on no other.
 #include "DenseExperts.h"
 
 #include "FloatCasts.h"
 #include "RowTensors.h"
 #include "SlotIndex.h"
-#include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include <cfloat>
@@ -59,6 +57,8 @@ private:
   /// The number of each expert whose weight is not zero, [T, E], -1 for others;
   /// all experts of rows that fail.
   Value weightedIds(Value fails);
+  Value withFailingRows(Value sum, gate::ApplyOp first, const RowGuard &guard);
+  Value sumOfAll(gate::ApplyOp first);
   Value constant(TypedAttr value) {
     return arith::ConstantOp::create(b, loc, value);
   }
@@ -183,7 +183,7 @@ Value DenseEmitter::failingRows(const RowGuard &guard) {
   for (auto [input, limit] : llvm::zip_equal(inputs, guard.limits)) {
     if (!limit)
       continue;
-    tested.push_back(largestMagnitudes(b, loc, input));
+    tested.push_back(largestMagnitudes(b, loc, input, 1));
     limits.push_back(*limit);
   }
   if (guard.testsWeights)
@@ -241,6 +241,81 @@ Value DenseEmitter::weightedIds(Value fails) {
       });
 }
 
+/// The sums of all experts for the rows that fail, and `sum` for the others.
+Value DenseEmitter::withFailingRows(Value sum, gate::ApplyOp first,
+                                    const RowGuard &guard) {
+  auto plan = gate::PlanType::get(b.getContext(), 2, 1);
+  auto partition =
+      gate::PartitionOp::create(b, loc, plan, failingRows(guard),
+                                /*step=*/Value(), FlatSymbolRefAttr());
+  SmallVector<Value> tensors = inputs;
+  if (!isInside)
+    tensors.push_back(routing);
+  auto group =
+      gate::ApplyOp::create(b, loc, sum.getType(), partition.getPlan(), tensors,
+                            ValueRange(), b.getDenseI64ArrayAttr({0, 1}), 1);
+  Block &block = group.getBodies()[0].emplaceBlock();
+  DenseEmitter failing(*this);
+  failing.inputs.clear();
+  for (Value tensor : tensors) {
+    Value argument = block.addArgument(tensor.getType(), loc);
+    if (tensor == routing)
+      failing.routing = argument;
+    if (failing.inputs.size() < inputs.size())
+      failing.inputs.push_back(argument);
+  }
+  {
+    OpBuilder::InsertionGuard restore(b);
+    b.setInsertionPointToStart(&block);
+    gate::YieldOp::create(b, loc, failing.sumOfAll(first));
+  }
+  return gate::MergeOp::create(b, loc, sum.getType(), group.getResult(0),
+                               partition.getPlan(),
+                               b.getDenseI64ArrayAttr({0, 1}), sum);
+}
+
+/// Every expert of every row, added up in their order: [T, columns].
+Value DenseEmitter::sumOfAll(gate::ApplyOp first) {
+  rows = tensor::DimOp::create(b, loc, inputs.front(), 0);
+  int64_t columns = typeOf(first.getResult(0)).getDimSize(1);
+  SmallVector<OpFoldResult> sizes{rows, b.getIndexAttr(columns)};
+  Value start =
+      linalg::FillOp::create(
+          b, loc, constant(b.getF32FloatAttr(0)),
+          tensor::EmptyOp::create(b, loc, sizes, b.getF32Type()).getResult())
+          .getResult(0);
+  auto loop = scf::ForOp::create(b, loc, constant(b.getIndexAttr(0)),
+                                 constant(b.getIndexAttr(found.experts)),
+                                 constant(b.getIndexAttr(1)), start);
+  OpBuilder::InsertionGuard restore(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value expert = arith::IndexCastOp::create(b, loc, b.getI64Type(),
+                                            loop.getInductionVar());
+  SmallVector<OpFoldResult> one{rows, b.getIndexAttr(1)};
+  ids = linalg::FillOp::create(
+            b, loc, expert,
+            tensor::EmptyOp::create(b, loc, one, b.getI64Type()).getResult())
+            .getResult(0);
+  chosen = Value();
+  Value part =
+      sumOf(ids, chosenWeights(), {}, [&](Value plan, ArrayRef<Value> tensors) {
+        auto apply = cast<gate::ApplyOp>(b.clone(*first));
+        apply.getPlanMutable().assign(plan);
+        apply.getInputsMutable().assign(tensors);
+        return apply;
+      });
+  Type element = typeOf(part).getElementType();
+  part = castFloats(b, loc, part, b.getF32Type());
+  Value sum =
+      elementwise({loop.getRegionIterArg(0), part}, sizes, b.getF32Type(),
+                  [](OpBuilder &at, Location where, ValueRange x) -> Value {
+                    return arith::AddFOp::create(at, where, x[0], x[1]);
+                  });
+  scf::YieldOp::create(b, loc, sum);
+  b.setInsertionPointAfter(loop);
+  return castFloats(b, loc, loop.getResult(0), element);
+}
+
 Value DenseEmitter::run(Value slots, const RowGuard &guard,
                         FlatSymbolRefAttr site) {
   if (!ids)
@@ -254,53 +329,7 @@ Value DenseEmitter::run(Value slots, const RowGuard &guard,
                     [&](Value plan, ArrayRef<Value> tensors) {
                       return first = region.finish(plan, slots, tensors);
                     });
-  if (!guard.isNeeded())
-    return sum;
-  Value fails = failingRows(guard);
-  Value one = constant(b.getI64IntegerAttr(1)),
-        zero = constant(b.getI64IntegerAttr(0));
-  Value failing =
-      reduce(fails, b.getI64IntegerAttr(0),
-             [&](OpBuilder &at, Location where, ValueRange x) -> Value {
-               Value bit = arith::SelectOp::create(at, where, x[0], one, zero);
-               return arith::AddIOp::create(at, where, x[1], bit);
-             });
-  Value count = tensor::ExtractOp::create(b, loc, failing, ValueRange());
-  Value any =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, count, zero);
-  auto branch = scf::IfOp::create(b, loc, sum.getType(), any,
-                                  /*withElseRegion=*/true);
-  OpBuilder::InsertionGuard restore(b);
-  b.setInsertionPointToStart(&branch.getThenRegion().front());
-  SmallVector<OpFoldResult> perExpert{rows, b.getIndexAttr(found.experts)};
-  Value all = elementwise(
-      fails, perExpert, b.getI64Type(),
-      [&](OpBuilder &at, Location where, ValueRange x) -> Value {
-        Value expert = arith::IndexCastOp::create(
-            at, where, at.getI64Type(), linalg::IndexOp::create(at, where, 1));
-        Value none =
-            arith::ConstantOp::create(at, where, at.getI64IntegerAttr(-1));
-        return arith::SelectOp::create(at, where, x[0], expert, none);
-      });
-  Value whole =
-      sumOf(all, routing, {}, [&](Value plan, ArrayRef<Value> tensors) {
-        auto apply = cast<gate::ApplyOp>(b.clone(*first));
-        apply.getPlanMutable().assign(plan);
-        apply.getInputsMutable().assign(tensors);
-        return apply;
-      });
-  SmallVector<OpFoldResult> sizes{rows,
-                                  b.getIndexAttr(typeOf(sum).getDimSize(1))};
-  Value chosenOrAll =
-      elementwise({fails, whole, sum}, sizes, b.getF32Type(),
-                  [](OpBuilder &at, Location where, ValueRange x) -> Value {
-                    return arith::SelectOp::create(at, where, x[0], x[1], x[2]);
-                  });
-  chosenOrAll.getDefiningOp()->setAttr(kSettledAttr, b.getUnitAttr());
-  scf::YieldOp::create(b, loc, chosenOrAll);
-  b.setInsertionPointToStart(&branch.getElseRegion().front());
-  scf::YieldOp::create(b, loc, sum);
-  return branch.getResult(0);
+  return guard.isNeeded() ? withFailingRows(sum, first, guard) : sum;
 }
 
 Value raise::emitDense(GraphBuilder &graph, const DenseExperts &found,

@@ -3,6 +3,7 @@
 #include "ExpertWork.h"
 
 #include "FloatCasts.h"
+#include "GraphBlocks.h"
 #include "GroupSites.h"
 #include "RowCost.h"
 #include "SlotFunction.h"
@@ -21,11 +22,10 @@ void raise::findExperts(ModuleOp module,
   for (auto function : module.getOps<func::FuncOp>()) {
     if (!llvm::hasSingleElement(function.getBody()))
       continue;
-    Block &block = function.front();
-    builder.setInsertionPointToStart(&block);
+    builder.setInsertionPointToStart(&function.front());
     GraphBuilder graph(module, builder);
-    find(graph, block);
-    GraphBuilder::eraseUnused(block);
+    forEachGraphBlock(function, [&](Block &block) { find(graph, block); });
+    GraphBuilder::eraseUnused(function.front());
   }
   GraphBuilder::eraseUnusedSymbols(module);
 }

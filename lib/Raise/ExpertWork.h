@@ -32,8 +32,8 @@ struct ExpertWork {
   llvm::SmallVector<int64_t> missing;
 };
 
-/// Calls `find` for each function of one block, with a graph builder, and
-/// erases what is not used any more.
+/// Calls `find` for each block that computes with tensors, inner ones first,
+/// with a graph builder, and erases what is not used any more.
 void findExperts(mlir::ModuleOp module,
                  llvm::function_ref<void(GraphBuilder &, mlir::Block &)> find);
 

@@ -59,10 +59,10 @@ static SmallVector<Value> addendsOf(Value value) {
 namespace {
 class DenseFinder {
 public:
-  DenseFinder(GraphBuilder &graph, SmallVectorImpl<Attribute> &report,
-              bool assumeFinite)
-      : graph(graph), report(report), norms(graph.getModule()),
-        assumeFinite(assumeFinite) {}
+  DenseFinder(GraphBuilder &graph, WeightNorms &norms,
+              SmallVectorImpl<Attribute> &report, bool assumeFinite)
+      : graph(graph), report(report), norms(norms), assumeFinite(assumeFinite) {
+  }
 
   void run(Block &block);
 
@@ -82,7 +82,7 @@ private:
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
-  WeightNorms norms;
+  WeightNorms &norms;
   bool assumeFinite;
   DenseMap<Value, llvm::hash_code> shapes;
   std::unique_ptr<DenseBody> current;
@@ -460,8 +460,9 @@ struct FormDenseExperts : gatecc::impl::FormDenseExpertsBase<FormDenseExperts> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     SmallVector<Attribute> report = readReport(module);
+    WeightNorms norms(module);
     findExperts(module, [&](GraphBuilder &graph, Block &block) {
-      DenseFinder(graph, report, assumeFinite).run(block);
+      DenseFinder(graph, norms, report, assumeFinite).run(block);
     });
     writeReport(module, report);
   }

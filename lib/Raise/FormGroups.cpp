@@ -228,7 +228,7 @@ private:
           nodes.push_back(name);
     SmallVector<StringRef> widened(slice.widened.begin(), slice.widened.end());
     for (Operation *op : slice.ops)
-      if (auto note = op->getAttrOfType<StringAttr>(kAssumptionAttr))
+      if (auto note = op->getAttrOfType<StringAttr>(kBasisAttr))
         if (!llvm::is_contained(widened, note.getValue()))
           widened.push_back(note.getValue());
     Literal first = demand.basis(slice.term)[0];

@@ -132,31 +132,6 @@ static bool hasProductBehind(Value value) {
   return false;
 }
 
-/// Work that others need, too, would be done twice.
-static std::string otherUse(const SlotSlice &slice,
-                            ArrayRef<Operation *> writes) {
-  llvm::DenseSet<Operation *> seen;
-  for (Operation *op : slice.ops)
-    for (Operation *user : op->getUsers()) {
-      Operation *outside = op->getBlock()->findAncestorOpInBlock(*user);
-      if (slice.ops.contains(outside) || llvm::is_contained(writes, outside))
-        continue;
-      SmallVector<Operation *> open{op};
-      while (!open.empty()) {
-        Operation *next = open.pop_back_val();
-        if (!slice.ops.contains(next) || !seen.insert(next).second)
-          continue;
-        if (isProduct(next))
-          return describe(next) + " is also needed by " + describe(outside) +
-                 ", for the selected rows only";
-        for (Value operand : next->getOperands())
-          if (Operation *def = operand.getDefiningOp())
-            open.push_back(def);
-      }
-    }
-  return "";
-}
-
 void SelectionFinder::run() {
   if (llvm::none_of(block, [](Operation &op) {
         return isa<gate::ScatterNDOp, gate::ScatterElementsOp>(op);

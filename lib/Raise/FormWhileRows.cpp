@@ -8,7 +8,9 @@
 // work is a function of the row and of nothing that changes, so that all
 // further iterations leave it, too. That needs no proof of what masks and
 // products by zero do (0 * NaN is NaN, and such a row goes on), and costs each
-// row one iteration more than it runs for.
+// row one iteration more than it runs for. Where the number of the iteration
+// takes part, a bit that is proved to stop the row for good takes the place of
+// the comparison (RowRest.h).
 #include "GroupSites.h"
 #include "RowCost.h"
 #include "RowLoop.h"
@@ -56,6 +58,30 @@ static Value buildChanged(OpBuilder &b, Location loc, Value left, Value right,
                    at, where, arith::CmpIPredicate::ne, sides[0], sides[1]);
                Value any = arith::OrIOp::create(at, where, x[2], differs);
                linalg::YieldOp::create(at, where, any);
+             })
+      .getResult(0);
+}
+
+/// live[r] and bits[r] != bit, for bits with one element for each row.
+static Value buildRuns(OpBuilder &b, Location loc, Value live, Value bits,
+                       bool bit) {
+  auto type = cast<RankedTensorType>(bits.getType());
+  if (type.getRank() > 1) {
+    ReassociationIndices all(
+        llvm::to_vector<2>(llvm::seq<int64_t>(0, type.getRank())));
+    bits = tensor::CollapseShapeOp::create(b, loc, bits, ArrayRef{all});
+  }
+  Value other = arith::ConstantOp::create(b, loc, b.getBoolAttr(bit));
+  Value init = tensor::EmptyOp::create(
+      b, loc, tensor::getMixedSizes(b, loc, live), b.getI1Type());
+  AffineMap map = b.getMultiDimIdentityMap(1);
+  return linalg::GenericOp::create(
+             b, loc, live.getType(), ValueRange{live, bits}, init,
+             ArrayRef<AffineMap>{map, map, map}, utils::IteratorType::parallel,
+             [&](OpBuilder &at, Location where, ValueRange x) {
+               Value differs = arith::XOrIOp::create(at, where, x[1], other);
+               Value runs = arith::AndIOp::create(at, where, x[0], differs);
+               linalg::YieldOp::create(at, where, runs);
              })
       .getResult(0);
 }
@@ -120,17 +146,26 @@ public:
     for (Operation *op : loop.getWork())
       rewrite(op);
     SmallVector<Value> yields;
-    Value changed = filledWithBit(b, loc, OpFoldResult(count), false);
-    for (const RowLoop::State &state : loop.getStates()) {
+    for (const RowLoop::State &state : loop.getStates())
       yields.push_back(rows.lookup(loop.getYielded(state)));
-      changed = buildChanged(b, loc, yields.back(), rows.lookup(state.argument),
-                             changed);
-    }
-    yields.push_back(changed);
+    if (!loop.restsFirst())
+      yields.push_back(buildGoesOn());
     gate::YieldOp::create(b, loc, yields);
   }
 
 private:
+  /// A bit for each row that further iterations may change.
+  Value buildGoesOn() {
+    if (std::optional<RowRest> rest = loop.getRest())
+      return buildRuns(b, loc, filledWithBit(b, loc, OpFoldResult(count), true),
+                       rows.lookup(rest->bits), rest->value);
+    Value changed = filledWithBit(b, loc, OpFoldResult(count), false);
+    for (const RowLoop::State &state : loop.getStates())
+      changed = buildChanged(b, loc, rows.lookup(loop.getYielded(state)),
+                             rows.lookup(state.argument), changed);
+    return changed;
+  }
+
   void rewrite(Operation *op) {
     SmallVector<RowUse> uses = *loop.usesOf(op);
     SmallVector<Value> operands;
@@ -185,6 +220,18 @@ private:
   DenseMap<Value, Value> sizes;
 };
 
+/// Why rows may be taken out.
+static std::string restText(const RowLoop &loop) {
+  if (!loop.getRest())
+    return "rows that an iteration leaves as they were are taken out of "
+           "further ones";
+  StringRef name = nodeName(loop.getRest()->bits);
+  return "rows that " +
+         (name.empty() ? "its condition" : "'" + name.str() + "'") +
+         " stops keep all that they carry; they are taken out of further "
+         "iterations";
+}
+
 struct FormWhileRows : gatecc::impl::FormWhileRowsBase<FormWhileRows> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -219,10 +266,8 @@ struct FormWhileRows : gatecc::impl::FormWhileRowsBase<FormWhileRows> {
           nodes.push_back(node);
       ArrayAttr list = builder.getStrArrayAttr(nodes);
       form(op, loop, createSite(op, unique, list, namer));
-      report.push_back(reportEntry(
-          &getContext(), unique, "halt", list, "taken",
-          "rows that an iteration leaves as they were are taken out of "
-          "further ones"));
+      report.push_back(reportEntry(&getContext(), unique, "halt", list, "taken",
+                                   restText(loop)));
     }
     writeReport(module, report);
   }
@@ -251,9 +296,13 @@ private:
     Value step = body->getArguments().end()[-1];
 
     b.setInsertionPoint(terminator);
+    Value runs = live;
+    if (loop.restsFirst())
+      runs =
+          buildRuns(b, loc, live, loop.getRest()->bits, loop.getRest()->value);
     auto plan = gate::PlanType::get(b.getContext(), 2, 1);
     auto partition = gate::PartitionOp::create(
-        b, loc, plan, live, step,
+        b, loc, plan, runs, step,
         FlatSymbolRefAttr::get(site.getSymNameAttr()));
     SmallVector<Value> inputs;
     SmallVector<Type> types;
@@ -262,7 +311,8 @@ private:
       types.push_back(loop.getYielded(state).getType());
     }
     llvm::append_range(inputs, loop.getCaptured());
-    types.push_back(live.getType());
+    if (!loop.restsFirst())
+      types.push_back(live.getType());
     auto apply = gate::ApplyOp::create(
         b, loc, types, partition.getPlan(), inputs, ValueRange(),
         b.getDenseI64ArrayAttr({0, 1}), /*bodiesCount=*/1);
@@ -277,7 +327,8 @@ private:
     SmallVector<Value> merged;
     for (auto [index, state] : llvm::enumerate(loop.getStates()))
       merged.push_back(merge(index, state.argument));
-    merged.push_back(merge(merged.size(), live));
+    if (!loop.restsFirst())
+      runs = merge(merged.size(), live);
     for (auto [state, value] : llvm::zip(loop.getStates(), merged)) {
       // What reads the new state reads that of all rows.
       Value old = loop.getYielded(state);
@@ -288,7 +339,7 @@ private:
     for (auto [state, value] : llvm::zip(loop.getStates(), merged))
       terminator->setOperand(state.yield, value);
     unsigned last = terminator->getNumOperands();
-    terminator->setOperand(last - 2, merged.back());
+    terminator->setOperand(last - 2, runs);
     Value one = arith::ConstantIndexOp::create(b, loc, 1);
     terminator->setOperand(last - 1, arith::AddIOp::create(b, loc, step, one));
     sortTopologically(body);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The blocks of a function that compute with tensors: its body, and those of
-// branches and loops.
+// branches, loops and groups of rows.
 #ifndef GATECC_LIB_RAISE_GRAPHBLOCKS_H
 #define GATECC_LIB_RAISE_GRAPHBLOCKS_H
 

@@ -4,6 +4,7 @@
 
 #include "GroupBuilder.h"
 #include "RowCost.h"
+#include "SlotIndex.h"
 #include "gatecc/Raise/RowIndependence.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -78,7 +79,7 @@ static bool passesThrough(const ExitLevel &level) {
   return llvm::any_of(level.merges, [&](gate::MergeOp merge) {
     return llvm::is_contained(gate::ApplyOp(level.apply).getInputs(),
                               merge.getBase()) ||
-           (merge.getBase().getDefiningOp<linalg::FillOp>() &&
+           (withoutReshapes(merge.getBase()).getDefiningOp<linalg::FillOp>() &&
             isa<FloatType>(merge.getType().getElementType()));
   });
 }

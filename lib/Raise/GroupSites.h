@@ -14,8 +14,8 @@ namespace gatecc::raise {
 /// Module attribute: [{site, kind, nodes, decision, reason}].
 inline constexpr llvm::StringLiteral kReportAttr = "gatecc.report";
 
-/// Of an op: what has been assumed to put it in the place of another one.
-inline constexpr llvm::StringLiteral kAssumptionAttr = "gatecc.assumption";
+/// Of a selection: why it may stand in the place of a product by zero.
+inline constexpr llvm::StringLiteral kBasisAttr = "gatecc.basis";
 
 /// The entries that earlier passes have made.
 llvm::SmallVector<mlir::Attribute> readReport(mlir::ModuleOp module);

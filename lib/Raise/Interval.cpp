@@ -148,6 +148,16 @@ static Interval evaluateOp(Operation *op, ArrayRef<Interval> x,
       })
       .Case([&](arith::DivFOp) { return divide(x[0], x[1]); })
       .Case([&](math::FmaOp) { return add(multiply(x[0], x[1]), x[2]); })
+      .Case([&](arith::UIToFPOp) {
+        double bits = op->getOperand(0).getType().getIntOrFloatBitWidth();
+        return x[0].low < 0 ? Interval{0, std::ldexp(1.0, bits)}
+                            : rounded(x[0]);
+      })
+      .Case([&](arith::SIToFPOp) {
+        // A bit is -1 to what takes its sign.
+        return op->getOperand(0).getType().isInteger(1) ? Interval{-1, 0}
+                                                        : rounded(x[0]);
+      })
       .Case([&](arith::NegFOp) { return negate(x[0]); })
       .Case([&](arith::MaximumFOp) {
         return Interval{std::max(x[0].low, x[1].low),

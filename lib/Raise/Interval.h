@@ -38,7 +38,8 @@ Interval join(Interval a, Interval b);
 
 /// The interval of a scalar of f32 or integers that arith and math ops of
 /// `block` compute from its arguments, and other values, whose intervals
-/// `known` has. Ops that are not known give anything.
+/// `known` has; it may have those of some results. Ops that are not known give
+/// anything.
 Interval evaluateScalar(mlir::Value value, mlir::Block &block,
                         llvm::DenseMap<mlir::Value, Interval> &known);
 

@@ -14,8 +14,8 @@ using namespace gatecc::raise;
 
 std::optional<Elementary> raise::matchElementary(Operation *op) {
   auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
-  if (!generic || generic->hasAttr(kSettledAttr) ||
-      generic->getNumResults() != 1 || !generic.hasPureTensorSemantics() ||
+  if (!generic || generic->getNumResults() != 1 ||
+      !generic.hasPureTensorSemantics() ||
       generic.getNumParallelLoops() != generic.getNumLoops() ||
       !generic.getIndexingMapMatchingResult(generic->getResult(0)).isIdentity())
     return std::nullopt;

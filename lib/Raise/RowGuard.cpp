@@ -3,63 +3,40 @@
 // its result times zero is zero.
 #include "DenseExperts.h"
 
-#include "RegionBounds.h"
-#include "SlotIndex.h"
-#include <cfloat>
-#include <cmath>
-
+#include "ValueBounds.h"
 using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
-
-/// Powers of two between which the limit of inputs is looked for.
-static constexpr int kLeastExponent = -20, kLargestExponent = 127;
-
-/// Rows that are looked up in a table have its bounds, whatever the indices.
-static std::optional<double> provedBound(Value input, WeightNorms &norms) {
-  auto gather = withoutReshapes(input).getDefiningOp<gate::GatherNDOp>();
-  std::optional<Norms> found =
-      gather ? norms.of(gather.getData()) : std::nullopt;
-  return found && std::isfinite(found->element) ? std::optional(found->element)
-                                                : std::nullopt;
-}
 
 std::optional<RowGuard> raise::findGuard(DenseBody &body, Value slots,
                                          bool isWeighted, WeightNorms &norms,
                                          bool assumeFinite,
                                          std::string &refusal) {
   ExpertRegion &region = body.getRegion();
-  RegionBounds bounds(region, norms);
   ArrayRef<Value> inputs = region.getInputs();
   Value routing = body.getRouting();
   RowGuard guard;
   guard.limits.resize(inputs.size());
   // The weight of what is skipped is zero, also where experts read it.
   auto isHarmless = [&](double limit) {
-    SmallVector<Interval> known;
+    ValueBounds bounds(norms);
+    for (Value param : region.getParams())
+      bounds.setPart(region.argumentOf(param), param);
     for (Value input : inputs)
-      known.push_back(
-          input == routing
-              ? Interval{0, 0}
-              : Interval::symmetric(provedBound(input, norms).value_or(limit)));
-    Interval result = bounds.of(slots, known);
+      bounds.set(region.argumentOf(input),
+                 input == routing ? Interval{0, 0}
+                                  : Interval::symmetric(
+                                        norms.boundOf(input).value_or(limit)));
+    for (Operation &op : region.getBlock())
+      bounds.visit(&op);
+    Interval result = bounds.of(slots);
     return isWeighted ? result.isFinite() : result.isZero();
   };
   // Where nothing is infinite, what is added must still be zero.
   if (assumeFinite && (isWeighted || isHarmless(1)))
     return guard;
-  if (isHarmless(FLT_MAX)) {
-    for (auto [input, limit] : llvm::zip(inputs, guard.limits))
-      if (input != routing && !provedBound(input, norms))
-        limit = FLT_MAX;
-    return guard;
-  }
-  int low = kLeastExponent - 1, high = kLargestExponent + 1;
-  while (high - low > 1) {
-    int middle = (low + high) / 2;
-    (isHarmless(std::ldexp(1.0, middle)) ? low : high) = middle;
-  }
-  if (low < kLeastExponent) {
+  std::optional<double> limit = largestHarmless(isHarmless);
+  if (!limit) {
     refusal = isWeighted
                   ? "no bound of their inputs keeps the results of skipped "
                     "experts finite (weights that are not finite or not f32, "
@@ -69,8 +46,8 @@ std::optional<RowGuard> raise::findGuard(DenseBody &body, Value slots,
                     "known to be zero (its input is weighted, not its result)";
     return std::nullopt;
   }
-  for (auto [input, limit] : llvm::zip(inputs, guard.limits))
-    if (input != routing && !provedBound(input, norms))
-      limit = std::ldexp(1.0, low);
+  for (auto [input, each] : llvm::zip(inputs, guard.limits))
+    if (input != routing && !norms.boundOf(input))
+      each = limit;
   return guard;
 }

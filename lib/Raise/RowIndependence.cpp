@@ -3,6 +3,7 @@
 // tensor and gate ops that keep rows apart.
 #include "gatecc/Raise/RowIndependence.h"
 
+#include "SlotIndex.h"
 #include "dialects/Gate/IR/GateOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -180,11 +181,22 @@ std::optional<Uses> raise::followedDims(Operation *op, unsigned result,
   if (isa<tensor::EmptyOp>(op))
     return uses;
   if (auto gather = dyn_cast<gate::GatherNDOp>(op)) {
-    // Rows of indices give rows of the result; those of data are any.
+    // Rows of indices give rows of the result; those of data are any, unless
+    // they go with those of the indices.
     auto indices = cast<RankedTensorType>(gather.getIndices().getType());
-    if (dim >= indices.getRank() - 1 || dim < int64_t(gather.getBatchDims()))
+    if (dim >= indices.getRank() - 1)
       return std::nullopt;
     uses[1] = {RowUse::Follows, dim};
+    if (dim < int64_t(gather.getBatchDims()))
+      uses[0] = uses[1];
+    return uses;
+  }
+  if (auto scatter = dyn_cast<gate::ScatterElementsOp>(op)) {
+    // ONNX lets the indices be of fewer rows than the data.
+    if (int64_t(scatter.getAxis()) == dim ||
+        !haveSameExtent(scatter.getData(), dim, scatter.getIndices(), dim))
+      return std::nullopt;
+    uses.assign(op->getNumOperands(), {RowUse::Follows, dim});
     return uses;
   }
   if (auto sums = dyn_cast<gate::CumSumOp>(op)) {

@@ -3,6 +3,7 @@
 #include "RowLoop.h"
 
 #include "RowCost.h"
+#include "SlotIndex.h"
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -171,8 +172,7 @@ std::optional<SmallVector<RowUse>> RowLoop::usesOf(Operation *op) const {
 bool RowLoop::canRemake(Value uniform) const {
   Operation *def = uniform.getDefiningOp();
   if (auto fill = dyn_cast<linalg::FillOp>(def))
-    return !timed.contains(fill.getInputs()[0]) &&
-           !touched.contains(fill.getInputs()[0]) &&
+    return !touched.contains(fill.getInputs()[0]) &&
            canRemake(fill.getDpsInits()[0]);
   return countsRowsFirst(*this, cast<tensor::EmptyOp>(def).getMixedSizes());
 }
@@ -193,12 +193,14 @@ std::string RowLoop::check(Operation *op) {
     if (use.kind != RowUse::Follows)
       continue;
     following.insert(operand);
-    if (touched.contains(operand) ||
-        (isUniformRows(operand) && canRemake(operand)))
+    if (touched.contains(operand))
       continue;
-    if (timed.contains(operand))
-      return name + " depends on what all rows share from step to step";
-    if (leadingExtent(operand) != rows)
+    if (timed.contains(operand) && timedWork.empty())
+      timedWork = name;
+    if (isUniformRows(operand) && canRemake(operand))
+      continue;
+    if (leadingExtent(operand) != rows &&
+        !haveSameExtent(operand, 0, states.front().argument, 0))
       return name + " reads other rows";
     captured.insert(operand);
   }
@@ -206,9 +208,9 @@ std::string RowLoop::check(Operation *op) {
   forEachUsedValue(op, [&](Value used) {
     if (following.contains(used) || !reason.empty())
       return;
-    if (timed.contains(used))
-      reason = name + " depends on what all rows share from step to step";
-    else if (touched.contains(used))
+    if (timed.contains(used) && timedWork.empty())
+      timedWork = name;
+    if (touched.contains(used))
       reason = name + " reads all rows";
   });
   return reason;
@@ -240,6 +242,28 @@ std::string RowLoop::checkRest() {
     forEachUsedValue(def, [&](Value used) { open.push_back(used); });
   }
   return "";
+}
+
+/// Whether bits can be had for all rows before anything else: neither a product
+/// nor a new state is needed for them.
+bool RowLoop::isMadeFirst(Value bits) const {
+  llvm::DenseSet<Value> made;
+  for (const State &state : states)
+    made.insert(getYielded(state));
+  SmallVector<Value> open{bits};
+  llvm::DenseSet<Operation *> seen;
+  while (!open.empty()) {
+    Value value = open.pop_back_val();
+    Operation *def = value.getDefiningOp();
+    if (made.contains(value))
+      return false;
+    if (!def || def->getBlock() != body || !seen.insert(def).second)
+      continue;
+    if (isProduct(def))
+      return false;
+    forEachUsedValue(def, [&](Value used) { open.push_back(used); });
+  }
+  return true;
 }
 
 std::string RowLoop::analyze() {
@@ -288,5 +312,15 @@ std::string RowLoop::analyze() {
   }
   if (!holdsProduct)
     return "there is no product in it";
+  if (!timedWork.empty()) {
+    rest = findRest(*this, timed);
+    if (!rest)
+      return timedWork +
+             " depends on what all rows share from step to step, and no "
+             "condition is known to keep a row as it is from some step on";
+    isRestFirst = isMadeFirst(rest->bits);
+    if (!isRestFirst && !touched.contains(rest->bits))
+      captured.insert(rest->bits);
+  }
   return checkRest();
 }

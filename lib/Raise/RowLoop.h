@@ -4,6 +4,7 @@
 #ifndef GATECC_LIB_RAISE_ROWLOOP_H
 #define GATECC_LIB_RAISE_ROWLOOP_H
 
+#include "RowRest.h"
 #include "gatecc/Raise/RowIndependence.h"
 #include "mlir/IR/Block.h"
 #include "mlir/IR/Operation.h"
@@ -47,6 +48,11 @@ public:
   /// How an op of the work uses its operands: those that follow do so with
   /// their rows, or the blocks of their rows.
   std::optional<llvm::SmallVector<RowUse>> usesOf(mlir::Operation *op) const;
+  /// Which rows are at rest. Nothing where all iterations do the same to a row,
+  /// so that one that leaves it as it was says it.
+  const std::optional<RowRest> &getRest() const { return rest; }
+  /// Whether these are known before the work, from the states as they are.
+  bool restsFirst() const { return isRestFirst; }
   /// Whether an index is the number of rows times something.
   bool isMultipleOfRows(mlir::Value index) const;
   /// Whether the number of rows takes part in an index.
@@ -55,6 +61,7 @@ public:
 private:
   std::string check(mlir::Operation *op);
   std::string checkRest();
+  bool isMadeFirst(mlir::Value bits) const;
   bool canRemake(mlir::Value uniform) const;
 
   mlir::Block *body = nullptr;
@@ -65,6 +72,10 @@ private:
   /// What depends on the states, and what on anything else that changes from
   /// iteration to iteration.
   llvm::DenseSet<mlir::Value> touched, timed;
+  /// The first op of the work that is not the same in all iterations.
+  std::string timedWork;
+  std::optional<RowRest> rest;
+  bool isRestFirst = false;
 };
 
 } // namespace gatecc::raise

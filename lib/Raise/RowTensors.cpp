@@ -60,14 +60,63 @@ Value raise::foldColumns(OpBuilder &b, Location loc, Value input,
       .getResult(0);
 }
 
-Value raise::largestMagnitudes(OpBuilder &b, Location loc, Value input) {
-  return foldColumns(
-      b, loc, input, b.getF32FloatAttr(0),
-      [](OpBuilder &at, Location where, ValueRange x) -> Value {
-        Value number = x[0];
-        if (gate::isNarrowFloat(number.getType()))
-          number = arith::ExtFOp::create(at, where, at.getF32Type(), number);
-        Value magnitude = math::AbsFOp::create(at, where, number);
-        return arith::MaximumFOp::create(at, where, magnitude, x[1]);
-      });
+/// The tensor with its dimensions from `first` on as one, which is there even
+/// if they were none.
+static Value withOneLastDim(OpBuilder &b, Location loc, Value tensor,
+                            unsigned first) {
+  RankedTensorType type = typeOf(tensor);
+  unsigned rank = type.getRank();
+  if (rank == first + 1)
+    return tensor;
+  SmallVector<ReassociationIndices> groups(first + 1);
+  if (rank > first) {
+    for (unsigned dim = 0; dim < rank; ++dim)
+      groups[std::min(dim, first)].push_back(dim);
+    return tensor::CollapseShapeOp::create(b, loc, tensor, groups);
+  }
+  SmallVector<int64_t> shape(type.getShape());
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, tensor);
+  shape.push_back(1);
+  sizes.push_back(b.getIndexAttr(1));
+  groups.resize(rank); // none of a scalar
+  for (unsigned dim = 0; dim < rank; ++dim)
+    groups[dim] = {dim};
+  if (rank > 0)
+    groups.back().push_back(rank);
+  return tensor::ExpandShapeOp::create(
+      b, loc, RankedTensorType::get(shape, type.getElementType()), tensor,
+      groups, sizes);
+}
+
+Value raise::largestMagnitudes(OpBuilder &b, Location loc, Value tensor,
+                               unsigned rowDims) {
+  tensor = withOneLastDim(b, loc, tensor, rowDims);
+  SmallVector<OpFoldResult>
+      sizes; // No more than are used: others look for uses.
+  for (unsigned dim = 0; dim < rowDims; ++dim)
+    sizes.push_back(tensor::getMixedSize(b, loc, tensor, dim));
+  Type element = b.getF32Type();
+  Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+  Value init = linalg::FillOp::create(
+                   b, loc, zero,
+                   tensor::EmptyOp::create(b, loc, sizes, element).getResult())
+                   .getResult(0);
+  SmallVector<utils::IteratorType> loops(rowDims,
+                                         utils::IteratorType::parallel);
+  loops.push_back(utils::IteratorType::reduction);
+  AffineMap all = b.getMultiDimIdentityMap(rowDims + 1);
+  return linalg::GenericOp::create(
+             b, loc, init.getType(), tensor, init,
+             ArrayRef<AffineMap>{all, all.dropResult(rowDims)}, loops,
+             [](OpBuilder &at, Location where, ValueRange x) {
+               Value number = x[0];
+               if (gate::isNarrowFloat(number.getType()))
+                 number =
+                     arith::ExtFOp::create(at, where, at.getF32Type(), number);
+               Value magnitude = math::AbsFOp::create(at, where, number);
+               Value largest =
+                   arith::MaximumFOp::create(at, where, magnitude, x[1]);
+               linalg::YieldOp::create(at, where, largest);
+             })
+      .getResult(0);
 }

@@ -22,9 +22,11 @@ mlir::Value foldColumns(mlir::OpBuilder &b, mlir::Location loc,
                         mlir::Value input, mlir::TypedAttr start,
                         ScalarBody body);
 
-/// The largest magnitude of each row's columns; NaN if there is one.
+/// The largest magnitude of each row of a tensor of floats up to f32, whose
+/// first `rowDims` dimensions are the rows; NaN where one is NaN, 0 where there
+/// is none.
 mlir::Value largestMagnitudes(mlir::OpBuilder &b, mlir::Location loc,
-                              mlir::Value input);
+                              mlir::Value tensor, unsigned rowDims);
 
 } // namespace gatecc::raise
 

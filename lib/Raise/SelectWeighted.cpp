@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Turns products with a weight of 0 or 1 into selections.
-//   before: x + cast(c) * f(x)
-//   after:  x + where(c, f(x), 0)
-// 0 times a value that is not finite is NaN, so this is done where no value is
-// said to be that; elsewhere the report says what stands in the way.
+// Makes selections of products with a weight that is zero for some rows.
+//   before: y = w * f(x)                       (w: one number for each row)
+//   after:  y = where(w != 0 or |x| > X, w * f(x), 0)
+// 0 times a value that is not finite is NaN. Up to X, which follows from the
+// weights of f, f(x) is finite; the other rows, NaN included, are computed.
+// With --assume-finite they are not looked for.
+#include "ExclusiveOps.h"
 #include "GraphBlocks.h"
 #include "GroupSites.h"
 #include "RowCost.h"
+#include "RowTensors.h"
+#include "SlotWork.h"
+#include "ValueBounds.h"
+#include "ZeroableWeight.h"
 #include "gatecc/Raise/Passes.h"
 #include "gatecc/Raise/RowCondition.h"
 #include "gatecc/Raise/RowIndependence.h"
@@ -14,9 +20,9 @@
 #include "dialects/Gate/IR/GateOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/Matchers.h"
+#include "llvm/Support/FormatVariadic.h"
 
 namespace gatecc {
 #define GEN_PASS_DEF_SELECTWEIGHTED
@@ -27,181 +33,247 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-static bool isNumber(Value scalar, double number) {
-  FloatAttr constant;
-  return matchPattern(scalar, m_Constant(&constant)) &&
-         constant.getValueAsDouble() == number;
-}
+/// Products may stand in one another; all that is looked at behind them is at
+/// most so many times the ops of their block.
+static constexpr int64_t kMaxVisits = 16;
 
 namespace {
-/// Which float tensors of a function hold nothing but 0 and 1 by construction.
-/// Found once for each, in program order: masks are multiplied with each other
-/// in chains that are as long as the network.
-class BitTensors {
-public:
-  explicit BitTensors(func::FuncOp function) {
-    function.walk<WalkOrder::PreOrder>([&](Operation *op) {
-      if (op->getNumResults() == 1 && makesBits(op))
-        known.insert(op->getResult(0));
-    });
-  }
-
-  bool contains(Value value) const { return known.contains(value); }
-  void replace(Value value, Value by) {
-    if (known.erase(value))
-      known.insert(by);
-  }
-
-private:
-  bool makesBits(Operation *op) const {
-    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op))
-      return contains(op->getOperand(0));
-    auto generic = dyn_cast<linalg::GenericOp>(op);
-    return generic && generic.getNumLoops() == generic.getNumParallelLoops() &&
-           isBit(generic.getBody()->getTerminator()->getOperand(0), generic);
-  }
-
-  /// Whether a scalar of an elementwise body is 0 or 1 for all elements. The
-  /// values of a body may be used more than once: each is looked at once.
-  bool isBit(Value scalar, linalg::GenericOp op) const {
-    SmallVector<Value> open{scalar};
-    llvm::DenseSet<Value> seen;
-    while (!open.empty()) {
-      Value next = open.pop_back_val();
-      if (!seen.insert(next).second)
-        continue;
-      if (auto argument = dyn_cast<BlockArgument>(next)) {
-        if (argument.getOwner() != op.getBody() ||
-            argument.getArgNumber() >= op.getNumDpsInputs() ||
-            !contains(op.getDpsInputs()[argument.getArgNumber()]))
-          return false;
-      } else if (isNumber(next, 0) || isNumber(next, 1)) {
-        continue;
-      } else if (auto cast = next.getDefiningOp<arith::UIToFPOp>()) {
-        if (!cast.getIn().getType().isInteger(1))
-          return false;
-      } else if (auto select = next.getDefiningOp<arith::SelectOp>()) {
-        open.append({select.getTrueValue(), select.getFalseValue()});
-      } else if (auto less = next.getDefiningOp<arith::SubFOp>();
-                 less && isNumber(less.getLhs(), 1)) {
-        open.push_back(less.getRhs());
-      } else if (auto product = next.getDefiningOp<arith::MulFOp>()) {
-        open.append({product.getLhs(), product.getRhs()});
-      } else {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  llvm::DenseSet<Value> known;
-};
-} // namespace
-
-namespace {
-/// weight * value, element by element.
+/// weight * value, element by element, with one weight for each row.
 struct Weighted {
   linalg::GenericOp op;
   OpOperand *weight, *value;
+  unsigned rowDims; // how many dimensions are the rows
+  /// What makes the value, row by row.
+  SlotSlice work;
+  /// What the work reads of each row, and what all rows share.
+  SmallVector<Value> rows, shared;
+};
+
+class WeightedFinder {
+public:
+  WeightedFinder(WeightNorms &norms, bool assumeFinite,
+                 SmallVectorImpl<Attribute> &report)
+      : norms(norms), assumeFinite(assumeFinite), report(report) {}
+
+  void run(Block &block);
+
+private:
+  std::optional<Weighted> match(Operation *op);
+  bool findWork(Weighted &found);
+  /// The magnitude up to which what is read leaves the value finite.
+  std::optional<double> findLimit(const Weighted &found);
+  void select(const Weighted &found, std::optional<double> limit);
+  Value buildNeeded(OpBuilder &b, const Weighted &found,
+                    std::optional<double> limit);
+
+  WeightNorms &norms;
+  bool assumeFinite;
+  SmallVectorImpl<Attribute> &report;
+  ZeroableWeights zeroable;
+  int64_t visits = 0;
 };
 } // namespace
 
-static std::optional<Weighted> matchWeighted(Operation *op,
-                                             const BitTensors &bits) {
-  auto generic = dyn_cast<linalg::GenericOp>(op);
-  if (!generic || generic.getNumDpsInputs() != 2 ||
-      generic->getNumResults() != 1 ||
-      generic.getNumLoops() != generic.getNumParallelLoops() ||
-      !generic.getMatchingIndexingMap(generic.getDpsInitOperand(0))
-           .isIdentity())
+/// How many leading dimensions of a tensor are rows if each has one element: 1,
+/// or 2 in [B, S, 1]. 0 if it is another tensor.
+static unsigned rowDimsOf(Value value) {
+  RankedTensorType type = typeOf(value);
+  ArrayRef<int64_t> shape = type.getShape();
+  unsigned dims = shape.size();
+  while (dims > 0 && shape[dims - 1] == 1)
+    --dims;
+  bool isRows = gate::computedIn(type.getElementType()).isF32() &&
+                !shape.empty() &&
+                (dims <= 1 || (dims == 2 && shape.size() > 2));
+  return isRows ? std::max(dims, 1u) : 0;
+}
+
+std::optional<Weighted> WeightedFinder::match(Operation *op) {
+  linalg::GenericOp product = op->getNumResults() == 1
+                                  ? matchBinary<arith::MulFOp>(op->getResult(0))
+                                  : linalg::GenericOp();
+  if (!product)
     return std::nullopt;
-  Block &body = *generic.getBody();
-  auto product =
-      body.getTerminator()->getOperand(0).getDefiningOp<arith::MulFOp>();
-  if (!product || !llvm::hasNItems(body, 2))
-    return std::nullopt;
+  AffineMap rows = AffineMap::getMultiDimIdentityMap(product.getNumLoops(),
+                                                     op->getContext());
   for (unsigned side : {0u, 1u}) {
-    Weighted match{generic, generic.getDpsInputOperand(side),
-                   generic.getDpsInputOperand(1 - side)};
-    bool readsBoth =
-        llvm::is_contained(product->getOperands(), body.getArgument(0)) &&
-        llvm::is_contained(product->getOperands(), body.getArgument(1));
-    if (readsBoth && isIdentityOperand(op, 1 - side) &&
-        bits.contains(match.weight->get()))
-      return match;
+    OpOperand *weight = product.getDpsInputOperand(side),
+              *value = product.getDpsInputOperand(1 - side);
+    unsigned dims = rowDimsOf(weight->get());
+    AffineMap map = product.getMatchingIndexingMap(weight);
+    if (dims > 0 && isIdentityOperand(op, 1 - side) &&
+        map.getMajorSubMap(dims) == rows.getMajorSubMap(dims) &&
+        zeroable.isZeroable(weight->get()))
+      return Weighted{product, weight, value, dims, {}, {}, {}};
   }
   return std::nullopt;
 }
 
-namespace {
-/// The values of a function that depend, in their block, on a product that
-/// nothing else needs: what a selection of them would skip. Found once for
-/// each, in program order.
-class SkippedProducts {
-public:
-  explicit SkippedProducts(func::FuncOp function) {
-    function.walk<WalkOrder::PreOrder>([&](Operation *op) { visit(op); });
-  }
-
-  bool areBehind(Value value) const {
-    return value.hasOneUse() && ops.contains(value.getDefiningOp());
-  }
-  void replace(Operation *op, Operation *by) {
-    ops.erase(op);
-    visit(by);
-  }
-
-private:
-  void visit(Operation *op) {
-    bool found = isProduct(op);
+/// Finds what only the value needs and keeps rows apart; false if no product
+/// is among it.
+bool WeightedFinder::findWork(Weighted &found) {
+  llvm::SetVector<Operation *> ops = exclusiveTo(*found.value);
+  readRowsApart(ops, found.weight->get(), found.rowDims);
+  visits -= int64_t(ops.size());
+  RowIndices none;
+  SlotWork work(none, found.weight->get(), found.rowDims, ops);
+  for (Operation *op : ops)
+    work.visit(op);
+  Value value = found.value->get();
+  const SlotRows *rows = work.find(value);
+  if (!rows || rows->isBlock || rows->dims != found.rowDims)
+    return false;
+  found.work = sliceOf(work, value);
+  if (!found.work.refusal.empty() || llvm::none_of(found.work.ops, isProduct) ||
+      !otherUse(found.work, found.op.getOperation()).empty())
+    return false;
+  llvm::SetVector<Value> perRow, shared;
+  for (Operation *op : found.work.ops) {
+    std::optional<SmallVector<bool>> follows = work.followed(op);
     forEachUsedValue(op, [&](Value used) {
-      found |= used.getParentBlock() == op->getBlock() && areBehind(used);
+      Operation *def = used.getDefiningOp();
+      if ((def && found.work.ops.contains(def)) ||
+          !isa<RankedTensorType>(used.getType()) ||
+          !gate::computedIn(typeOf(used).getElementType()).isF32() ||
+          isUniformRows(used) || norms.of(used) || norms.boundOf(used))
+        return;
+      bool isOperand = false;
+      for (auto [operand, isFollowed] : llvm::zip(op->getOperands(), *follows))
+        if (operand == used) {
+          isOperand = true;
+          (isFollowed ? perRow : shared).insert(used);
+        }
+      if (!isOperand)
+        shared.insert(used);
     });
-    if (found)
-      ops.insert(op);
   }
+  found.rows = perRow.takeVector();
+  found.shared = shared.takeVector();
+  return true;
+}
 
-  llvm::DenseSet<Operation *> ops;
-};
-} // namespace
+std::optional<double> WeightedFinder::findLimit(const Weighted &found) {
+  return largestHarmless([&](double limit) {
+    ValueBounds bounds(norms);
+    for (ArrayRef<Value> read : {ArrayRef(found.rows), ArrayRef(found.shared)})
+      for (Value value : read)
+        bounds.set(value, Interval::symmetric(limit));
+    for (Operation *op : found.work.ops)
+      bounds.visit(op);
+    return bounds.of(found.value->get()).isFinite();
+  });
+}
 
-/// where(weight != 0, value, 0)
-static Value buildSelection(const Weighted &match) {
-  linalg::GenericOp op = match.op;
-  OpBuilder b(op);
-  Location loc = op.getLoc();
-  Value weight = match.weight->get();
-  auto type = cast<RankedTensorType>(weight.getType());
-  Value zero =
-      arith::ConstantOp::create(b, loc, b.getZeroAttr(type.getElementType()));
-  Value bits = tensor::EmptyOp::create(
-      b, loc, tensor::getMixedSizes(b, loc, weight), b.getI1Type());
-  AffineMap map = b.getMultiDimIdentityMap(type.getRank());
-  SmallVector<utils::IteratorType> loops(type.getRank(),
-                                         utils::IteratorType::parallel);
+/// The bits of rows whose product with the weight is computed.
+Value WeightedFinder::buildNeeded(OpBuilder &b, const Weighted &found,
+                                  std::optional<double> limit) {
   // The condition is called what the weight is called.
-  auto condition = linalg::GenericOp::create(
-      b, weight.getLoc(), TypeRange{bits.getType()}, ValueRange{weight},
-      ValueRange{bits}, ArrayRef<AffineMap>{map, map}, loops,
-      [&](OpBuilder &at, Location where, ValueRange x) {
-        Value differs = arith::CmpFOp::create(
-            at, where, arith::CmpFPredicate::UNE, x[0], zero);
-        linalg::YieldOp::create(at, where, differs);
-      });
-  Value init = op.getDpsInits()[0];
-  AffineMap all = op.getMatchingIndexingMap(match.value);
+  Value weight = found.weight->get();
+  Location loc = weight.getLoc();
+  unsigned rank = typeOf(weight).getRank();
+  AffineMap all = b.getMultiDimIdentityMap(rank);
+  SmallVector<Value> inputs{weight};
+  SmallVector<AffineMap> maps{all};
+  if (limit) {
+    for (Value rows : found.rows) {
+      inputs.push_back(largestMagnitudes(b, loc, rows, found.rowDims));
+      maps.push_back(all.getMajorSubMap(found.rowDims));
+    }
+    for (Value shared : found.shared) {
+      inputs.push_back(largestMagnitudes(b, loc, shared, 0));
+      maps.push_back(AffineMap::get(rank, 0, b.getContext()));
+    }
+  }
+  maps.push_back(all);
+  Value init = tensor::EmptyOp::create(
+      b, loc, tensor::getMixedSizes(b, loc, weight), b.getI1Type());
+  return linalg::GenericOp::create(
+             b, loc, init.getType(), inputs, init, maps,
+             SmallVector<utils::IteratorType>(rank,
+                                              utils::IteratorType::parallel),
+             [&](OpBuilder &at, Location where, ValueRange x) {
+               auto compare = [&](arith::CmpFPredicate predicate, Value value,
+                                  double number) -> Value {
+                 return arith::CmpFOp::create(
+                     at, where, predicate, value,
+                     arith::ConstantOp::create(
+                         at, where, at.getFloatAttr(value.getType(), number)));
+               };
+               Value needed = compare(arith::CmpFPredicate::UNE, x[0], 0);
+               for (Value magnitude : x.slice(1, inputs.size() - 1))
+                 needed = arith::OrIOp::create(
+                     at, where, needed,
+                     compare(arith::CmpFPredicate::UGT, magnitude, *limit));
+               linalg::YieldOp::create(at, where, needed);
+             })
+      .getResult(0);
+}
+
+static std::string basisText(const Weighted &found, std::optional<double> limit,
+                             bool assumeFinite) {
+  if (assumeFinite)
+    return "by --assume-finite: what a weight of 0 multiplies is taken to be "
+           "finite";
+  if (found.rows.empty() && found.shared.empty())
+    return "by proof: what a weight of 0 multiplies is finite";
+  return llvm::formatv("by row guard: a row of weight 0 is computed, too, if "
+                       "an input is NaN or larger than {0:e2}",
+                       *limit);
+}
+
+void WeightedFinder::select(const Weighted &found,
+                            std::optional<double> limit) {
+  linalg::GenericOp op = found.op;
+  OpBuilder b(op);
+  b.setInsertionPointAfter(op);
+  Location loc = op.getLoc();
+  Value needed = buildNeeded(b, found, limit), product = op.getResult(0);
+  AffineMap all = b.getMultiDimIdentityMap(op.getNumLoops());
+  Value init = tensor::EmptyOp::create(
+      b, loc, tensor::getMixedSizes(b, loc, op.getDpsInits()[0]),
+      typeOf(product).getElementType());
+  if (init.getType() != product.getType())
+    init = tensor::CastOp::create(b, loc, product.getType(), init);
   auto selection = linalg::GenericOp::create(
-      b, loc, op->getResultTypes(),
-      ValueRange{condition.getResult(0), match.value->get()}, ValueRange{init},
-      ArrayRef<AffineMap>{op.getMatchingIndexingMap(match.weight), all, all},
+      b, loc, product.getType(), ValueRange{needed, product}, init,
+      ArrayRef<AffineMap>{op.getMatchingIndexingMap(found.weight), all, all},
       op.getIteratorTypesArray(),
       [&](OpBuilder &at, Location where, ValueRange x) {
+        Value zero = arith::ConstantOp::create(at, where,
+                                               at.getZeroAttr(x[1].getType()));
         Value chosen = arith::SelectOp::create(at, where, x[0], x[1], zero);
         linalg::YieldOp::create(at, where, chosen);
       });
-  selection->setAttr(kAssumptionAttr,
-                     b.getStringAttr("assuming that all values are finite"));
-  return selection.getResult(0);
+  selection->setAttr(kBasisAttr,
+                     b.getStringAttr(basisText(found, limit, assumeFinite)));
+  product.replaceAllUsesExcept(selection.getResult(0), selection);
+}
+
+void WeightedFinder::run(Block &block) {
+  visits = kMaxVisits * std::distance(block.begin(), block.end());
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    std::optional<Weighted> found = match(&op);
+    if (!found || visits < 0 || !findWork(*found))
+      continue;
+    std::optional<double> limit;
+    if (!assumeFinite) {
+      limit = findLimit(*found);
+      visits -= 8 * int64_t(found->work.ops.size());
+    }
+    if (limit || assumeFinite) {
+      select(*found, limit);
+      continue;
+    }
+    Builder builder(op.getContext());
+    StringRef name = nodeName(op.getLoc());
+    report.push_back(reportEntry(
+        op.getContext(), name, "skip", builder.getStrArrayAttr(ArrayRef(name)),
+        "refused",
+        "its weight can be 0, but 0 times a value that is not finite is NaN, "
+        "and no bound of what it is made from keeps it finite (weights that "
+        "are not finite or not f32, or a function without known bounds); "
+        "--assume-finite skips the work without one"));
+  }
 }
 
 namespace {
@@ -211,38 +283,12 @@ struct SelectWeighted : gatecc::impl::SelectWeightedBase<SelectWeighted> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     SmallVector<Attribute> report = readReport(module);
-    for (auto function : module.getOps<func::FuncOp>()) {
-      BitTensors bits(function);
-      SkippedProducts products(function);
+    WeightNorms norms(module);
+    for (auto function : module.getOps<func::FuncOp>())
       forEachGraphBlock(function, [&](Block &block) {
-        for (Operation &op : llvm::make_early_inc_range(block))
-          if (auto match = matchWeighted(&op, bits);
-              match && products.areBehind(match->value->get()))
-            visit(*match, bits, products, report);
+        WeightedFinder(norms, assumeFinite, report).run(block);
       });
-    }
     writeReport(module, report);
-  }
-
-private:
-  void visit(const Weighted &match, BitTensors &bits, SkippedProducts &products,
-             SmallVectorImpl<Attribute> &report) {
-    linalg::GenericOp op = match.op;
-    if (assumeFinite) {
-      Value selection = buildSelection(match);
-      bits.replace(op->getResult(0), selection);
-      op->getResult(0).replaceAllUsesWith(selection);
-      products.replace(op, selection.getDefiningOp());
-      op.erase();
-      return;
-    }
-    Builder builder(&getContext());
-    StringRef name = nodeName(op.getLoc());
-    report.push_back(reportEntry(
-        &getContext(), name, "skip", builder.getStrArrayAttr(ArrayRef(name)),
-        "refused",
-        "its weight is 0 or 1, but 0 times a value that is not finite is NaN; "
-        "--assume-finite skips the work without proof"));
   }
 };
 } // namespace

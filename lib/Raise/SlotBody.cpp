@@ -44,7 +44,7 @@ Value SlotBody::rowsOf(Value value) { return made.lookup(value); }
 Value SlotBody::lookup(Value value) {
   if (Value rows = made.lookup(value))
     return rows;
-  return work.isSeed(value) ? rowsOfAll(value, 1) : Value();
+  return work.isSeed(value) ? rowsOfAll(value, work.getSeedDims()) : Value();
 }
 
 Value SlotBody::flatten(Value tensor, unsigned rowDims) {
@@ -153,6 +153,8 @@ void SlotBody::rewrite(Operation *op) {
     if (const SlotRows *rows = work.findRows(operand);
         rows && (!from || work.find(operand)))
       from = rows;
+  if (!from) // slots and their plan
+    from = work.findPlan(op->getOperand(0));
   if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op)) {
     made[op->getResult(0)] =
         rewriteReshape(op, *from, *work.find(op->getResult(0)));
@@ -165,11 +167,15 @@ void SlotBody::rewrite(Operation *op) {
   // A block has as many elements in dimension 0 as its operands.
   Value extent = count;
   if (from->isBlock)
-    for (Value operand : op->getOperands())
-      if (work.find(operand)) {
-        extent = extentOf(made.lookup(operand));
-        break;
-      }
+    for (Value operand : op->getOperands()) {
+      Value rows = work.find(operand) ? made.lookup(operand) : Value();
+      if (isa<gate::PlanType>(operand.getType())) // what decided
+        rows = made.lookup(operand).getDefiningOp()->getOperand(0);
+      if (!rows)
+        continue;
+      extent = extentOf(rows);
+      break;
+    }
   if (auto structured = dyn_cast<linalg::LinalgOp>(op)) {
     rewriteLinalg(structured, from->dims, extent);
     return;
@@ -281,8 +287,9 @@ void SlotBody::rewriteLinalg(linalg::LinalgOp op, unsigned dims, Value extent) {
     if (Value rows = made.lookup(value))
       operands.push_back(rows);
     else if (follows && isa<RankedTensorType>(value.getType()))
-      operands.push_back(work.isSeed(value) ? rowsOfAll(value, 1)
-                                            : remake(value, dims, extent));
+      operands.push_back(work.isSeed(value)
+                             ? rowsOfAll(value, work.getSeedDims())
+                             : remake(value, dims, extent));
     else
       operands.push_back(value);
   }

@@ -252,9 +252,16 @@ void SizeTerms::multiplyDim(Value tensor, int64_t dim) {
     return multiply(empty.getMixedSizes()[dim]);
   if (auto expand = tensor.getDefiningOp<tensor::ExpandShapeOp>())
     return multiply(expand.getMixedOutputShape()[dim]);
-  if (auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>();
-      slice && slice.getSourceType().getRank() == type.getRank())
-    return multiply(slice.getMixedSizes()[dim]);
+  if (auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>()) {
+    llvm::SmallBitVector dropped = slice.getDroppedDims();
+    int64_t source = -1;
+    for (int64_t kept = -1; kept < dim;)
+      kept += dropped.test(++source) ? 0 : 1;
+    return multiply(slice.getMixedSizes()[source]);
+  }
+  if (auto combine = tensor.getDefiningOp<gate::CombineOp>();
+      combine && dim == 0)
+    return multiply(combine.getRows());
   if (auto collapse = tensor.getDefiningOp<tensor::CollapseShapeOp>()) {
     SmallVector<ReassociationIndices> groups =
         collapse.getReassociationIndices();

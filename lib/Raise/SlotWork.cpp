@@ -24,7 +24,9 @@ void SlotWork::visit(Operation *op) {
     return;
   if (std::optional<SlotRows> rows = compute(op)) {
     for (Value result : op->getResults())
-      if (isa<RankedTensorType>(result.getType()) && !isPlanSpace(result))
+      if (isPlanSpace(result))
+        plans[result] = *rows;
+      else if (isa<RankedTensorType>(result.getType()))
         known[result] = *rows;
     // The columns of a top-k are numbers of slots, not rows.
     if (auto topk = dyn_cast<gate::TopKOp>(op);
@@ -40,16 +42,22 @@ void SlotWork::visit(Operation *op) {
 
 void SlotWork::forget(Operation *op) {
   ends.erase(op);
-  for (Value result : op->getResults())
+  for (Value result : op->getResults()) {
     known.erase(result);
+    plans.erase(result);
+  }
 }
 
 bool SlotWork::isSeed(Value value) const {
   auto type = dyn_cast<RankedTensorType>(value.getType());
   Operation *op = value.getDefiningOp();
-  return inside && type && type.getRank() > 0 &&
-         !(op && inside->contains(op)) && !isUniformRows(value) &&
-         haveSameExtent(value, 0, seedRows.path.front(), 0);
+  if (!inside || !type || type.getRank() < int64_t(seedRows.dims) ||
+      (op && inside->contains(op)) || isUniformRows(value))
+    return false;
+  for (unsigned dim = 0; dim < seedRows.dims; ++dim)
+    if (!haveSameExtent(value, dim, seedRows.path.front(), dim))
+      return false;
+  return true;
 }
 
 const SlotRows *SlotWork::firstOperand(Operation *op) const {
@@ -59,6 +67,9 @@ const SlotRows *SlotWork::firstOperand(Operation *op) const {
   for (Value operand : op->getOperands())
     if (isSeed(operand))
       return &seedRows;
+  for (Value operand : op->getOperands())
+    if (const SlotRows *rows = findPlan(operand))
+      return rows;
   return nullptr;
 }
 
@@ -194,18 +205,21 @@ std::optional<SlotRows> SlotWork::expand(tensor::ExpandShapeOp op,
                               [&](int64_t dim) { return isOne(result, dim); });
     return keeps ? std::optional(rows) : std::nullopt;
   }
-  if (first.size() == 1)
+  bool addsOnes = llvm::all_of(first.drop_front(),
+                               [&](int64_t dim) { return isOne(result, dim); });
+  if (first.size() == 1 || (from.isBlock && addsOnes))
     return rows;
   Value step = from.path.front();
-  bool isBatched = step.getDefiningOp<gate::TopKOp>();
+  bool isBatched =
+      inside ? seedRows.dims == 2 : bool(step.getDefiningOp<gate::TopKOp>());
   rows.isBlock = false;
-  if (isBatched && !inside && haveSameExtent(result, 0, step, 0) &&
+  if (isBatched && haveSameExtent(result, 0, step, 0) &&
       haveSameExtent(result, 1, step, 1)) {
     rows.dims = 2;
     return rows;
   }
   SmallVector<int64_t, 2> slots{inside ? 0 : 1};
-  if (isBatched && !inside)
+  if (isBatched)
     slots = {0, 1};
   return haveSameExtent(result, 0, step, slots) ? std::optional(rows)
                                                 : std::nullopt;
@@ -374,4 +388,38 @@ SlotSlice raise::sliceOf(const SlotWork &work, ValueRange values) {
              [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   slice.ops.insert(found.begin(), found.end());
   return slice;
+}
+
+/// Whether an op asks for a size that only ops of a slice, or what is made anew
+/// for them, need.
+static bool isOwnSize(Operation *op, const SlotSlice &slice) {
+  return isa<tensor::DimOp>(op) &&
+         llvm::all_of(op->getUsers(), [&](Operation *user) {
+           return isa<tensor::EmptyOp>(user) || slice.ops.contains(user);
+         });
+}
+
+std::string raise::otherUse(const SlotSlice &slice,
+                            ArrayRef<Operation *> ends) {
+  llvm::DenseSet<Operation *> seen;
+  for (Operation *op : slice.ops)
+    for (Operation *user : op->getUsers()) {
+      Operation *outside = op->getBlock()->findAncestorOpInBlock(*user);
+      if (slice.ops.contains(outside) || llvm::is_contained(ends, outside) ||
+          isOwnSize(user, slice))
+        continue;
+      SmallVector<Operation *> open{op};
+      while (!open.empty()) {
+        Operation *next = open.pop_back_val();
+        if (!slice.ops.contains(next) || !seen.insert(next).second)
+          continue;
+        if (isProduct(next))
+          return describe(next) + " is also needed by " + describe(outside) +
+                 ", for the selected rows only";
+        for (Value operand : next->getOperands())
+          if (Operation *def = operand.getDefiningOp())
+            open.push_back(def);
+      }
+    }
+  return "";
 }

@@ -27,12 +27,12 @@ struct SlotRows {
 class SlotWork {
 public:
   explicit SlotWork(const RowIndices &indices) : indices(indices) {}
-  /// For work on the rows that a condition (one bit for each index of its
-  /// dimension 0) decides about: what `inside` reads from elsewhere row by row
+  /// For work on the rows that a tensor has an element for each of, along its
+  /// first `dims` dimensions: what `inside` reads from elsewhere row by row
   /// holds these rows.
-  SlotWork(const RowIndices &indices, mlir::Value condition,
+  SlotWork(const RowIndices &indices, mlir::Value rows, unsigned dims,
            const llvm::SetVector<mlir::Operation *> &inside)
-      : indices(indices), inside(&inside), seedRows{{condition}, 1, false} {}
+      : indices(indices), inside(&inside), seedRows{{rows}, dims, false} {}
 
   /// Takes in an op; those that it depends on come first.
   void visit(mlir::Operation *op);
@@ -41,12 +41,19 @@ public:
     return found == known.end() ? nullptr : &found->second;
   }
   /// Whether a value from elsewhere holds the rows that a condition decides
-  /// about.
+  /// about, and along how many dimensions.
   bool isSeed(mlir::Value value) const;
+  unsigned getSeedDims() const { return seedRows.dims; }
   /// How a value holds slots or, where it is read row by row, would do so.
   const SlotRows *findRows(mlir::Value value) const {
     const SlotRows *rows = find(value);
     return rows ? rows : isSeed(value) ? &seedRows : nullptr;
+  }
+
+  /// What a plan, or what was made on one, is a plan over.
+  const SlotRows *findPlan(mlir::Value value) const {
+    auto found = plans.find(value);
+    return found == plans.end() ? nullptr : &found->second;
   }
 
   /// Has to be called before an op is erased.
@@ -80,7 +87,7 @@ private:
   const RowIndices &indices;
   const llvm::SetVector<mlir::Operation *> *inside = nullptr;
   SlotRows seedRows;
-  llvm::DenseMap<mlir::Value, SlotRows> known;
+  llvm::DenseMap<mlir::Value, SlotRows> known, plans;
   /// Ops that read slots and make none.
   llvm::DenseSet<mlir::Operation *> ends;
 };
@@ -93,6 +100,11 @@ struct SlotSlice {
   std::string refusal;
 };
 SlotSlice sliceOf(const SlotWork &work, mlir::ValueRange values);
+
+/// Which product of a slice something else than its ends needs: it would be
+/// done twice. "" if none.
+std::string otherUse(const SlotSlice &slice,
+                     llvm::ArrayRef<mlir::Operation *> ends);
 
 /// Rewrites the ops of a slice for the rows of a group.
 class SlotBody {

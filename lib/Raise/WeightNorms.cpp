@@ -159,3 +159,10 @@ std::optional<Norms> WeightNorms::ofFile(gate::WeightOp weight) {
   }
   return norms;
 }
+
+std::optional<double> WeightNorms::boundOf(Value rows) {
+  auto gather = withoutReshapes(rows).getDefiningOp<gate::GatherNDOp>();
+  std::optional<Norms> found = gather ? of(gather.getData()) : std::nullopt;
+  return found && std::isfinite(found->element) ? std::optional(found->element)
+                                                : std::nullopt;
+}

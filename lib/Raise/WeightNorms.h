@@ -26,6 +26,9 @@ public:
 
   /// Nothing if the value is no constant of f32 or narrower, or cannot be read.
   std::optional<Norms> of(mlir::Value constant);
+  /// The bound of rows that are looked up in a constant table, whatever the
+  /// indices; nothing for other values, and where it is not finite.
+  std::optional<double> boundOf(mlir::Value rows);
 
 private:
   std::optional<Norms> ofWeight(gate::WeightOp weight);

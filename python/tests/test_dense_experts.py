@@ -607,7 +607,7 @@ def test_assumed_finite(build, tmp_path, form):
     if form == "batched-thresholded":
         assert "by row guard: " in site["note"] and "NaN" not in site["note"]
     else:
-        assert "by --assume-finite: " in site["note"] and "scf.if" not in text
+        assert "by --assume-finite: " in site["note"] and "gate.partition" not in text
     x = rows_of(20)
     with build.load(model) as lib, build.load(model, assume_finite=True) as assumed:
         assert_same_bits(assumed(x=x), lib(x=x))
@@ -636,7 +636,7 @@ def test_rows_of_a_table_are_finite(build, tmp_path):
     report = tmp_path / "report.json"
     text = gatecc.compile(model, compile_to="gate", report=report)
     (site,) = json.loads(report.read_text())["sites"]
-    assert site["note"].startswith("by proof: ") and "scf.if" not in text
+    assert site["note"].startswith("by proof: ") and "gate.partition" not in text
     tokens = np.array([0, 9, 3, 3, 5])
     with build.load(model) as lib:
         expected = runtime(model).run(None, {"tokens": tokens})[0]

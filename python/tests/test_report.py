@@ -136,3 +136,30 @@ def test_what_is_refused(build, report):
     assert text == (
         f"0 sites where rows are dispatched\nnot skipped: pick\n  {reason}\n"
     )
+
+
+def test_a_layer_of_weight_zero(build, report):
+    """Skipped under a row guard."""
+    g = Graph("gated")
+    g.input("x", ["B", 64])
+    g.input("gate", ["B", 1])
+    w = g.weight("w", np.eye(64, dtype=np.float32))
+    layer = g.node("MatMul", ["x", w], "mm")
+    weight = g.node("Relu", ["gate"], "open")
+    g.node("Add", ["x", g.node("Mul", [layer, weight], "part")], "end", ["y"])
+    g.output("y", ["B", 64])
+    text, found = report(build.graph(g))
+    effect = "the layer runs on the rows that need it"
+    note = (
+        "only the rows that 'open' selects are computed; by row guard: a row of weight 0 is "
+        "computed, too, if an input is NaN or larger than 1.70e+38"
+    )
+    assert text == (
+        "1 site where rows are dispatched\n"
+        "site 'open': skip, 2 groups\n"
+        "  rows: B; router: a condition for each row\n"
+        f"  nodes: mm\n  {effect}\n  {note}\n"
+    )
+    (site,) = found["sites"]
+    assert (site["basis"], site["note"]) == ("row guard", note)
+    assert found["refused"] == []

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Experts that all rows run, weighted by a matrix that is zero beside the ids of a
-// top-k: a plan of the chosen ones, and one of all experts for rows that fail the guard.
+// top-k: a plan of the chosen ones, and a group of rows that fail the guard, which run all.
 // RUN: gate-opt %s --split-input-file --form-dense-experts --canonicalize --cse | FileCheck %s
 // RUN: gate-opt %s --split-input-file --form-dense-experts=assume-finite=true --canonicalize --cse | FileCheck %s --check-prefix=FINITE
 
@@ -22,21 +22,24 @@
 // CHECK: math.absf
 // CHECK: arith.maximumf
 // CHECK: arith.cmpf ugt
-// CHECK: %[[ANY:.*]] = arith.cmpi ne
-// CHECK: %[[RESULT:.*]] = scf.if %[[ANY]] -> (tensor<?x4xf32>) {
-// CHECK:   %[[ALL:.*]] = linalg.generic
-// CHECK:     linalg.index 1
-// CHECK:   %[[Q:.*]] = gate.assign %[[ALL]] weights(%[[R]] : tensor<?x3xf32>) : tensor<?x3xi64> -> <groups = 3, choices = 3>
-// CHECK:   gate.apply %[[Q]] ranges [0, 3] ins(%[[X]] : tensor<?x4xf32>)
-// CHECK:   gate.combine
-// CHECK:   arith.select
-// CHECK: } else {
-// CHECK:   scf.yield %[[SUM]]
+// CHECK: %[[FAILS:.*]] = gate.partition
+// CHECK: %[[ALL:.*]] = gate.apply %[[FAILS]] ranges [0, 1] ins(%[[X]], %[[R]] : tensor<?x4xf32>, tensor<?x3xf32>)
+// CHECK: ^bb0(%[[ROWS:.*]]: tensor<?x4xf32>, %[[WEIGHTS:.*]]: tensor<?x3xf32>):
+// CHECK:   %[[EACH:.*]] = scf.for %[[E:.*]] = %c0{{.*}} to %c3{{.*}} iter_args
+// CHECK:     %[[ID:.*]] = arith.index_cast %[[E]]
+// CHECK:     %[[IDS1:.*]] = linalg.fill ins(%[[ID]]
+// CHECK:     %[[OWN:.*]] = gate.gather_nd %[[WEIGHTS]]
+// CHECK:     %[[Q:.*]] = gate.assign %[[IDS1]] weights(%[[OWN]] : tensor<?x1xf32>) : tensor<?x1xi64> -> <groups = 3, choices = 1>
+// CHECK:     gate.apply %[[Q]] ranges [0, 3] ins(%[[ROWS]] : tensor<?x4xf32>)
+// CHECK:     gate.combine
+// CHECK:     scf.yield
+// CHECK:   gate.yield %[[EACH]]
+// CHECK: %[[RESULT:.*]] = gate.merge %[[ALL]], %[[FAILS]] groups [0, 1] base(%[[SUM]])
 // CHECK: return %[[RESULT]]
 
 // FINITE: reason = "by --assume-finite: only the experts that gate.topk chose, 2 for each row, have a weight that is not zero"
 // FINITE: gate.assign
-// FINITE-NOT: scf.if
+// FINITE-NOT: gate.partition
 // FINITE: return
 
 #id3 = affine_map<(d0, d1, d2) -> (d0, d1, d2)>

@@ -54,11 +54,12 @@ func.func @where(%x: tensor<?x?x8xf32>, %w: tensor<8x8xf32>, %keep: tensor<?x1x1
 
 // -----
 
-// 0 times NaN is NaN: this needs a word that there is none.
+// 0 times NaN is NaN: with weights that are not known this needs a word that there
+// is none.
 #id = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
 #bit = affine_map<(d0, d1, d2) -> (d0, 0, 0)>
 
-// CHECK: reason = "only the rows that 'weight' selects are computed; assuming that all values are finite"
+// CHECK: reason = "only the rows that 'weight' selects are computed; by --assume-finite: what a weight of 0 multiplies is taken to be finite"
 // CHECK-LABEL: func.func @weighted
 // CHECK: %[[CHOSEN:.*]] = linalg.generic
 // CHECK: arith.cmpf une
@@ -66,7 +67,7 @@ func.func @where(%x: tensor<?x?x8xf32>, %w: tensor<8x8xf32>, %keep: tensor<?x1x1
 // CHECK: %[[P:.*]] = gate.partition
 // CHECK: %[[A:.*]] = gate.apply %[[P]]
 // CHECK: gate.merge %[[A]], %[[P]] groups [0, 1] base(%[[ZERO]])
-// PROOF: gatecc.report = [{decision = "refused", kind = "skip", nodes = ["y"], reason = "its weight is 0 or 1, but 0 times a value that is not finite is NaN; --assume-finite skips the work without proof", site = "y"}]
+// PROOF: gatecc.report = [{decision = "refused", kind = "skip", nodes = ["y"], reason = "its weight can be 0, but 0 times a value that is not finite is NaN, and no bound of what it is made from keeps it finite {{.*}}; --assume-finite skips the work without one", site = "y"}]
 // PROOF-LABEL: func.func @weighted
 // PROOF-NOT: gate.partition
 func.func @weighted(%x: tensor<?x?x8xf32>, %w: tensor<8x8xf32>, %keep: tensor<?x1x1xi1>) -> tensor<?x?x8xf32> {
@@ -74,6 +75,59 @@ func.func @weighted(%x: tensor<?x?x8xf32>, %w: tensor<8x8xf32>, %keep: tensor<?x
   %c1 = arith.constant 1 : index
   %b = tensor.dim %x, %c0 : tensor<?x?x8xf32>
   %s = tensor.dim %x, %c1 : tensor<?x?x8xf32>
+  %be = tensor.empty(%b) : tensor<?x1x1xf32>
+  %weight = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel"]} ins(%keep : tensor<?x1x1xi1>) outs(%be : tensor<?x1x1xf32>) {
+  ^bb0(%a: i1, %o: f32):
+    %r = arith.uitofp %a : i1 to f32
+    linalg.yield %r : f32
+  } -> tensor<?x1x1xf32> loc("weight")
+  %flat = tensor.collapse_shape %x [[0, 1], [2]] : tensor<?x?x8xf32> into tensor<?x8xf32>
+  %f = gate.contract rows(%flat : tensor<?x8xf32>) weights(%w : tensor<8x8xf32>) extras() [] -> tensor<?x8xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  } loc("layer")
+  %g = tensor.expand_shape %f [[0, 1], [2]] output_shape [%b, %s, 8] : tensor<?x8xf32> into tensor<?x?x8xf32>
+  %e = tensor.empty(%b, %s) : tensor<?x?x8xf32>
+  %y = linalg.generic {indexing_maps = [#bit, #id, #id], iterator_types = ["parallel", "parallel", "parallel"]} ins(%weight, %g : tensor<?x1x1xf32>, tensor<?x?x8xf32>) outs(%e : tensor<?x?x8xf32>) {
+  ^bb0(%a: f32, %c: f32, %o: f32):
+    %r = arith.mulf %a, %c : f32
+    linalg.yield %r : f32
+  } -> tensor<?x?x8xf32> loc("y")
+  return %y : tensor<?x?x8xf32>
+}
+
+// -----
+
+// With known weights, rows that are too large, or NaN, are tested for; the product
+// with the weight is work of the group.
+#id = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#bit = affine_map<(d0, d1, d2) -> (d0, 0, 0)>
+
+// PROOF: reason = "only the rows that 'weight' selects are computed; by row guard: a row of weight 0 is computed, too, if an input is NaN or larger than 3.40e+38"
+// PROOF-LABEL: func.func @guarded
+// PROOF-SAME: %[[X:.*]]: tensor<?x?x8xf32>, %[[KEEP:.*]]: tensor<?x1x1xi1>
+// PROOF: %[[W:.*]] = linalg.generic
+// PROOF: arith.uitofp
+// PROOF: %[[ROWS:.*]] = tensor.collapse_shape %[[X]] {{\[\[}}0], [1, 2]]
+// PROOF: %[[LARGEST:.*]] = linalg.generic {{.*}} iterator_types = ["parallel", "reduction"]} ins(%[[ROWS]]
+// PROOF: math.absf
+// PROOF: arith.maximumf
+// PROOF: %[[NEEDED:.*]] = linalg.generic {{.*}} ins(%[[W]], %[[LARGEST]] : tensor<?x1x1xf32>, tensor<?xf32>)
+// PROOF: arith.cmpf une
+// PROOF: arith.cmpf ugt
+// PROOF: arith.ori
+// PROOF: %[[BITS:.*]] = tensor.collapse_shape %[[NEEDED]]
+// PROOF: %[[P:.*]] = gate.partition %[[BITS]] {site = @site}
+// PROOF: %[[A:.*]] = gate.apply %[[P]]
+// PROOF: gate.contract
+// PROOF: arith.mulf
+// PROOF: gate.merge %[[A]], %[[P]] groups [0, 1]
+func.func @guarded(%x: tensor<?x?x8xf32>, %keep: tensor<?x1x1xi1>) -> tensor<?x?x8xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %b = tensor.dim %x, %c0 : tensor<?x?x8xf32>
+  %s = tensor.dim %x, %c1 : tensor<?x?x8xf32>
+  %w = arith.constant dense<0.0625> : tensor<8x8xf32>
   %be = tensor.empty(%b) : tensor<?x1x1xf32>
   %weight = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel"]} ins(%keep : tensor<?x1x1xi1>) outs(%be : tensor<?x1x1xf32>) {
   ^bb0(%a: i1, %o: f32):

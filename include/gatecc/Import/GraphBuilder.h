@@ -284,6 +284,8 @@ private:
   mlir::FailureOr<mlir::Value> reshapeInRun(mlir::Value input,
                                             llvm::ArrayRef<Extent> shape);
   void insertAfter(llvm::ArrayRef<mlir::Value> values);
+  /// The same, but not above the block that is being built.
+  void insertInBlockAfter(llvm::ArrayRef<mlir::Value> values);
   mlir::Block *entryBlock();
 
   mlir::ModuleOp module;

@@ -43,15 +43,15 @@ def FormDenseExperts : Pass<"form-dense-experts", "::mlir::ModuleOp"> {
     A sum over experts of work that is weighted by a matrix [T, E] becomes
     `gate.assign`, `gate.apply` and `gate.combine` if a top-k (or a search for
     the largest element, or ids that were looked up) is behind the weights, and
-    work of weight zero adds zero. That weights beside the chosen ones are zero is proved by evaluating
-    them, or tested for each row. That work times zero is zero holds for inputs
-    up to a bound that follows from the weights; rows beyond it, NaN included,
-    run all experts, in a second plan. Where no choice is behind the weights but
-    something sets them to zero (a ReLU, a mask), a row runs the experts whose
-    weights are not zero. Weights may be those of a sequence of rows. They may be
-    a factor of the experts' results or stand anywhere in their work, if that is
-    then zero. The module attribute `gatecc.report` lists each one, taken or
-    refused, with the reason.
+    work of weight zero adds zero. That weights beside the chosen ones are zero
+    is proved by evaluating them, or tested for each row. That work times zero
+    is zero holds for inputs up to a bound that follows from the weights; rows
+    beyond it, NaN included, are a group of their own and run all experts, one after another. Where no
+    choice is behind the weights but something sets them to zero (a ReLU, a
+    mask), a row runs the experts whose weights are not zero. Weights may be
+    those of a sequence of rows. They may be a factor of the experts' results or
+    stand anywhere in their work, if that is then zero. The module attribute
+    `gatecc.report` lists each one, taken or refused, with the reason.
   }];
   let options = [Option<"assumeFinite", "assume-finite", "bool", "false",
     "no value is NaN or infinite">];
@@ -129,18 +129,22 @@ def FormSelections : Pass<"form-selections", "::mlir::ModuleOp"> {
 }
 
 def SelectWeighted : Pass<"select-weighted", "::mlir::ModuleOp"> {
-  let summary = "Turns products with a weight of 0 or 1 into selections";
+  let summary = "Turns products with a weight that is zero for some rows into selections";
   let description = [{
-    `x + w * f(x)`, where w is 0 or 1 by construction (a condition as a number, 1
-    less such a number, products of them), needs `f` where w is 1 only, if f is
-    finite elsewhere. With `assume-finite` the product becomes a selection of
-    f or 0, which form-skips and form-groups take up. Without it the
-    module attribute `gatecc.report` says that this stands in the way.
+    `x + w * f(x)`, with one number w for each row that something makes zero on
+    purpose (a condition as a number, a cut-off, a product with such a number),
+    needs `f` where w is not 0, or where f(x) might not be finite, since 0 times
+    that is NaN. The product becomes a selection of `w * f(x)` or 0 by that
+    condition, which form-skips and form-groups take up. That f(x) is finite is
+    proved for x up to a bound that follows from the weights of f, and tested for
+    each row. With `assume-finite` it is taken for granted. Where there is no
+    such bound the module attribute `gatecc.report` says so.
   }];
   let options = [Option<"assumeFinite", "assume-finite", "bool", "false",
     "no value is NaN or infinite">];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
-    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+    "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect"];
 }
 
 def FormSkips : Pass<"form-skips", "::mlir::ModuleOp"> {
@@ -150,8 +154,9 @@ def FormSkips : Pass<"form-skips", "::mlir::ModuleOp"> {
     may work on [B * S, D]. What nothing but the branch needs, and keeps the
     blocks of the rows apart, becomes a `gate.apply` on the rows that take the
     branch; the others get the other branch's value by a `gate.merge`.
-    Selections inside of the work become groups inside. form-groups does the
-    same for work whose rows are those of the condition.
+    Where both branches are work, each becomes a group. Selections inside of the
+    work become groups inside. form-groups does the same for work whose rows are
+    those of the condition.
   }];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
     "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];

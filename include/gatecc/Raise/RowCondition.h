@@ -28,11 +28,7 @@ struct Elementary {
   llvm::SmallVector<int64_t, 3> inputs;
 };
 
-/// On a choice among values that are computed for the rows that take them and
-/// no others, so that there is nothing to find.
-constexpr llvm::StringLiteral kSettledAttr = "gatecc.settled";
-
-/// Matches a linalg.generic whose body is one such op and that is not settled.
+/// Matches a linalg.generic whose body is one such op.
 std::optional<Elementary> matchElementary(mlir::Operation *op);
 
 /// The root of `value` if it is an i1 tensor with one bit for each index of

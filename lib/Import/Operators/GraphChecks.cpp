@@ -122,9 +122,15 @@ LogicalResult GraphBuilder::requireEqual(const Extent &left,
     return fail(reason + ": " + text(a) + " and " + text(b) +
                 " are not known to be equal; give equal dimensions the same "
                 "name");
-  if (!isChecked('=', a, b))
+  if (!isChecked('=', a, b)) {
+    // As soon as the sizes are there: where one is a constant, what leads to a
+    // tensor of that size gets its extents from it, too (linalg's
+    // canonicalization), and must stand below the check, like the tensor.
+    OpBuilder::InsertionGuard guard(builder);
+    insertInBlockAfter({materialize(a), materialize(b)});
     check(compare(arith::CmpIPredicate::eq, a, b),
           reason + ": {0} and {1} are not equal", {a, b});
+  }
   knowEqual(a, b);
   return success();
 }

@@ -81,6 +81,13 @@ void GraphBuilder::insertAfter(ArrayRef<Value> values) {
     builder.setInsertionPointToStart(block);
 }
 
+void GraphBuilder::insertInBlockAfter(ArrayRef<Value> values) {
+  Block *block = builder.getInsertionBlock();
+  insertAfter(values);
+  if (builder.getInsertionBlock() != block)
+    builder.setInsertionPointToStart(block);
+}
+
 Extent GraphBuilder::inputSymbol(StringRef name, Value source, unsigned dim) {
   auto found = inputs.find(name.str());
   if (found != inputs.end())
