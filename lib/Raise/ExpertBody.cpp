@@ -355,10 +355,8 @@ FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
   std::optional<RowGather> weights = matchRowGather(product.b);
   if (!weights)
     return fail("multiplies no gathered weights", value);
-  if (withoutViews(weights->indices) != withoutViews(decision.ids))
+  if (!areGroups(weights->indices))
     return fail("has weights that another decision chose", value);
-  if (order)
-    return fail("joins sorted slots with weights that are not", value);
   RankedTensorType stack = typeOf(weights->data);
   if (stack.getRank() != 3 || stack.getDimSize(0) != decision.groups)
     return fail("has weights that are no stack of matrices", value);
@@ -443,7 +441,7 @@ FailureOr<Value> ExpertBody::buildElementwise(Values values, unsigned rows,
       maps.push_back(AffineMap::get(2, 0, hasColumns ? d1 : zero, context));
       continue;
     }
-    if (sources.size() == 1 && rowLoops == rows && !order)
+    if (sources.size() == 1 && rowLoops == rows)
       if (Value bias = gatheredColumns(sources.front(), wanted)) {
         operands.push_back(bias);
         maps.push_back(AffineMap::get(2, 0, hasColumns ? d1 : zero, context));
@@ -511,9 +509,15 @@ Value ExpertBody::columnConstant(Values sources, bool hasColumns,
   return stack ? region.param(stack) : Value();
 }
 
+bool ExpertBody::areGroups(Value indices) {
+  return order ? functions.orderOf(indices) == order &&
+                     functions.isGroupOf(indices, order, decision)
+               : withoutViews(indices) == withoutViews(decision.ids);
+}
+
 Value ExpertBody::gatheredColumns(Value value, Columns columns) {
   std::optional<RowGather> gather = matchRowGather(withoutReshapes(value));
-  if (!gather || withoutViews(gather->indices) != withoutViews(decision.ids))
+  if (!gather || !areGroups(gather->indices))
     return {};
   RankedTensorType stack = typeOf(gather->data);
   if (!stack.hasStaticShape() || stack.getDimSize(0) != decision.groups)

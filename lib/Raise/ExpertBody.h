@@ -92,6 +92,8 @@ private:
   /// constant, a parameter, or null.
   mlir::Value columnConstant(Values sources, bool hasColumns, Columns columns);
   mlir::Value gatheredColumns(mlir::Value value, Columns columns);
+  /// Whether `indices` hold the group of each slot, in their order.
+  bool areGroups(mlir::Value indices);
   GraphBuilder &graph;
   const Decision &decision;
   const llvm::DenseSet<mlir::Operation *> &inside;

@@ -634,11 +634,21 @@ Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
   return foldBody(op, input, loop, probe);
 }
 
+SmallVector<SlotFunctions::Place> SlotFunctions::placesOf(Value indices,
+                                                           int64_t column) {
+  int64_t rank = cast<RankedTensorType>(indices.getType()).getRank();
+  if (rank == 2 && indices.getDefiningOp<gate::TopKOp>())
+    return {{Place::Number, 0}, {Place::Slot, 0}}; // a sort of one row
+  if (rank == 2)
+    return {{Place::Slot, 0}, {Place::Number, column}};
+  return rank == 1 ? SmallVector<Place>{{Place::Slot, 0}}
+                   : SmallVector<Place>();
+}
+
 bool SlotFunctions::isGroupOf(Value indices, const SlotOrder &order,
                               const Decision &decision) {
-  auto type = cast<RankedTensorType>(indices.getType());
-  SmallVector<Place> places{{Place::Slot, 0}};
-  if (type.getRank() != 1)
+  SmallVector<Place> places = placesOf(indices, 0);
+  if (places.empty())
     return false;
   for (int64_t group = 0; group < decision.groups; ++group) {
     auto number = dyn_cast_or_null<IntegerAttr>(
@@ -693,13 +703,8 @@ bool SlotFunctions::countsGroup(linalg::GenericOp sum, int64_t group,
 std::optional<SlotPart> SlotFunctions::partOf(Value indices, int64_t column,
                                               const SlotOrder &order,
                                               int64_t choices) {
-  auto type = cast<RankedTensorType>(indices.getType());
-  SmallVector<Place> places{{Place::Slot, 0}};
-  if (type.getRank() == 2 && indices.getDefiningOp<gate::TopKOp>())
-    places.insert(places.begin(), {Place::Number, 0}); // a sort of one row
-  else if (type.getRank() == 2)
-    places.push_back({Place::Number, column});
-  else if (type.getRank() != 1)
+  SmallVector<Place> places = placesOf(indices, column);
+  if (places.empty())
     return std::nullopt;
   // Sums, products, quotients and remainders by constants are affine on each
   // class of remainders: more points than two periods of k tell them apart.

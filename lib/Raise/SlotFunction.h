@@ -79,6 +79,9 @@ private:
   };
 
   SlotOrder orderOfSlots(mlir::Value indices);
+  /// Where `indices` [n] or [n, m] hold column `column` of a slot; none for
+  /// others.
+  static llvm::SmallVector<Place> placesOf(mlir::Value indices, int64_t column);
   const Mask &maskOf(gate::NonZeroOp op);
   bool tryMask(gate::NonZeroOp op, llvm::ArrayRef<Place::Kind> dims,
                Mask &mask);

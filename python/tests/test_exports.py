@@ -167,6 +167,30 @@ def sorted_and_sliced():
     return net.finish(net.combine_sorted(order, net("Concat", "joined", *done, axis=0)))
 
 
+def sorted_with_biases(in_order=True):
+    """Both products of all experts, and after each the biases that ids choose."""
+    net = Layer()
+    ids = "s" if in_order else net.slot_ids
+    order, rows, counts = net.sorted_slots()
+    rng = np.random.default_rng(12)
+    for local, weights in (("first", net.w1), ("second", net.w2)):
+        parts = [f"{local}/part{e}" for e in range(E)]
+        net.graph.node("Split", [rows, counts], f"{local}/split", parts, axis=0)
+        matrices = [net.weight(f"{local}/w{e}", weights[e].T.copy()) for e in range(E)]
+        done = [
+            net("MatMul", f"{local}{e}", part, matrix)
+            for e, (part, matrix) in enumerate(zip(parts, matrices))
+        ]
+        joined = net("Concat", f"{local}/joined", *done, axis=0)
+        biases = rng.standard_normal((E, weights.shape[1])).astype(np.float32)
+        chosen = net("Unsqueeze", f"{local}/ids", ids, "axis1")
+        bias = net("GatherND", f"{local}/bias", net.weight(f"{local}/b", biases), chosen)
+        rows = net("Add", f"{local}/biased", joined, bias)
+        if local == "first":
+            rows = net("Relu", "a", rows)
+    return net.finish(net.combine_sorted(order, rows))
+
+
 def nonzero_of_each_expert(experts=range(E)):
     net = Layer()
     result = net("Mul", "nothing", "x", net.weight("f0", np.float32(0)))
@@ -196,6 +220,7 @@ FORMS = {
     "sorted-and-ranged": sorted_and_ranged,
     "sorted-and-split": sorted_and_split,
     "sorted-and-sliced": sorted_and_sliced,
+    "sorted-with-biases": sorted_with_biases,
     "nonzero-of-each-expert": nonzero_of_each_expert,
 }
 
@@ -244,6 +269,16 @@ def test_form_is_experts(build, tmp_path, form):
         x[7] = np.nan
         y = lib(x=x)["y"]
         assert np.isnan(y[7]).all() and np.isfinite(np.delete(y, 7, 0)).all()
+
+
+def test_biases_of_other_slots_are_no_experts(build):
+    """Chosen by ids that are not in the order of the rows."""
+    model = build.graph(sorted_with_biases(in_order=False))
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(6).standard_normal((9, D)).astype(np.float32)
+    with build.load(model) as lib:
+        assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+        assert lib.stats()["sites"] == []
 
 
 @pytest.mark.parametrize("experts", [[0, 2], [3]])
