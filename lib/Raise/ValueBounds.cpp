@@ -61,11 +61,9 @@ Interval ValueBounds::of(Value value) {
 
 Interval ValueBounds::evaluateContract(gate::ContractOp op) {
   Interval rows = of(op.getRows());
-  std::optional<Norms> found =
-      op.getWeights().size() == 1 && !op.getPlan() &&
-              llvm::hasSingleElement(op.getEpilogue().front())
-          ? norms.of(constantOf(op.getWeights()[0]))
-          : std::nullopt;
+  std::optional<Norms> found = op.isPlainProduct()
+                                   ? norms.of(constantOf(op.getWeights()[0]))
+                                   : std::nullopt;
   double depth = double(typeOf(op.getRows()).getDimSize(1));
   // A zero times an infinite weight, or the reverse, is NaN.
   if (!found || rows.mayBeNaN || !(found->column >= 0) ||
