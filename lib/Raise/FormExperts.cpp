@@ -73,7 +73,7 @@ Work *ExpertFinder::startWork(RowGather gather, Value rows) {
     return nullptr;
   Value ids = withoutViews(gather.indices);
   Work *&work = workOfIds[ids];
-  if (!work) {
+  if (!work || work->isRaised) {
     // A table of single rows is an embedding, unless its rows are biases, or
     // experts that are one vector each.
     bool isVectors = stack.getRank() < 3;
@@ -88,9 +88,7 @@ Work *ExpertFinder::startWork(RowGather gather, Value rows) {
           "each of the " + std::to_string(stack.getDimSize(0)) +
           " experts is one vector; those of a row are gathered and multiplied";
   }
-  return work->decision.groups == stack.getDimSize(0) && !work->isRaised
-             ? work
-             : nullptr;
+  return work->decision.groups == stack.getDimSize(0) ? work : nullptr;
 }
 
 /// Starts or continues the work of a decision whose slots' tokens are gathered.
@@ -104,13 +102,13 @@ Work *ExpertFinder::startRows(RowGather gather) {
                        SlotFunctions::choicesOf(order.ids)) != SlotPart::Token)
     return nullptr;
   Work *&work = workOfIds[order.ids];
-  if (!work) {
+  if (!work || work->isRaised) {
     work = works.emplace_back(std::make_unique<Work>()).get();
     work->number = works.size();
     work->decision = {order.ids, SlotFunctions::choicesOf(order.ids),
                       SlotFunctions::idCount(order.ids)};
   }
-  return work->isRaised ? nullptr : work;
+  return work;
 }
 
 Work *ExpertFinder::workOf(Operation *op) {

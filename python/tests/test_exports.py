@@ -281,6 +281,37 @@ def test_biases_of_other_slots_are_no_experts(build):
         assert lib.stats()["sites"] == []
 
 
+def test_two_layers_of_one_choice(build, tmp_path):
+    """Layers that share a router: each is a site of its own."""
+    net = Layer()
+    rng = np.random.default_rng(13)
+    size = net("Shape", "size", "x", end=1)
+    shape = net("Concat", "shape", size, "k", net.weight("d", np.array([D])), axis=0)
+    column = net.weight("c", np.array([-1, D, 1]))
+    rows = "x"
+    for layer in ("lower", "upper"):
+        matrices = rng.standard_normal((E, D, D)).astype(np.float32)
+        stack = net.weight(f"{layer}/w", matrices)
+        apart = net("Unsqueeze", f"{layer}/apart", rows, "axis1")
+        each = net("Reshape", f"{layer}/each", net("Expand", f"{layer}/x", apart, shape), column)
+        chosen = net("Gather", f"{layer}/chosen", stack, net.slot_ids)
+        made = net("MatMul", f"{layer}/made", chosen, each)
+        flat = net("Squeeze", f"{layer}/flat", made, net.weight(f"{layer}/2", np.array([2])))
+        by = net("Mul", f"{layer}/weighed", flat, net.slot_weights)
+        slots = net.weight(f"{layer}/slots", np.array([-1, K, D]))
+        slots = net("Reshape", f"{layer}/slotwise", by, slots)
+        rows = net("ReduceSum", f"{layer}/sum", slots, "axis1", keepdims=0)
+    model = build.graph(net.finish(rows))
+    report = tmp_path / "report.json"
+    gatecc.compile(model, compile_to="gate", report=report)
+    sites = json.loads(report.read_text())["sites"]
+    assert [(site["name"], site["groups"]) for site in sites] == [("top", E), ("top#2", E)]
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    x = rng.standard_normal((9, D)).astype(np.float32)
+    with build.load(model) as lib:
+        assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+
+
 @pytest.mark.parametrize("experts", [[0, 2], [3]])
 def test_missing_experts(build, tmp_path, experts):
     """A tracing exporter drops experts that its example did not choose."""
