@@ -261,11 +261,16 @@ Attribute SlotFunctions::evaluate(Value value, ArrayRef<Place> places,
     return IntegerAttr::get(type.getElementType(), number);
   };
   if (value == ids) {
-    bool isSlot =
-        places.size() == 2
-            ? places[0].kind == Place::Token && places[1].kind == Place::Choice
-            : places.size() == 1 && (places[0].kind == Place::Flat ||
-                                     places[0].kind == Place::Token);
+    // A token's one choice is its slot, and has no dimension that counts.
+    bool isOnly = point.choices == 1;
+    bool isSlot = places.size() == 1 || places.size() == 2;
+    if (isSlot)
+      isSlot =
+          places[0].kind == Place::Token ||
+          (places[0].kind == Place::Flat && (isOnly || places.size() == 1));
+    if (isSlot && places.size() == 2)
+      isSlot = places[1].kind == Place::Choice ||
+               (isOnly && places[1].kind == Place::Number && isOne(value, 1));
     return isSlot ? integer(point.group) : Attribute();
   }
   Operation *op = value.getDefiningOp();

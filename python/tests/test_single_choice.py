@@ -16,9 +16,14 @@ from test_exports import D, E, Layer, assert_near
 class Single(Layer):
     """Adds ids [T] and scores [T] of the best expert."""
 
-    def __init__(self):
+    def __init__(self, by_top_k=False):
         super().__init__()
-        self("ArgMax", "one", "p/out", axis=1, keepdims=0)
+        if by_top_k:
+            one = self.weight("just_one", np.array([1]))
+            self.graph.node("TopK", ["p/out", one], "one", ["most", "best_one"])
+            self.ids = self("Squeeze", "ids1", "best_one", "axis1")
+        else:
+            self.ids = self("ArgMax", "one", "p/out", axis=1, keepdims=0)
         self("ReduceMax", "score", "p/out", "axis1", keepdims=0)
         self.weight("f0", np.float32(0))
 
@@ -27,7 +32,7 @@ class Single(Layer):
 
     def token(self, e):
         """[n]: the tokens that chose e."""
-        self("Equal", f"hit{e}", "one/out", self.weight(f"e{e}", np.array(e)))
+        self("Equal", f"hit{e}", self.ids, self.weight(f"e{e}", np.array(e)))
         self("Squeeze", f"token{e}", self("NonZero", f"nz{e}", f"hit{e}/out"), "axis0")
         return self("Unsqueeze", f"where{e}", f"token{e}/out", "axis1")
 
@@ -42,8 +47,8 @@ class Single(Layer):
         return self("Mul", "weighed", rows, self("Unsqueeze", "scores", "score/out", "axis1"))
 
 
-def looped(start, put, weigh=None, experts=range(E)):
-    net = Single()
+def looped(start, put, weigh=None, experts=range(E), by_top_k=False):
+    net = Single(by_top_k)
     result = start(net)
     for e in experts:
         net.token(e)
@@ -80,9 +85,9 @@ def by_column(net, e, rows):
 
 def sort(net):
     """The order of the rows by their experts, and their counts."""
-    size = net("Shape", "size1", "one/out")
-    net.graph.node("TopK", ["one/out", size], "sort1", ["sorted_ids", "order1"], axis=0, largest=0)
-    column = net("Unsqueeze", "onec", "one/out", "axis1")
+    size = net("Shape", "size1", net.ids)
+    net.graph.node("TopK", [net.ids, size], "sort1", ["sorted_ids", "order1"], axis=0, largest=0)
+    column = net("Unsqueeze", "onec", net.ids, "axis1")
     hits = net("Equal", "hits", column, net.weight("numbers", np.arange(E)))
     hits = net("Cast", "ihits", hits, to=7)
     return net("ReduceSum", "counts1", hits, "axis0", keepdims=0)
@@ -165,6 +170,7 @@ LOOPS = {
     "written-by-column": lambda: looped(from_zeros, written, by_column),
     "written-over-tokens": lambda: looped(from_tokens, written, by_score),
     "written-by-mask": lambda: looped(from_zeros, written_by_mask),
+    "written-by-top-k": lambda: looped(from_zeros, written, by_score, by_top_k=True),
     "sorted-split-put": lambda: sorted_rows(split, put_back),
     "sorted-split-added": lambda: sorted_rows(split, added_back),
     "sorted-split-read": lambda: sorted_rows(split, read_back),
