@@ -52,7 +52,7 @@ static FailureOr<Value> windowRows(GraphBuilder &g, Value input,
                                    const Windows &w) {
   Extents shape = g.shapeOf(input), places{shape[0]};
   if (areElements(w)) {
-    Extent elements = productOf(w.output);
+    Extent elements = productOf(ArrayRef(shape).drop_front(2));
     FailureOr<Value> flat = g.reshape(input, {shape[0], shape[1], elements});
     if (failed(flat))
       return failure();
