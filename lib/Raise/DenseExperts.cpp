@@ -7,6 +7,7 @@
 // is the same region on the same weights: a row's result depends on no other.
 #include "DenseExperts.h"
 
+#include "ExpertWork.h"
 #include "FloatCasts.h"
 #include "RowTensors.h"
 #include "SlotIndex.h"
@@ -77,21 +78,9 @@ private:
 
 /// The weights [T, k] of the chosen experts.
 Value DenseEmitter::chosenWeights() {
-  if (chosen)
-    return chosen;
-  int64_t choices = typeOf(ids).getDimSize(1);
-  auto wide = RankedTensorType::get({ShapedType::kDynamic, choices, 1},
-                                    typeOf(ids).getElementType());
-  Value indices = tensor::ExpandShapeOp::create(
-      b, loc, wide, ids,
-      ArrayRef{ReassociationIndices{0}, ReassociationIndices{1, 2}},
-      SmallVector<OpFoldResult>{rows, b.getIndexAttr(choices),
-                                b.getIndexAttr(1)});
-  return chosen = gate::GatherNDOp::create(
-             b, loc,
-             RankedTensorType::get({ShapedType::kDynamic, choices},
-                                   typeOf(routing).getElementType()),
-             routing, indices, /*batch_dims=*/1);
+  if (!chosen)
+    chosen = readAtIds(b, loc, routing, ids, /*batchDims=*/1);
+  return chosen;
 }
 
 Value DenseEmitter::flat(Value value) {

@@ -275,10 +275,12 @@ FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
     if (found && found == order && found.group < 0) {
       std::optional<SlotPart> part =
           functions.partOf(gather.indices, 0, found, decision.choices);
-      if (part == SlotPart::Token)
+      bool isInside = source && inside.contains(source);
+      if (part == SlotPart::Token && !(isInside && decision.choices == 1))
         return region.slice(region.input(asRows(graph, gather.data, 1)),
                             columns);
-      if (part == SlotPart::Slot && source && inside.contains(source))
+      // A slot is its token if it has one choice.
+      if (part && part != SlotPart::Choice && isInside)
         return buildIn({}, gather.data, columns);
     }
     return fail("gathers other rows than those of its slots", values.front());

@@ -93,6 +93,21 @@ static Value idsInRange(GraphBuilder &graph, const Decision &decision,
   return generic.getResult(0);
 }
 
+Value raise::readAtIds(OpBuilder &b, Location loc, Value data, Value ids,
+                       int64_t batchDims) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, ids);
+  sizes.push_back(b.getIndexAttr(1));
+  RankedTensorType type = typeOf(ids);
+  auto wide = RankedTensorType::get({type.getDimSize(0), type.getDimSize(1), 1},
+                                    type.getElementType());
+  Value indices = tensor::ExpandShapeOp::create(
+      b, loc, wide, ids,
+      ArrayRef{ReassociationIndices{0}, ReassociationIndices{1, 2}}, sizes);
+  return gate::GatherNDOp::create(b, loc,
+                                  type.clone(typeOf(data).getElementType()),
+                                  data, indices, batchDims);
+}
+
 /// The ids with -1, which is in no plan, for groups that have no work.
 static Value idsWithWork(GraphBuilder &graph, const ExpertWork &work,
                          Value ids) {
@@ -107,17 +122,7 @@ static Value idsWithWork(GraphBuilder &graph, const ExpertWork &work,
       RankedTensorType::get({work.decision.groups}, b.getI64Type());
   Value groups = graph.denseConstant(
       "experts", DenseElementsAttr::get(tableType, ArrayRef(table)));
-  SmallVector<OpFoldResult> sizes =
-      tensor::getMixedSizes(b, graph.getLoc(), ids);
-  sizes.push_back(b.getIndexAttr(1));
-  RankedTensorType type = typeOf(ids);
-  auto wide = RankedTensorType::get({type.getDimSize(0), type.getDimSize(1), 1},
-                                    type.getElementType());
-  Value indices = tensor::ExpandShapeOp::create(
-      b, graph.getLoc(), wide, ids,
-      ArrayRef{ReassociationIndices{0}, ReassociationIndices{1, 2}}, sizes);
-  return gate::GatherNDOp::create(b, graph.getLoc(), type.clone(b.getI64Type()),
-                                  groups, indices, b.getI64IntegerAttr(0));
+  return readAtIds(b, graph.getLoc(), groups, ids, /*batchDims=*/0);
 }
 
 /// What computed the ids; they may be an input of the network.

@@ -9,14 +9,20 @@
 
 namespace gatecc::raise {
 
-/// Rows added to a sum at their tokens' places: `result` is `sum` with
-/// `updates` added for the slots of `order`.
+/// A part of the sum over the slots of a decision: `result` adds up `sums` and,
+/// at their tokens' places, `updates` for the slots of `order`.
 struct SlotLink {
-  mlir::Value sum, updates, result;
+  llvm::SmallVector<mlir::Value, 2> sums;
+  mlir::Value updates, result; // no updates: a sum of sums
   SlotOrder order;
+  /// The rows are written over those of the sum instead. There is one group
+  /// that has a row, so that nothing but where the sum starts is overwritten.
+  bool overwrites = false;
 };
+/// `known` are the results of other links.
 std::optional<SlotLink> matchSlotLink(SlotFunctions &functions,
-                                      mlir::Operation *op);
+                                      mlir::Operation *op,
+                                      const llvm::DenseSet<mlir::Value> &known);
 
 /// One decision, with the ops that are the work of its experts.
 struct ExpertWork {
@@ -28,6 +34,7 @@ struct ExpertWork {
   unsigned number = 0; // in the order of the graph
   std::string refusal;
   llvm::SmallVector<SlotLink> links;
+  llvm::DenseSet<mlir::Value> linkResults;
   /// Groups that the graph has no work for: rows get nothing from them.
   llvm::SmallVector<int64_t> missing;
 };
@@ -39,6 +46,11 @@ void findExperts(mlir::ModuleOp module,
 
 /// [T.., k] as [T, k], whatever dimensions of one element it has.
 mlir::Value asChoices(GraphBuilder &graph, mlir::Value value, int64_t choices);
+
+/// The elements of `data` at ids [T, k]: [T, k]. `data` is [E], or, with one
+/// dimension of batches, [T, E].
+mlir::Value readAtIds(mlir::OpBuilder &b, mlir::Location loc, mlir::Value data,
+                      mlir::Value ids, int64_t batchDims);
 
 /// Creates the plan, the apply, and the sum over choices, at the graph
 /// builder's place: [T, columns], in f32. `ids` are [T, k], `weights` [T, k],

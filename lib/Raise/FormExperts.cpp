@@ -10,6 +10,7 @@
 #include "GroupSites.h"
 #include "RouterForm.h"
 #include "RowCost.h"
+#include "WholeRows.h"
 #include "gatecc/Raise/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -138,11 +139,14 @@ void ExpertFinder::run(Block &block) {
     if (raiseSum(&op, *work))
       continue;
     workOfOp[&op] = work;
-    if (std::optional<SlotLink> link = matchSlotLink(functions, &op);
-        link && link->order.ids == work->decision.ids)
+    std::optional<SlotLink> link =
+        matchSlotLink(functions, &op, work->linkResults);
+    if (link && (!link->updates || link->order.ids == work->decision.ids)) {
       work->links.push_back(*link);
-    else
+      work->linkResults.insert(link->result);
+    } else {
       work->inside.insert(&op);
+    }
     if (op.getNumResults() == 1 && matchProduct(op.getResult(0)))
       work->products.push_back(&op);
   }
@@ -258,6 +262,7 @@ struct FormExperts : gatecc::impl::FormExpertsBase<FormExperts> {
     ModuleOp module = getOperation();
     SmallVector<Attribute> report = readReport(module);
     findExperts(module, [&](GraphBuilder &graph, Block &block) {
+      writeWholeRows(block);
       ExpertFinder(graph, report).run(block);
     });
     writeReport(module, report);

@@ -62,9 +62,11 @@ int64_t SlotFunctions::choicesOf(Value ids) {
 /// The order of all slots whose numbers `indices` hold.
 SlotOrder SlotFunctions::orderOfSlots(Value indices) {
   SlotOrder order = orderOf(indices);
-  return order && order.group < 0 &&
-                 partOf(indices, 0, order, choicesOf(order.ids)) ==
-                     SlotPart::Slot
+  if (!order || order.group >= 0)
+    return {};
+  int64_t choices = choicesOf(order.ids);
+  std::optional<SlotPart> part = partOf(indices, 0, order, choices);
+  return part == SlotPart::Slot || (choices == 1 && part == SlotPart::Token)
              ? order
              : SlotOrder();
 }
@@ -89,15 +91,6 @@ SlotOrder SlotFunctions::inverseOf(Value indices) {
   return {};
 }
 
-/// Whether element [i, j] of a broadcast is the element of `narrow` at i.
-static bool isRowOf(Value narrow, Value broadcast) {
-  auto generic = broadcast.getDefiningOp<linalg::GenericOp>();
-  AffineMap map = generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
-  std::optional<RowLoops> loops = rowLoopsOf(map, 1);
-  return loops && loops->count == 1 && loops->dims == 1 &&
-         typeOf(narrow).getNumDynamicDims() <= 1;
-}
-
 std::optional<SlotFunctions::Restored>
 SlotFunctions::restoredRows(Value value) {
   if (std::optional<RowGather> gather = matchRowGather(value)) {
@@ -106,35 +99,19 @@ SlotFunctions::restoredRows(Value value) {
   }
   // Every slot has its place in the sort, so that none keeps what was there;
   // rows beyond the slots would.
-  Value data, updates, indices;
-  if (auto scatter = value.getDefiningOp<gate::ScatterNDOp>()) {
-    if (scatter.getReduction() == gate::Reduction::None &&
-        typeOf(scatter.getIndices()).getShape().back() == 1) {
-      data = scatter.getData();
-      updates = scatter.getUpdates();
-      indices = scatter.getIndices();
-    }
-  } else if (auto scatter = value.getDefiningOp<gate::ScatterElementsOp>()) {
-    if (scatter.getReduction() == gate::Reduction::None &&
-        scatter.getAxis() == 0 && typeOf(scatter.getIndices()).getRank() == 2) {
-      data = scatter.getData();
-      updates = scatter.getUpdates();
-      // One place for all columns of a row, and all columns of the data.
-      Value narrow = matchBroadcast(scatter.getIndices());
-      if (narrow && isRowOf(narrow, scatter.getIndices()) &&
-          typeOf(updates).getDimSize(1) == typeOf(data).getDimSize(1) &&
-          !typeOf(data).isDynamicDim(1))
-        indices = narrow;
-    }
-  }
-  SlotOrder order = indices ? orderOfSlots(indices) : SlotOrder();
+  std::optional<RowScatter> scatter =
+      value.getDefiningOp() ? matchRowScatter(value.getDefiningOp())
+                            : std::nullopt;
+  if (!scatter || scatter->reduction != gate::Reduction::None)
+    return std::nullopt;
+  SlotOrder order = orderOfSlots(scatter->indices);
   if (!order)
     return std::nullopt;
   Decision decision{order.ids, choicesOf(order.ids), idCount(order.ids)};
-  std::optional<OpFoldResult> size = sizeMadeWith(data, 0);
+  std::optional<OpFoldResult> size = sizeMadeWith(scatter->data, 0);
   if (!size || !GroupCounts(decision, *this).isAllSlots(*size))
     return std::nullopt;
-  return Restored{updates, order};
+  return Restored{scatter->updates, order};
 }
 
 SlotOrder SlotFunctions::orderOf(Value indices) {
@@ -284,11 +261,16 @@ Attribute SlotFunctions::evaluate(Value value, ArrayRef<Place> places,
     return IntegerAttr::get(type.getElementType(), number);
   };
   if (value == ids) {
-    bool isSlot =
-        places.size() == 2
-            ? places[0].kind == Place::Token && places[1].kind == Place::Choice
-            : places.size() == 1 && (places[0].kind == Place::Flat ||
-                                     places[0].kind == Place::Token);
+    // A token's one choice is its slot, and has no dimension that counts.
+    bool isOnly = point.choices == 1;
+    bool isSlot = places.size() == 1 || places.size() == 2;
+    if (isSlot)
+      isSlot =
+          places[0].kind == Place::Token ||
+          (places[0].kind == Place::Flat && (isOnly || places.size() == 1));
+    if (isSlot && places.size() == 2)
+      isSlot = places[1].kind == Place::Choice ||
+               (isOnly && places[1].kind == Place::Number && isOne(value, 1));
     return isSlot ? integer(point.group) : Attribute();
   }
   Operation *op = value.getDefiningOp();

@@ -94,6 +94,37 @@ Value raise::matchBroadcast(Value value) {
   return generic.getDpsInputOperand(0)->get();
 }
 
+/// Whether element [i, j] of a broadcast is the element of `narrow` at i.
+static bool isRowOf(Value narrow, Value broadcast) {
+  auto generic = broadcast.getDefiningOp<linalg::GenericOp>();
+  AffineMap map = generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
+  std::optional<RowLoops> loops = rowLoopsOf(map, 1);
+  return loops && loops->count == 1 && loops->dims == 1 &&
+         typeOf(narrow).getNumDynamicDims() <= 1;
+}
+
+std::optional<RowScatter> raise::matchRowScatter(Operation *op) {
+  if (auto scatter = dyn_cast<gate::ScatterNDOp>(op)) {
+    if (typeOf(scatter.getIndices()).getShape().back() != 1)
+      return std::nullopt;
+    return RowScatter{scatter.getData(), scatter.getUpdates(),
+                      scatter.getIndices(), scatter.getReduction()};
+  }
+  auto scatter = dyn_cast<gate::ScatterElementsOp>(op);
+  if (!scatter || scatter.getAxis() != 0 ||
+      typeOf(scatter.getIndices()).getRank() != 2)
+    return std::nullopt;
+  // One place for all columns of a row, and all columns of the data.
+  RankedTensorType data = typeOf(scatter.getData());
+  Value narrow = matchBroadcast(scatter.getIndices());
+  if (!narrow || !isRowOf(narrow, scatter.getIndices()) ||
+      data.isDynamicDim(1) ||
+      typeOf(scatter.getUpdates()).getDimSize(1) != data.getDimSize(1))
+    return std::nullopt;
+  return RowScatter{scatter.getData(), scatter.getUpdates(), narrow,
+                    scatter.getReduction()};
+}
+
 bool raise::startsAtZero(linalg::GenericOp op) {
   auto fill = op.getDpsInitOperand(0)->get().getDefiningOp<linalg::FillOp>();
   return fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat());

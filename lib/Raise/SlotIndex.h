@@ -37,6 +37,14 @@ struct RowGather {
 };
 std::optional<RowGather> matchRowGather(mlir::Value value);
 
+/// Rows that are written to, or combined with, rows of another tensor:
+/// `updates` [s, ...] with [indices[s], ...] of `data`.
+struct RowScatter {
+  mlir::Value data, updates, indices;
+  gate::Reduction reduction;
+};
+std::optional<RowScatter> matchRowScatter(mlir::Operation *op);
+
 /// An elementwise copy that repeats along some of its loops.
 mlir::Value matchBroadcast(mlir::Value value);
 

@@ -102,6 +102,7 @@ static void rewrite(gate::ScatterNDOp scatter,
   Value made = gate::ScatterNDOp::create(
       b, loc, data, rows, indices, scatter.getData(), scatter.getReduction());
   scatter.getResult().replaceAllUsesWith(made);
+  scatter.erase();
 }
 
 void raise::writeWholeRows(Block &block) {

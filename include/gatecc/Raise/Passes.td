@@ -24,14 +24,17 @@ def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
   let summary = "Turns products with weights that ids choose into experts";
   let description = [{
     A product whose weights are gathered from a constant stack by an id for each
-    slot is work of the group that the id names. Such work up to the sum over
-    the choices of a row becomes `gate.assign`, `gate.apply` on the rows of
-    tokens, and `gate.combine`: the stack is read in place, once for each group
-    that has slots. Where no such sum follows (one choice, results that stay
-    apart, rows that meet between two products), each slot is a row of a plan of
-    its own; so it is where the results of all experts are computed and one is
-    read by an id for each row. The module attribute `gatecc.report` lists each decision,
-    taken or refused, with the reason.
+    slot is work of the group that the id names; so is what is done with the
+    rows that a mask of that id selects, or that a sort by ids brings together.
+    Such work up to the sum over the choices of a row becomes `gate.assign`,
+    `gate.apply` on the rows of tokens, and `gate.combine`: the stack is read in
+    place, once for each group that has slots. The sum may be any tree of sums
+    and scatters, or, where a row has one choice, of rows that are written over
+    others. Where no such sum follows (results that stay apart, rows that meet
+    between two products), each slot is a row of a plan of its own; so it is
+    where the results of all experts are computed and one is read by an id for
+    each row. The module attribute `gatecc.report` lists each decision, taken or
+    refused, with the reason.
   }];
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::linalg::LinalgDialect",
     "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];

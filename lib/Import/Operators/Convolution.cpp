@@ -39,10 +39,26 @@ static OperatorResults withBias(GraphBuilder &g, Value value, Value bias,
   return one(g.cast(value, element));
 }
 
+/// Whether each window is one element, and each element is a window.
+static bool areElements(const Windows &w) {
+  auto isNone = [](const Extent &extent) { return extent.isConstant(0); };
+  auto isUnit = [](int64_t size) { return size == 1; };
+  return llvm::all_of(w.kernel, isUnit) && llvm::all_of(w.strides, isUnit) &&
+         llvm::all_of(w.before, isNone) && llvm::all_of(w.after, isNone);
+}
+
 /// The elements under each window as rows [N * windows, C * kernel].
 static FailureOr<Value> windowRows(GraphBuilder &g, Value input,
                                    const Windows &w) {
   Extents shape = g.shapeOf(input), places{shape[0]};
+  if (areElements(w)) {
+    Extent elements = productOf(ArrayRef(shape).drop_front(2));
+    FailureOr<Value> flat = g.reshape(input, {shape[0], shape[1], elements});
+    if (failed(flat))
+      return failure();
+    return g.reshape(g.transpose(*flat, {0, 2, 1}),
+                     {shape[0] * elements, shape[1]});
+  }
   places.append(w.output.begin(), w.output.end());
   places.push_back(shape[1]);
   for (int64_t size : w.kernel)

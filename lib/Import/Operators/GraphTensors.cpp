@@ -296,6 +296,11 @@ Value GraphBuilder::transpose(Value input, ArrayRef<int64_t> permutation) {
   Extents from = shapeOf(input), shape;
   for (int64_t dim : permutation)
     shape.push_back(from[dim]);
+  // Dimensions of one element move without any element that does.
+  SmallVector<int64_t> moved(permutation);
+  llvm::erase_if(moved, [&](int64_t dim) { return from[dim].isOne(); });
+  if (llvm::is_sorted(moved))
+    return *reshape(input, shape);
   Value init = empty(shape, elementOf(input));
   Value result =
       linalg::TransposeOp::create(builder, loc, input, init, permutation)
