@@ -89,15 +89,6 @@ SlotOrder SlotFunctions::inverseOf(Value indices) {
   return {};
 }
 
-/// Whether element [i, j] of a broadcast is the element of `narrow` at i.
-static bool isRowOf(Value narrow, Value broadcast) {
-  auto generic = broadcast.getDefiningOp<linalg::GenericOp>();
-  AffineMap map = generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
-  std::optional<RowLoops> loops = rowLoopsOf(map, 1);
-  return loops && loops->count == 1 && loops->dims == 1 &&
-         typeOf(narrow).getNumDynamicDims() <= 1;
-}
-
 std::optional<SlotFunctions::Restored>
 SlotFunctions::restoredRows(Value value) {
   if (std::optional<RowGather> gather = matchRowGather(value)) {
@@ -121,7 +112,9 @@ SlotFunctions::restoredRows(Value value) {
       updates = scatter.getUpdates();
       // One place for all columns of a row, and all columns of the data.
       Value narrow = matchBroadcast(scatter.getIndices());
-      if (narrow && isRowOf(narrow, scatter.getIndices()) &&
+      auto broadcast = scatter.getIndices().getDefiningOp<linalg::GenericOp>();
+      if (narrow &&
+          isOnePerRow(broadcast, broadcast.getDpsInputOperand(0), 1) &&
           typeOf(updates).getDimSize(1) == typeOf(data).getDimSize(1) &&
           !typeOf(data).isDynamicDim(1))
         indices = narrow;

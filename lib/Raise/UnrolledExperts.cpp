@@ -42,6 +42,50 @@ static linalg::GenericOp matchAdd(Value value) {
              : linalg::GenericOp();
 }
 
+/// x, where the body of `op` adds 0 to it: how zeros of a known shape are
+/// added.
+static Value matchPlusZero(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic || generic->getNumResults() != 1 ||
+      generic.getNumDpsInputs() != 1 ||
+      !llvm::all_of(generic.getIndexingMapsArray(),
+                    [](AffineMap map) { return map.isIdentity(); }) ||
+      !llvm::hasNItems(*generic.getBody(), 2))
+    return {};
+  Value argument = generic.getBody()->getArgument(0);
+  auto add = generic.getBody()
+                 ->getTerminator()
+                 ->getOperand(0)
+                 .getDefiningOp<arith::AddFOp>();
+  return add && ((add.getLhs() == argument &&
+                  matchPattern(add.getRhs(), m_AnyZeroFloat())) ||
+                 (add.getRhs() == argument &&
+                  matchPattern(add.getLhs(), m_AnyZeroFloat())))
+             ? generic.getDpsInputs()[0]
+             : Value();
+}
+
+/// Rows scattered into zeros, one for all columns of each, and added to `sum`
+/// by `op`; to the zeros if there is none.
+static std::optional<SlotLink> matchIntoZeros(SlotFunctions &functions,
+                                              Operation *op, Value scattered,
+                                              Value sum = {}) {
+  auto scatter = scattered.getDefiningOp<gate::ScatterElementsOp>();
+  if (!scatter || scatter.getAxis() != 0 || !isZero(scatter.getData()) ||
+      typeOf(scatter.getIndices()).getRank() != 2)
+    return std::nullopt;
+  Value narrow = matchBroadcast(scatter.getIndices());
+  if (!narrow)
+    return std::nullopt;
+  auto link = matchScatter(functions, op, scatter.getUpdates(), narrow,
+                           sum ? sum : scatter.getData());
+  // A token is in a group once, but in all slots for each of its choices.
+  bool isAdded = scatter.getReduction() == gate::Reduction::Add ||
+                 (scatter.getReduction() == gate::Reduction::None && link &&
+                  link->order.group >= 0);
+  return isAdded ? link : std::nullopt;
+}
+
 /// The three ways to add rows at their places.
 std::optional<SlotLink> raise::matchSlotLink(SlotFunctions &functions,
                                              Operation *op) {
@@ -67,23 +111,17 @@ std::optional<SlotLink> raise::matchSlotLink(SlotFunctions &functions,
               return link;
     return std::nullopt;
   }
+  if (Value only = matchPlusZero(op))
+    return matchIntoZeros(functions, op, only);
   // A sum of zeros into which the rows are scattered.
   linalg::GenericOp add = op->getNumResults() == 1 ? matchAdd(op->getResult(0))
                                                    : linalg::GenericOp();
   for (unsigned side : {0u, 1u})
     if (add)
-      if (auto scatter = add.getDpsInputOperand(side)
-                             ->get()
-                             .getDefiningOp<gate::ScatterElementsOp>();
-          scatter && scatter.getAxis() == 0 && isZero(scatter.getData()) &&
-          typeOf(scatter.getIndices()).getRank() == 2) {
-        Value indices = scatter.getIndices();
-        if (Value narrow = matchBroadcast(indices))
-          if (auto link =
-                  matchScatter(functions, op, scatter.getUpdates(), narrow,
-                               add.getDpsInputOperand(1 - side)->get()))
-            return link;
-      }
+      if (auto link =
+              matchIntoZeros(functions, op, add.getDpsInputOperand(side)->get(),
+                             add.getDpsInputOperand(1 - side)->get()))
+        return link;
   return std::nullopt;
 }
 
@@ -128,7 +166,7 @@ static Value takeWeights(GraphBuilder &graph, SlotFunctions &functions,
       OpOperand *factor = multiply.getDpsInputOperand(side),
                 *work = multiply.getDpsInputOperand(1 - side);
       if (!multiply.getMatchingIndexingMap(work).isIdentity() ||
-          typeOf(factor->get()).getNumDynamicDims() != 1)
+          !isOnePerRow(multiply, factor, 1))
         continue;
       found = slotWeights(functions, factor->get(), order, choices);
       if (found)
@@ -189,6 +227,16 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
     if (isFirst)
       start = link.sum;
   }
+  // What is scattered into zeros needs no sum to begin with.
+  if (Operation *first = start.getDefiningOp(); chain.inside.contains(first))
+    if (auto link = matchIntoZeros(functions, first, start);
+        link && link->order.ids == chain.decision.ids) {
+      chain.links.push_back(*link);
+      next.clear();
+      for (SlotLink &each : chain.links)
+        next[each.sum] = &each;
+      start = link->sum;
+    }
   int64_t groups = chain.decision.groups;
   // One link of all slots, or one for each group.
   bool isWhole = chain.links.size() == 1 && chain.links[0].order.group < 0;
