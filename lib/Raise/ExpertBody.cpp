@@ -96,6 +96,8 @@ FailureOr<Value> ExpertBody::buildNew(Values values, unsigned rows,
       return fail("is computed differently for one of the experts", value);
   if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op))
     return buildView(values, rows, columns);
+  if (isa<tensor::CastOp>(op))
+    return buildCast(values, rows, columns);
   if (isa<tensor::ExtractSliceOp>(op))
     return buildSlice(values, rows, columns);
   if (isa<gate::ContractOp>(op))
@@ -152,6 +154,17 @@ FailureOr<Value> ExpertBody::buildView(Values values, unsigned rows,
   if (!source || !columnsOf(sources.front(), *source))
     return fail("mixes rows with columns", values.front());
   return build(sources, *source, columns);
+}
+
+/// Sizes that are known, or not any more.
+FailureOr<Value> ExpertBody::buildCast(Values values, unsigned rows,
+                                       Columns columns) {
+  SmallVector<Value> sources;
+  for (Value value : values)
+    sources.push_back(value.getDefiningOp<tensor::CastOp>().getSource());
+  if (columnsOf(sources.front(), rows) != columnsOf(values.front(), rows))
+    return fail("has columns of a number that is not known", values.front());
+  return build(sources, rows, columns);
 }
 
 FailureOr<Value> ExpertBody::buildSlice(Values values, unsigned rows,

@@ -71,6 +71,8 @@ private:
                                         Columns columns);
   mlir::FailureOr<mlir::Value> buildView(Values values, unsigned rows,
                                          Columns columns);
+  mlir::FailureOr<mlir::Value> buildCast(Values values, unsigned rows,
+                                         Columns columns);
   mlir::FailureOr<mlir::Value> buildConcat(Values values, unsigned rows,
                                            Columns columns);
   mlir::FailureOr<mlir::Value> buildSlice(Values values, unsigned rows,

@@ -181,6 +181,10 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
         inner = restored->rows;
         continue;
       }
+    if (auto cast = dyn_cast<tensor::CastOp>(op)) {
+      inner = cast.getSource();
+      continue;
+    }
     if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op))
       break;
     std::optional<unsigned> source = rowsOfSource(op, innerRows);
@@ -210,14 +214,7 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
       valueOrder = order;
       return asChoices(graph, found, work.decision.choices);
     }
-    AffineMap map = op.getMatchingIndexingMap(weight);
-    std::optional<RowLoops> loops = rowLoopsOf(map, innerRows);
-    bool isScalar = llvm::all_of(map.getResults(), [&](AffineExpr expr) {
-      auto loop = dyn_cast<AffineDimExpr>(expr);
-      return !loop || loop.getPosition() < innerRows ||
-             typeOf(inner).getDimSize(loop.getPosition()) == 1;
-    });
-    if (!isScalar || !loops || loops->count != innerRows ||
+    if (!isOnePerRow(op, weight, innerRows) ||
         !gate::computedIn(typeOf(weight->get()).getElementType()).isF32() ||
         !op.getMatchingIndexingMap(product).isIdentity())
       continue;

@@ -56,6 +56,19 @@ std::optional<RowLoops> raise::rowLoopsOf(AffineMap map, unsigned rows) {
   return loops;
 }
 
+bool raise::isOnePerRow(linalg::GenericOp op, OpOperand *operand,
+                        unsigned rows) {
+  AffineMap map = op.getMatchingIndexingMap(operand);
+  std::optional<RowLoops> loops = rowLoopsOf(map, rows);
+  RankedTensorType result = typeOf(op.getResult(0));
+  return loops && loops->count == rows &&
+         llvm::all_of(map.getResults(), [&](AffineExpr expr) {
+           auto loop = dyn_cast<AffineDimExpr>(expr);
+           return !loop || loop.getPosition() < rows ||
+                  result.getDimSize(loop.getPosition()) == 1;
+         });
+}
+
 Value raise::withoutViews(Value value) {
   while (Operation *op = value.getDefiningOp()) {
     if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(
@@ -94,15 +107,6 @@ Value raise::matchBroadcast(Value value) {
   return generic.getDpsInputOperand(0)->get();
 }
 
-/// Whether element [i, j] of a broadcast is the element of `narrow` at i.
-static bool isRowOf(Value narrow, Value broadcast) {
-  auto generic = broadcast.getDefiningOp<linalg::GenericOp>();
-  AffineMap map = generic.getMatchingIndexingMap(generic.getDpsInputOperand(0));
-  std::optional<RowLoops> loops = rowLoopsOf(map, 1);
-  return loops && loops->count == 1 && loops->dims == 1 &&
-         typeOf(narrow).getNumDynamicDims() <= 1;
-}
-
 std::optional<RowScatter> raise::matchRowScatter(Operation *op) {
   if (auto scatter = dyn_cast<gate::ScatterNDOp>(op)) {
     if (typeOf(scatter.getIndices()).getShape().back() != 1)
@@ -117,7 +121,8 @@ std::optional<RowScatter> raise::matchRowScatter(Operation *op) {
   // One place for all columns of a row, and all columns of the data.
   RankedTensorType data = typeOf(scatter.getData());
   Value narrow = matchBroadcast(scatter.getIndices());
-  if (!narrow || !isRowOf(narrow, scatter.getIndices()) ||
+  auto broadcast = scatter.getIndices().getDefiningOp<linalg::GenericOp>();
+  if (!narrow || !isOnePerRow(broadcast, broadcast.getDpsInputOperand(0), 1) ||
       data.isDynamicDim(1) ||
       typeOf(scatter.getUpdates()).getDimSize(1) != data.getDimSize(1))
     return std::nullopt;
@@ -382,10 +387,26 @@ void SizeTerms::multiplyCarried(scf::ForOp op, BlockArgument argument,
   llvm::append_range(factors, found->second.factors);
 }
 
+/// Consecutive integers, as a range of constants was folded to.
+static std::optional<Positions> constantPositions(DenseElementsAttr constant) {
+  if (!isa<IntegerType>(constant.getElementType()) || constant.empty())
+    return std::nullopt;
+  int64_t first = constant.getValues<APInt>()[0].getSExtValue();
+  for (auto [index, number] : llvm::enumerate(constant.getValues<APInt>()))
+    if (number.getSExtValue() != first + int64_t(index))
+      return std::nullopt;
+  Builder builder(constant.getContext());
+  return Positions{builder.getIndexAttr(first),
+                   builder.getIndexAttr(constant.getNumElements())};
+}
+
 std::optional<Positions> raise::matchPositions(Value indices) {
   indices = withoutReshapes(indices);
   auto generic = indices.getDefiningOp<linalg::GenericOp>();
   auto type = cast<RankedTensorType>(indices.getType());
+  DenseElementsAttr constant;
+  if (type.getRank() == 1 && matchPattern(indices, m_Constant(&constant)))
+    return constantPositions(constant);
   if (!generic || generic.getNumDpsInputs() != 0 || type.getRank() != 1)
     return std::nullopt;
   Builder builder(indices.getContext());

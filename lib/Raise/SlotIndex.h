@@ -81,6 +81,10 @@ struct RowLoops {
   unsigned count = 0, dims = 0;
 };
 std::optional<RowLoops> rowLoopsOf(mlir::AffineMap map, unsigned rows);
+/// Whether an operand of an elementwise op is one number for each place in the
+/// first `rows` dimensions of the result.
+bool isOnePerRow(mlir::linalg::GenericOp op, mlir::OpOperand *operand,
+                 unsigned rows);
 
 /// The sum of `input` along one loop.
 struct SumMatch {

@@ -34,7 +34,8 @@ static linalg::GenericOp matchAdd(Value value) {
              : linalg::GenericOp();
 }
 
-/// The tensors of one shape that an elementwise op adds up, each once.
+/// The tensors of one shape that an elementwise op adds up, each once, perhaps
+/// with zeros, which is how tensors of zeros are added.
 static SmallVector<Value> matchElementSum(linalg::GenericOp op) {
   if (!op || op->getNumResults() != 1 ||
       op.getNumLoops() != op.getNumParallelLoops() ||
@@ -42,14 +43,20 @@ static SmallVector<Value> matchElementSum(linalg::GenericOp op) {
                    [](AffineMap map) { return !map.isIdentity(); }))
     return {};
   Block &body = *op.getBody();
-  for (Operation &each : body.without_terminator())
+  unsigned zeros = 0;
+  for (Operation &each : body.without_terminator()) {
     if (!isa<arith::AddFOp>(each) || !each.hasOneUse())
       return {};
+    zeros += llvm::count_if(each.getOperands(), [](Value operand) {
+      return matchPattern(operand, m_AnyZeroFloat());
+    });
+  }
   ValueRange inputs = body.getArguments().take_front(op.getNumDpsInputs());
   bool areAdded =
       llvm::all_of(inputs, [](Value input) { return input.hasOneUse(); });
   // As many sums as it takes to join all inputs into one number.
-  return areAdded && llvm::hasNItems(body.begin(), body.end(), inputs.size())
+  return areAdded && llvm::hasNItems(body.begin(), body.end(),
+                                     inputs.size() + zeros)
              ? SmallVector<Value>(op.getDpsInputs())
              : SmallVector<Value>();
 }
@@ -219,7 +226,7 @@ static Value takeWeights(GraphBuilder &graph, SlotFunctions &functions,
       OpOperand *factor = multiply.getDpsInputOperand(side),
                 *work = multiply.getDpsInputOperand(1 - side);
       if (!multiply.getMatchingIndexingMap(work).isIdentity() ||
-          typeOf(factor->get()).getNumDynamicDims() != 1)
+          !isOnePerRow(multiply, factor, 1))
         continue;
       elements =
           matrixBehind(functions, factor->get(), order, decision.choices);

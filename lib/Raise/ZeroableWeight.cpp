@@ -22,6 +22,10 @@ static std::optional<double> constantOf(Value scalar) {
   return constant.getValueAsDouble();
 }
 
+ZeroableWeights::Facts ZeroableWeights::factsOf(double number) {
+  return {number == 0, number == 0 || number == 1};
+}
+
 ZeroableWeights::Facts ZeroableWeights::query(Value tensor, unsigned depth) {
   Operation *op = tensor.getDefiningOp();
   if (!op || depth == kMaxDepth)
@@ -29,8 +33,11 @@ ZeroableWeights::Facts ZeroableWeights::query(Value tensor, unsigned depth) {
   if (auto found = known.find(tensor); found != known.end())
     return found->second;
   Facts facts;
-  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
-          tensor::ExtractSliceOp>(op)) {
+  if (DenseFPElementsAttr constant;
+      matchPattern(op, m_Constant(&constant)) && constant.isSplat()) {
+    facts = factsOf(constant.getSplatValue<APFloat>().convertToDouble());
+  } else if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
+                 tensor::ExtractSliceOp>(op)) {
     facts = query(op->getOperand(0), depth + 1);
   } else if (auto gather = dyn_cast<gate::GatherNDOp>(op)) {
     facts = query(gather.getData(), depth + 1);
@@ -61,7 +68,7 @@ ZeroableWeights::Facts ZeroableWeights::queryScalar(Value scalar,
                    : Facts();
   }
   if (std::optional<double> number = constantOf(scalar))
-    return {*number == 0, *number == 0 || *number == 1};
+    return factsOf(*number);
   Operation *def = scalar.getDefiningOp();
   auto side = [&](unsigned number) {
     return queryScalar(def->getOperand(number), op, depth + 1);

@@ -21,6 +21,7 @@ private:
     bool isZeroable = false;
     bool isBit = false; // 0 or 1
   };
+  static Facts factsOf(double number);
   Facts query(mlir::Value tensor, unsigned depth);
   Facts queryScalar(mlir::Value scalar, mlir::linalg::GenericOp op,
                     unsigned depth);

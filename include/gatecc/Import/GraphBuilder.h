@@ -113,7 +113,9 @@ public:
   Extent quotient(const Extent &a, const Extent &b);
   /// The extent in terms of what checks above this place have found equal to
   /// its symbols: [a+b, D] that passed as [2*T, D] is 2*T from there on.
-  Extent canonical(Extent extent) const;
+  /// Symbols that were found to be a constant become it on request only: the
+  /// types of tensors that have them do not say so.
+  Extent canonical(Extent extent, bool withConstants = false) const;
   /// Tells that the parts, added up in order, are `total`.
   void knowSum(llvm::ArrayRef<Extent> parts, const Extent &total);
 

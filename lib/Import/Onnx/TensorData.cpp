@@ -116,7 +116,8 @@ Expected<TensorContent> TensorReader::read(const proto::Tensor &tensor) {
 Error TensorReader::readInside(StringRef data, TensorContent &content) {
   if (content.type.getElementType().isInteger(1) && !areBools(data))
     return sourceError("holds bools that are neither 0 nor 1");
-  if (static_cast<int64_t>(data.size()) <= smallConstantBytes) {
+  if (static_cast<int64_t>(data.size()) <= smallConstantBytes ||
+      repeatsOneElement(content.type, data)) {
     content.value = denseFromBytes(content.type, data);
     return Error::success();
   }
@@ -150,23 +151,21 @@ Error TensorReader::readExternal(const proto::Tensor &tensor, int64_t size,
     return sourceError("needs " + Twine(length) + " bytes from byte " +
                        Twine(offset) + " of data file '" + location +
                        "', which has only " + Twine(file->size));
-  bool isBool = content.type.getElementType().isInteger(1);
-  if (size <= smallConstantBytes || isBool) {
-    ErrorOr<std::unique_ptr<MemoryBuffer>> slice =
-        MemoryBuffer::getFileSlice(file->path, size, offset);
-    if (std::error_code code = slice.getError())
-      return sourceError("has a data file '" + location +
-                         "' that cannot be read: " + code.message());
-    StringRef data = (*slice)->getBuffer();
-    if (static_cast<int64_t>(data.size()) != size)
-      return sourceError("has a data file '" + location +
-                         "' that cannot be read");
-    if (isBool && !areBools(data))
-      return sourceError("holds bools that are neither 0 nor 1");
-    if (size <= smallConstantBytes) {
-      content.value = denseFromBytes(content.type, data);
-      return Error::success();
-    }
+  // Mapped, not read, where it is large.
+  ErrorOr<std::unique_ptr<MemoryBuffer>> slice =
+      MemoryBuffer::getFileSlice(file->path, size, offset);
+  if (std::error_code code = slice.getError())
+    return sourceError("has a data file '" + location +
+                       "' that cannot be read: " + code.message());
+  StringRef data = (*slice)->getBuffer();
+  if (static_cast<int64_t>(data.size()) != size)
+    return sourceError("has a data file '" + location +
+                       "' that cannot be read");
+  if (content.type.getElementType().isInteger(1) && !areBools(data))
+    return sourceError("holds bools that are neither 0 nor 1");
+  if (size <= smallConstantBytes || repeatsOneElement(content.type, data)) {
+    content.value = denseFromBytes(content.type, data);
+    return Error::success();
   }
   content.file = file->path;
   content.offset = static_cast<int64_t>(offset);

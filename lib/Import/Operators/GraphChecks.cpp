@@ -68,7 +68,7 @@ bool GraphBuilder::isChecked(char kind, const Extent &a, const Extent &b) {
   return false;
 }
 
-Extent GraphBuilder::canonical(Extent extent) const {
+Extent GraphBuilder::canonical(Extent extent, bool withConstants) const {
   auto replacementOf = [&](unsigned id) -> const Extent * {
     auto it = equals.find(id);
     if (it == equals.end())
@@ -77,7 +77,7 @@ Extent GraphBuilder::canonical(Extent extent) const {
          block = block->getParentOp() ? block->getParentOp()->getBlock()
                                       : nullptr)
       for (const auto &[place, equal] : it->second)
-        if (place == block)
+        if (place == block && (withConstants || !equal.isConstant()))
           return &equal;
     return nullptr;
   };
@@ -95,8 +95,7 @@ Extent GraphBuilder::canonical(Extent extent) const {
   return extent;
 }
 
-/// Lets one side's symbol stand for the other from here on. A constant does
-/// not: types have said already which extents are.
+/// Lets one side's symbol stand for the other from here on.
 void GraphBuilder::knowEqual(const Extent &a, const Extent &b) {
   for (auto [symbol, other] : {std::pair(a, b), std::pair(b, a)}) {
     if (symbol.getSymbols().size() != 1 || !isDecidedInRun(symbol))
@@ -104,8 +103,7 @@ void GraphBuilder::knowEqual(const Extent &a, const Extent &b) {
     unsigned id = symbol.getSymbols().front();
     std::optional<Extent> equal =
         other.dividedBy(Extent(symbol.getCoefficient()));
-    if (!equal || equal->isConstant() ||
-        llvm::is_contained(equal->getSymbols(), id))
+    if (!equal || llvm::is_contained(equal->getSymbols(), id))
       continue;
     equals[id].push_back({builder.getInsertionBlock(), *equal});
     return;

@@ -71,8 +71,8 @@ OperatorResults gatecc::lowerReshape(GraphBuilder &g,
         return failure();
   }
   if (inferred >= 0) {
-    Extent all = g.canonical(productOf(from)),
-           others = g.canonical(productOf(shape));
+    Extent all = g.canonical(productOf(from), /*withConstants=*/true),
+           others = g.canonical(productOf(shape), /*withConstants=*/true);
     std::optional<Extent> rest = all.dividedBy(others);
     if (!rest && (g.isDecidedInRun(all) || g.isDecidedInRun(others)))
       rest = g.quotient(all, others);

@@ -24,20 +24,28 @@ bool gatecc::areBools(StringRef bytes) {
   return llvm::all_of(bytes, [](char byte) { return byte == 0 || byte == 1; });
 }
 
+bool gatecc::repeatsOneElement(RankedTensorType type, StringRef bytes) {
+  int64_t count = type.getNumElements();
+  if (count == 0)
+    return false;
+  size_t size = bytes.size() / count;
+  return bytes.drop_front(size) == bytes.drop_back(size);
+}
+
 DenseElementsAttr gatecc::denseFromBytes(RankedTensorType type,
                                          StringRef bytes) {
   int64_t count = type.getNumElements();
   if (count == 0)
     return DenseElementsAttr::get(type, ArrayRef<Attribute>());
+  if (repeatsOneElement(type, bytes))
+    bytes = bytes.take_front(bytes.size() / count);
   if (type.getElementType().isInteger(1)) {
     SmallVector<bool> bools(
         llvm::map_range(bytes, [](char c) { return c != 0; }));
     return DenseElementsAttr::get(type, ArrayRef<bool>(bools));
   }
-  size_t size = bytes.size() / count;
-  bool splat = bytes.drop_front(size) == bytes.drop_back(size);
   return DenseElementsAttr::getFromRawBuffer(
-      type, ArrayRef<char>(bytes.data(), splat ? size : bytes.size()));
+      type, ArrayRef<char>(bytes.data(), bytes.size()));
 }
 
 SmallVector<int64_t> gatecc::contiguousStrides(RankedTensorType type) {
