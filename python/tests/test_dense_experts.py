@@ -485,7 +485,9 @@ def test_form_is_experts(build, tmp_path, form):
     x = rows_of(33, 5)
     logits = x.astype(np.float64) @ Layer().gate
     best = np.argsort(-logits, axis=1, kind="stable")[:, :K]
-    with build.load(model) as lib, build.load(model, disable=PASS) as plain:
+    # Some would be skipped by their weights of zero, one expert after another.
+    passes = [PASS, "select-weighted"]
+    with build.load(model) as lib, build.load(model, disable=passes) as plain:
         y = lib(x=x)["y"]
         assert_near(y, plain(x=x)["y"])
         assert lib.stats()["sites"][0]["groups"] == np.bincount(best.ravel(), minlength=E).tolist()
@@ -584,7 +586,9 @@ def test_number_of_rows_that_is_known(build, form, rows):
         assert_near(lib(x=x)["y"], runtime(model).run(None, {"x": x})[0])
         x[0, 0] = np.nan
         assert np.isnan(lib(x=x)["y"][0]).all()
-        assert len(lib.stats()["sites"]) == (rows > 1)
+        # One row's experts are skipped one by one, or all run.
+        kinds = {site["kind"] for site in lib.stats()["sites"]}
+        assert "experts" in kinds if rows > 1 else kinds <= {"skip"}
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
