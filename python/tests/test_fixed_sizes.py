@@ -119,9 +119,16 @@ def test_scattered_into_zeros(build, tmp_path, rows, first, reduction):
     check(build, path, rows)
 
 
-@pytest.mark.parametrize("zeros, reduction", [(0.25, "none"), (0.25, "add"), (0.0, "max")])
+def test_scattered_onto_numbers(build, tmp_path):
+    """What each expert's rows are added to is a part of the sum."""
+    path = with_fixed_rows(build.graph(scattered(7, 0.25, 0.0, "add")), 7)
+    assert [site["kind"] for site in sites_of(path, tmp_path)] == ["experts"]
+    check(build, path, 7)
+
+
+@pytest.mark.parametrize("zeros, reduction", [(0.25, "none"), (0.0, "max")])
 def test_scattered_otherwise(build, tmp_path, zeros, reduction):
-    """Into other numbers, or with the larger of zero and the row."""
+    """In the place of other numbers, or with the larger of zero and the row."""
     path = with_fixed_rows(build.graph(scattered(7, zeros, 0.0, reduction)), 7)
     assert all(site["kind"] != "experts" for site in sites_of(path, tmp_path))
     check(build, path, 7)
