@@ -617,7 +617,7 @@ Attribute SlotFunctions::evaluateGeneric(linalg::GenericOp op,
 }
 
 SmallVector<SlotFunctions::Place> SlotFunctions::placesOf(Value indices,
-                                                           int64_t column) {
+                                                          int64_t column) {
   int64_t rank = cast<RankedTensorType>(indices.getType()).getRank();
   if (rank == 2 && indices.getDefiningOp<gate::TopKOp>())
     return {{Place::Number, 0}, {Place::Slot, 0}}; // a sort of one row

@@ -29,7 +29,7 @@ bool gatecc::repeatsOneElement(RankedTensorType type, StringRef bytes) {
   if (count == 0)
     return false;
   size_t size = bytes.size() / count;
-  return bytes.drop_front(size) == bytes.drop_back(size);
+  return size > 0 && bytes.drop_front(size) == bytes.drop_back(size);
 }
 
 DenseElementsAttr gatecc::denseFromBytes(RankedTensorType type,
