@@ -53,9 +53,9 @@ def body(nodes, inputs, outputs):
     return helper.make_graph(nodes, "body", inputs, [untyped(n) for n in names])
 
 
-def model(nodes, inputs, outputs, opset=21):
+def model(nodes, inputs, outputs, opset=21, weights=WEIGHTS):
     used = {name for n in all_nodes(nodes) for name in n.input} | set(outputs)
-    weights = [onnx.numpy_helper.from_array(w, k) for k, w in WEIGHTS.items() if k in used]
+    weights = [onnx.numpy_helper.from_array(w, k) for k, w in weights.items() if k in used]
     outputs = [helper.make_empty_tensor_value_info(o) for o in outputs]
     graph = helper.make_graph(nodes, "main", inputs, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)

@@ -12,11 +12,23 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 import gatecc
+import test_control_flow
 from compare import assert_same_bits
-from test_control_flow import BOOL, D, F32, IN, TRIPS, WEIGHTS, X, body, info, model, node, oracle
+from test_control_flow import BOOL, D, F32, IN, TRIPS, X, body, info, node, oracle
 
 NEEDS = info("needs", TensorProto.INT64, ["B"])
 LIMIT = 12
+WEIGHTS = test_control_flow.WEIGHTS | {
+    "table": np.random.default_rng(3).normal(size=(LIMIT, D)).astype(np.float32),
+    "halt": np.random.default_rng(4).normal(size=(D, 1)).astype(np.float32) / 4,
+    "most": np.float32(0.99),
+    "onef": np.float32(1),
+    "two": np.array(2),
+}
+
+
+def model(nodes, inputs, outputs):
+    return test_control_flow.model(nodes, inputs, outputs, weights=WEIGHTS)
 
 
 def halting(select=True, any_running=True, extra=(), before=(), more=()):
@@ -301,10 +313,6 @@ def graves():
 
 
 TIMED = {f.__name__: f for f in (lengths, turned, tables, graves)}
-WEIGHTS.setdefault("table", np.random.default_rng(3).normal(size=(LIMIT, D)).astype(np.float32))
-WEIGHTS.setdefault("halt", np.random.default_rng(4).normal(size=(D, 1)).astype(np.float32) / 4)
-WEIGHTS.setdefault("most", np.float32(0.99))
-WEIGHTS.setdefault("onef", np.float32(1))
 
 
 @pytest.mark.parametrize("name", TIMED)
@@ -398,7 +406,6 @@ def waits():
     )
 
 
-WEIGHTS.setdefault("two", np.array(2))
 NOT_STOPPED = {f.__name__: f for f in (comes_back, grows_in, goes_on_beside, waits)}
 
 

@@ -163,16 +163,20 @@ TEST_F(OnnxImport, FunctionsAreInlined) {
 }
 
 TEST_F(OnnxImport, ExternalData) {
-  std::vector<float> big(300, 1.0f), small{1, 2};
-  write("w.bin", "12345678" + rawBytes(big) + rawBytes(small));
+  std::vector<float> big(300, 1.0f), same(300, 3.0f), small{1, 2};
+  big.back() = 2;
+  write("w.bin", "12345678" + rawBytes(big) + rawBytes(small) + rawBytes(same));
   Graph graph = relu();
-  graph.nodes = {node("F", {"x", "w", "s"}, {"y"})};
+  graph.nodes = {node("F", {"x", "w", "s", "e"}, {"y"})};
   graph.initializers = {externalTensor("w", {300}, "w.bin", "8", "1200"),
-                        externalTensor("s", {2}, "./w.bin", "1208", "")};
+                        externalTensor("s", {2}, "./w.bin", "1208", "8"),
+                        externalTensor("e", {300}, "w.bin", "1216", "")};
   std::string text = show(model(graph));
   EXPECT_HAS(text, "gate.weight @w : tensor<300xf32> {file = \"" +
                        pathOf("w.bin") + "\", offset = 8 : i64");
   EXPECT_HAS(text, "dense<[1.000000e+00, 2.000000e+00]> : tensor<2xf32>");
+  // What repeats one element is a constant of any size.
+  EXPECT_HAS(text, "dense<3.000000e+00> : tensor<300xf32>");
 }
 
 TEST_F(OnnxImport, AttributesOfEveryKind) {
