@@ -29,38 +29,6 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-/// The tensors of one shape that an op adds up element by element, in order;
-/// none if it does something else. Zeros to begin with, which the body may
-/// hold, are none of them.
-static SmallVector<Value> addendsOf(Value value) {
-  auto op = value.getDefiningOp<linalg::GenericOp>();
-  if (!op || op->getNumResults() != 1 ||
-      op.getNumLoops() != op.getNumParallelLoops() ||
-      !llvm::all_of(op.getIndexingMapsArray(),
-                    [](AffineMap map) { return map.isIdentity(); }))
-    return {};
-  Block &body = *op.getBody();
-  unsigned count = 0;
-  SmallVector<Value> addends, pending{body.getTerminator()->getOperand(0)};
-  while (!pending.empty()) {
-    Value scalar = pending.pop_back_val();
-    if (auto add = scalar.getDefiningOp<arith::AddFOp>()) {
-      if (!add->hasOneUse())
-        return {};
-      pending.append({add.getRhs(), add.getLhs()});
-      continue;
-    }
-    ++count;
-    if (matchPattern(scalar, m_AnyZeroFloat()))
-      continue;
-    auto argument = dyn_cast<BlockArgument>(scalar);
-    if (!argument || argument.getArgNumber() >= op.getNumDpsInputs())
-      return {};
-    addends.push_back(op.getDpsInputs()[argument.getArgNumber()]);
-  }
-  return count < 2 ? SmallVector<Value>() : addends;
-}
-
 namespace {
 class DenseFinder {
 public:

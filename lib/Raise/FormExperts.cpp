@@ -41,8 +41,15 @@ public:
 private:
   /// The work that `op` belongs to because of what it reads, or null.
   Work *workOf(Operation *op);
+  /// The work of a decision that has been started last, unless it is done:
+  /// layers may share a decision.
+  Work *openWork(Value ids) {
+    Work *work = workOfIds.lookup(ids);
+    return work && !work->isRaised ? work : nullptr;
+  }
+  Work *startWork(Value ids, int64_t groups);
   /// Starts or continues the work of a decision that weights are gathered by.
-  Work *startWork(RowGather gather, Value rows);
+  Work *startWeights(RowGather gather, Value rows);
   Work *startRows(RowGather gather);
   bool raiseSum(Operation *op, Work &work);
   Value takeWeights(Value &value, unsigned &rows, SlotOrder &order, Work &work);
@@ -67,23 +74,28 @@ static bool isMultiplied(Value rows) {
   return false;
 }
 
-Work *ExpertFinder::startWork(RowGather gather, Value rows) {
+Work *ExpertFinder::startWork(Value ids, int64_t groups) {
+  Work *work = works.emplace_back(std::make_unique<Work>()).get();
+  work->number = works.size();
+  work->decision = {ids, SlotFunctions::choicesOf(ids), groups};
+  return workOfIds[ids] = work;
+}
+
+Work *ExpertFinder::startWeights(RowGather gather, Value rows) {
   RankedTensorType stack = typeOf(gather.data);
   if (!stack.hasStaticShape() || stack.getRank() < 2 ||
       !isa<FloatType>(stack.getElementType()) || !graph.isConstant(gather.data))
     return nullptr;
   Value ids = withoutViews(gather.indices);
-  Work *&work = workOfIds[ids];
-  if (!work || work->isRaised) {
+  Work *work = openWork(ids);
+  if (!work) {
     // A table of single rows is an embedding, unless its rows are biases, or
     // experts that are one vector each.
     bool isVectors = stack.getRank() < 3;
     if (isVectors && (SlotFunctions::choicesOf(ids) == 1 ||
                       !isChosenByTopK(ids) || !isMultiplied(rows)))
       return nullptr;
-    work = works.emplace_back(std::make_unique<Work>()).get();
-    work->number = works.size();
-    work->decision = {ids, SlotFunctions::choicesOf(ids), stack.getDimSize(0)};
+    work = startWork(ids, stack.getDimSize(0));
     if (isVectors)
       work->refusal =
           "each of the " + std::to_string(stack.getDimSize(0)) +
@@ -102,21 +114,15 @@ Work *ExpertFinder::startRows(RowGather gather) {
       functions.partOf(gather.indices, 0, order,
                        SlotFunctions::choicesOf(order.ids)) != SlotPart::Token)
     return nullptr;
-  Work *&work = workOfIds[order.ids];
-  if (!work || work->isRaised) {
-    work = works.emplace_back(std::make_unique<Work>()).get();
-    work->number = works.size();
-    work->decision = {order.ids, SlotFunctions::choicesOf(order.ids),
-                      SlotFunctions::idCount(order.ids)};
-  }
-  return work;
+  Work *work = openWork(order.ids);
+  return work ? work : startWork(order.ids, SlotFunctions::idCount(order.ids));
 }
 
 Work *ExpertFinder::workOf(Operation *op) {
   if (op->getNumResults() == 1)
     if (std::optional<RowGather> gather = matchRowGather(op->getResult(0)))
       for (Work *work :
-           {startWork(*gather, op->getResult(0)), startRows(*gather)})
+           {startWeights(*gather, op->getResult(0)), startRows(*gather)})
         if (work)
           return work;
   // Of several works the last one that was started: it may read the others.

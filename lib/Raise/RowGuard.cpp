@@ -4,6 +4,7 @@
 #include "DenseExperts.h"
 
 #include "ValueBounds.h"
+
 using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;

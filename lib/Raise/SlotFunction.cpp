@@ -263,15 +263,15 @@ Attribute SlotFunctions::evaluate(Value value, ArrayRef<Place> places,
   if (value == ids) {
     // A token's one choice is its slot, and has no dimension that counts.
     bool isOnly = point.choices == 1;
-    bool isSlot = places.size() == 1 || places.size() == 2;
-    if (isSlot)
-      isSlot =
-          places[0].kind == Place::Token ||
-          (places[0].kind == Place::Flat && (isOnly || places.size() == 1));
-    if (isSlot && places.size() == 2)
-      isSlot = places[1].kind == Place::Choice ||
-               (isOnly && places[1].kind == Place::Number && isOne(value, 1));
-    return isSlot ? integer(point.group) : Attribute();
+    if (places.empty() || places.size() > 2)
+      return {};
+    bool hasChoices = places.size() == 2;
+    bool isRow = places[0].kind == Place::Token ||
+                 (places[0].kind == Place::Flat && (isOnly || !hasChoices));
+    bool isChoice =
+        !hasChoices || places[1].kind == Place::Choice ||
+        (isOnly && places[1].kind == Place::Number && isOne(value, 1));
+    return isRow && isChoice ? integer(point.group) : Attribute();
   }
   Operation *op = value.getDefiningOp();
   if (!op)

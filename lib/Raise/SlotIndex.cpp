@@ -130,6 +130,35 @@ std::optional<RowScatter> raise::matchRowScatter(Operation *op) {
                     scatter.getReduction()};
 }
 
+SmallVector<Value> raise::addendsOf(Value value) {
+  auto op = value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op->getNumResults() != 1 ||
+      op.getNumLoops() != op.getNumParallelLoops() ||
+      !llvm::all_of(op.getIndexingMapsArray(),
+                    [](AffineMap map) { return map.isIdentity(); }))
+    return {};
+  Block &body = *op.getBody();
+  unsigned count = 0;
+  SmallVector<Value> addends, pending{body.getTerminator()->getOperand(0)};
+  while (!pending.empty()) {
+    Value scalar = pending.pop_back_val();
+    if (auto add = scalar.getDefiningOp<arith::AddFOp>()) {
+      if (!add->hasOneUse())
+        return {};
+      pending.append({add.getRhs(), add.getLhs()});
+      continue;
+    }
+    ++count;
+    if (matchPattern(scalar, m_AnyZeroFloat()))
+      continue;
+    auto argument = dyn_cast<BlockArgument>(scalar);
+    if (!argument || argument.getArgNumber() >= op.getNumDpsInputs())
+      return {};
+    addends.push_back(op.getDpsInputs()[argument.getArgNumber()]);
+  }
+  return count < 2 ? SmallVector<Value>() : addends;
+}
+
 bool raise::startsAtZero(linalg::GenericOp op) {
   auto fill = op.getDpsInitOperand(0)->get().getDefiningOp<linalg::FillOp>();
   return fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat());

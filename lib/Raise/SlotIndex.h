@@ -86,6 +86,11 @@ std::optional<RowLoops> rowLoopsOf(mlir::AffineMap map, unsigned rows);
 bool isOnePerRow(mlir::linalg::GenericOp op, mlir::OpOperand *operand,
                  unsigned rows);
 
+/// The tensors of one shape that an op adds up element by element, in order;
+/// none if it does something else. Zeros to begin with, which the body may
+/// hold, are none of them.
+llvm::SmallVector<mlir::Value> addendsOf(mlir::Value value);
+
 /// The sum of `input` along one loop.
 struct SumMatch {
   mlir::Value input;

@@ -34,33 +34,6 @@ static linalg::GenericOp matchAdd(Value value) {
              : linalg::GenericOp();
 }
 
-/// The tensors of one shape that an elementwise op adds up, each once, perhaps
-/// with zeros, which is how tensors of zeros are added.
-static SmallVector<Value> matchElementSum(linalg::GenericOp op) {
-  if (!op || op->getNumResults() != 1 ||
-      op.getNumLoops() != op.getNumParallelLoops() ||
-      llvm::any_of(op.getIndexingMapsArray(),
-                   [](AffineMap map) { return !map.isIdentity(); }))
-    return {};
-  Block &body = *op.getBody();
-  unsigned zeros = 0;
-  for (Operation &each : body.without_terminator()) {
-    if (!isa<arith::AddFOp>(each) || !each.hasOneUse())
-      return {};
-    zeros += llvm::count_if(each.getOperands(), [](Value operand) {
-      return matchPattern(operand, m_AnyZeroFloat());
-    });
-  }
-  ValueRange inputs = body.getArguments().take_front(op.getNumDpsInputs());
-  bool areAdded =
-      llvm::all_of(inputs, [](Value input) { return input.hasOneUse(); });
-  // As many sums as it takes to join all inputs into one number.
-  return areAdded && llvm::hasNItems(body.begin(), body.end(),
-                                     inputs.size() + zeros)
-             ? SmallVector<Value>(op.getDpsInputs())
-             : SmallVector<Value>();
-}
-
 /// The tensors that a sum over a dimension of a stack of them adds up.
 static SmallVector<Value> matchStackSum(Operation *op) {
   std::optional<SumMatch> sum = matchSum(op);
@@ -88,8 +61,11 @@ matchSumOfLinks(Operation *op, const llvm::DenseSet<Value> &known) {
     return std::nullopt;
   SlotLink link;
   link.result = op->getResult(0);
-  llvm::append_range(link.sums,
-                     matchElementSum(dyn_cast<linalg::GenericOp>(op)));
+  // What is added to itself is no part of a sum.
+  SmallVector<Value> addends = addendsOf(link.result);
+  llvm::DenseSet<Value> different(addends.begin(), addends.end());
+  if (different.size() == addends.size())
+    llvm::append_range(link.sums, addends);
   if (link.sums.empty())
     llvm::append_range(link.sums, matchStackSum(op));
   for (Value &sum : link.sums)

@@ -138,14 +138,7 @@ def test_shape_from_what_was_checked(build, tmp_path):
     """[n, D] reshaped to [T, k, -1], n being the sum of the experts' slots."""
     net = Layer()
     order, gathered, counts = net.sorted_slots()
-    ends = net("CumSum", "ends", counts, "zero")
-    starts = net("Sub", "starts", ends, counts)
-    done = []
-    for e in range(E):
-        at = net.weight(f"e{e}", np.array([e]))
-        bounds = [net("Gather", f"{b}{e}", t, at) for b, t in (("s", starts), ("t", ends))]
-        done.append(net.expert(e, net("Slice", f"part{e}", gathered, *bounds, "axis0")))
-    joined = net("Concat", "joined", *done, axis=0)
+    joined = net.sliced_experts(gathered, counts)
     like = net("ConstantOfShape", "like", net("Shape", "joinedsize", joined))
     all_slots = net("Reshape", "all", joined, net.weight("nd", np.array([7 * K, D])))
     back = net("ScatterND", "back", like, net("Unsqueeze", "orderv", order, "axis1"), all_slots)

@@ -5,11 +5,10 @@
 import json
 
 import numpy as np
-import onnxruntime
 import pytest
 
 import gatecc
-from test_exports import D, E, K, Layer, assert_near
+from test_exports import D, E, K, Layer, check_against_onnx_runtime
 
 
 def constant(net, name, value):
@@ -146,19 +145,7 @@ NAMES = [f"{read.__name__}-{put.__name__}" for read, put in FORMS]
 
 
 def run(build, model):
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(12)
-    with build.load(model) as lib, build.load(model, disable="form-experts") as plain:
-        for rows in (1, 2, 7, 64):
-            x = rng.standard_normal((rows, D)).astype(np.float32)
-            if rows == 7:
-                x[:] = x[0]  # some experts get nothing
-            expected = session.run(None, {"x": x})[0]
-            assert_near(lib(x=x)["y"], expected)
-            assert_near(plain(x=x)["y"], expected)
-        last = lib.stats()["sites"]
-        assert lib(x=x[:0])["y"].shape == (0, D)
-    groups = [site["groups"] for site in last]
+    x, groups = check_against_onnx_runtime(build, model, seed=12)
     logits = x.astype(np.float64) @ Layer().graph.weights["router"]
     best = np.argsort(-logits, axis=1, kind="stable")[:, :K]
     return groups, np.bincount(best.ravel(), minlength=E).tolist()

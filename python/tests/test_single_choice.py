@@ -6,11 +6,10 @@
 import json
 
 import numpy as np
-import onnxruntime
 import pytest
 
 import gatecc
-from test_exports import D, E, Layer, assert_near
+from test_exports import D, E, Layer, check_against_onnx_runtime
 
 
 class Single(Layer):
@@ -143,21 +142,9 @@ def from_tokens(net):
 
 def run(build, model):
     """(what the sites counted, how many of 64 rows chose each expert)"""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(13)
-    with build.load(model) as lib, build.load(model, disable="form-experts") as plain:
-        for rows in (1, 2, 7, 64):
-            x = rng.standard_normal((rows, D)).astype(np.float32)
-            if rows == 7:
-                x[:] = x[0]  # all to one
-            expected = session.run(None, {"x": x})[0]
-            assert_near(lib(x=x)["y"], expected)
-            assert_near(plain(x=x)["y"], expected)
-        groups = [site["groups"] for site in lib.stats()["sites"]]
-        best = np.argmax(x @ Layer().graph.weights["router"], axis=1)
-        chosen = np.bincount(best, minlength=E).tolist()
-        assert lib(x=x[:0])["y"].shape == (0, D)
-    return groups, chosen
+    x, groups = check_against_onnx_runtime(build, model, seed=13)
+    best = np.argmax(x @ Layer().graph.weights["router"], axis=1)
+    return groups, np.bincount(best, minlength=E).tolist()
 
 
 LOOPS = {
