@@ -40,6 +40,7 @@ Compile:  gatecc MODEL.onnx|MODEL.json -o OUT.so [options]
                        ONNX Runtime's CPU kernels choose
   --assume-finite      no value is NaN or infinite: skip work of weight zero
                        without proof
+  --verify-each        verify the program after each pass, for work on gatecc
   -v                   say what is done, and how long it takes
 
 Verify:   gatecc verify MODEL.onnx|MODEL.json [options]
@@ -296,6 +297,8 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
     return parseCalibration(arguments, command);
   if (name == "--assume-finite")
     return command.options.assumeFinite = true;
+  if (name == "--verify-each")
+    return command.options.verifyEach = true;
   if (name == "-v" || name == "--verbose")
     return command.options.verbose = true;
   return arguments.unknown();

@@ -18,6 +18,7 @@
 #include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -114,6 +115,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
     module->setAttr("gatecc.ties",
                     StringAttr::get(module.getContext(), "ort-cpu"));
   PassManager pm(module.getContext());
+  pm.enableVerifier(options.verifyEach);
   auto passes = [&](Level level) { return from < level && level <= upTo; };
   if (passes(Level::Gate))
     buildImportToGate(pm, stage);
@@ -123,7 +125,9 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
     buildScheduleToKernel(pm, stage);
   if (passes(Level::Llvm))
     buildKernelToLlvm(pm, stage);
-  return pm.run(module);
+  if (failed(pm.run(module)))
+    return failure();
+  return options.verifyEach ? success() : verify(module);
 }
 
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {

@@ -47,6 +47,7 @@ def compile(
     block=None,
     zero_points=False,
     calibration=None,
+    verify_each=False,
 ):
     """Compile an ONNX or JSON model to a shared library; returns the library's path.
 
@@ -60,6 +61,7 @@ def compile(
     and with zero_points a zero point.
     calibration: what the report measures the error of this rounding on: a path of a
     .npy file or an array, in a dict by name if the network has several inputs.
+    verify_each: verify the program after each pass, for work on the compiler.
     Raises CompileError with the compiler's text.
     """
     command = [find_compiler(), os.fspath(model)]
@@ -86,6 +88,8 @@ def compile(
         command.append(f"--block={block}")
     if zero_points:
         command.append("--zero-points")
+    if verify_each:
+        command.append("--verify-each")
     with tempfile.TemporaryDirectory() as folder:
         if calibration is not None:
             command += _calibration(calibration, folder)

@@ -38,7 +38,7 @@ class Builder:
         key = str(model), repr(sorted(options.items()))
         if key not in self.made:
             path = self.folder / f"{len(self.made)}-{Path(model).stem}.so"
-            gatecc.compile(model, path, **options)
+            gatecc.compile(model, path, verify_each=True, **options)
             self.made[key] = path
         return self.made[key]
 

@@ -35,6 +35,9 @@ struct CompileOptions {
   int64_t block = 32;
   /// Integers have zero points, so that they span [min w, max w].
   bool zeroPoints = false;
+  /// Verify after each pass, which takes a tenth of the time, and not only
+  /// where a level ends.
+  bool verifyEach = false;
   /// Print the stages and their times to standard error.
   bool verbose = false;
 

@@ -110,11 +110,12 @@ gatecc::translateVersion(ModuleOp module, const VersionDescription &version,
   return result;
 }
 
-/// The run-time library, as code for `cpu`.
+/// The run-time library, as code for `cpu`; functions are read when they are
+/// needed.
 static std::unique_ptr<Module> readRuntime(const CpuTarget &cpu,
                                            llvm::LLVMContext &context,
                                            MLIRContext &diagnostics) {
-  llvm::Expected<std::unique_ptr<Module>> runtime = llvm::parseBitcodeFile(
+  llvm::Expected<std::unique_ptr<Module>> runtime = llvm::getLazyBitcodeModule(
       llvm::MemoryBufferRef(runtimeBitcode(), "gatecc_runtime"), context);
   if (!runtime) {
     emitError(UnknownLoc::get(&diagnostics))
