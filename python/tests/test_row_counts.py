@@ -9,7 +9,7 @@ from gatecc import reference
 from gatecc.models import blocks, moe
 from gatecc.models.graph import Graph
 
-COUNTS = [*range(15), 47, 95, 96, 97, 98, 191, 193, 300]
+COUNTS = [*range(15), 47, *range(94, 100), *range(189, 195), *range(283, 290), 300]
 DEPTH, WIDTH = 1031, 37
 
 
@@ -34,6 +34,25 @@ def test_every_number_of_rows(build, mcpu):
         np.testing.assert_allclose(single, expected, rtol=1e-4, atol=1e-3)
         for count in COUNTS:
             many = lib(x=x[:count])["y"]
+            np.testing.assert_array_equal(many, single[:count], err_msg=f"{count}")
+
+
+@pytest.mark.parametrize("experts", ["f32", "bf16", "int8", "int4"])
+def test_every_number_of_rows_of_an_expert(build, experts):
+    rng = np.random.default_rng(3)
+    weights = moe.random_block(rng, 600, 560, 2, "silu")
+    g = Graph("experts")
+    names = g.input("x", ["B", 600]), g.input("logits", ["B", 2])
+    blocks.contrib_experts(g, *names, "experts", weights, 1, "silu")
+    g.rename_result("y")
+    g.output("y", ["B", 600])
+    x = rng.standard_normal((max(COUNTS), 600), np.float32)
+    logits = np.tile(np.array([1, 0], np.float32), (len(x), 1))
+    with build.load(build.graph(g), experts=experts) as lib:
+        rows = [lib(x=x[i : i + 1], logits=logits[:1])["y"] for i in range(len(x))]
+        single = np.concatenate(rows)
+        for count in COUNTS:
+            many = lib(x=x[:count], logits=logits[:count])["y"]
             np.testing.assert_array_equal(many, single[:count], err_msg=f"{count}")
 
 

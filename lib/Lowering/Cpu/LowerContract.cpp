@@ -287,7 +287,7 @@ void KernelEmitter::emitSite(func::FuncOp kernel) {
   auto packedType = cast<MemRefType>(site.getPacked().getType());
   Type indexType = b.getIndexType();
   int64_t panels = packedType.getDimSize(1), groups = packedType.getDimSize(0);
-  Value block = index(RegisterTiles::kBlockRows);
+  Value block = index(tiles.getBlockRows());
   Value numRows = memref::DimOp::create(b, site.getInit(), 0);
 
   Value blocks, firstBlock;

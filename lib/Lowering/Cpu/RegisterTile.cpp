@@ -55,9 +55,16 @@ int64_t RegisterTiles::getNumPanels(int64_t rows) const {
   return fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
 }
 
+int64_t RegisterTiles::getBlockRows() const {
+  constexpr int64_t kRows = 96;
+  return kRows / maxRows * maxRows;
+}
+
 int64_t RegisterTiles::getBlockPanels() const {
+  // On the stack.
+  constexpr int64_t kAccumulatorBytes = 48 * 1024;
   int64_t panelBytes =
-      kBlockRows * layout.columns() * element.getIntOrFloatBitWidth() / 8;
+      getBlockRows() * layout.columns() * element.getIntOrFloatBitWidth() / 8;
   return std::max<int64_t>(4, kAccumulatorBytes / panelBytes);
 }
 
@@ -76,12 +83,13 @@ int64_t RegisterTiles::getUnitsAhead() const {
 }
 
 MemRefType RegisterTiles::getAccumulatorType() const {
-  return MemRefType::get({getBlockPanels(), kBlockRows, layout.columns()},
+  return MemRefType::get({getBlockPanels(), getBlockRows(), layout.columns()},
                          element);
 }
 
 MemRefType RegisterTiles::getSlotsType() const {
-  return MemRefType::get({kBlockRows}, IndexType::get(element.getContext()));
+  return MemRefType::get({getBlockRows()},
+                         IndexType::get(element.getContext()));
 }
 
 /// Rows of any distance, each contiguous.

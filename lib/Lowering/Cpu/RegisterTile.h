@@ -18,11 +18,6 @@ namespace gatecc {
 /// The tiles for panels of one layout and type of accumulators.
 class RegisterTiles {
 public:
-  /// Rows of a block, and panels whose accumulators are kept at a time: at most
-  /// 48 KB of accumulators on the stack.
-  static constexpr int64_t kBlockRows = 96;
-  static constexpr int64_t kAccumulatorBytes = 48 * 1024;
-
   RegisterTiles(mlir::ModuleOp module, Isa isa, const gate::PanelLayout &layout,
                 mlir::Type element);
 
@@ -37,6 +32,8 @@ public:
   /// Panels that a tile of `rows` rows takes at a time: with few rows, one
   /// panel has too few accumulators to hide the latency of an addition.
   int64_t getNumPanels(int64_t rows) const;
+  /// The most rows of a block: whole tiles.
+  int64_t getBlockRows() const;
   /// Panels whose accumulators a block keeps.
   int64_t getBlockPanels() const;
 
