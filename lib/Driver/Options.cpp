@@ -41,6 +41,8 @@ Compile:  gatecc MODEL.onnx|MODEL.json -o OUT.so [options]
   --assume-finite      no value is NaN or infinite: skip work of weight zero
                        without proof
   --verify-each        verify the program after each pass, for work on gatecc
+  --check-accesses     end the process where the run leaves a buffer, for work on
+                       gatecc: what is compiled without it has no such tests
   -v                   say what is done, and how long it takes
 
 Verify:   gatecc verify MODEL.onnx|MODEL.json [options]
@@ -299,6 +301,8 @@ static bool parseCompileOption(Arguments &arguments, CompileCommand &command) {
     return command.options.assumeFinite = true;
   if (name == "--verify-each")
     return command.options.verifyEach = true;
+  if (name == "--check-accesses")
+    return command.options.checkAccesses = true;
   if (name == "-v" || name == "--verbose")
     return command.options.verbose = true;
   return arguments.unknown();

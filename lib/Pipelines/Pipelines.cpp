@@ -111,6 +111,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
   stage.block = options.block;
   stage.zeroPoints = options.zeroPoints;
   stage.assumeFinite = options.assumeFinite;
+  stage.checkAccesses = options.checkAccesses;
   if (options.tiesOrtCpu)
     module->setAttr("gatecc.ties",
                     StringAttr::get(module.getContext(), "ort-cpu"));
@@ -202,6 +203,10 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
   addCleanup(pm);
   pm.addPass(createOutlineTasks());
   addCleanup(pm);
+  if (options.checkAccesses) {
+    pm.addPass(createCheckAccesses());
+    addCleanup(pm);
+  }
   pm.addPass(createSplitRun());
   pm.addPass(createVerifyLevel({"kernel"}));
 }

@@ -48,6 +48,7 @@ def compile(
     zero_points=False,
     calibration=None,
     verify_each=False,
+    check_accesses=False,
 ):
     """Compile an ONNX or JSON model to a shared library; returns the library's path.
 
@@ -61,7 +62,8 @@ def compile(
     and with zero_points a zero point.
     calibration: what the report measures the error of this rounding on: a path of a
     .npy file or an array, in a dict by name if the network has several inputs.
-    verify_each: verify the program after each pass, for work on the compiler.
+    verify_each: verify the program after each pass; check_accesses: end the process
+    where a run leaves a buffer; both for work on the compiler.
     Raises CompileError with the compiler's text.
     """
     command = [find_compiler(), os.fspath(model)]
@@ -90,6 +92,8 @@ def compile(
         command.append("--zero-points")
     if verify_each:
         command.append("--verify-each")
+    if check_accesses:
+        command.append("--check-accesses")
     with tempfile.TemporaryDirectory() as folder:
         if calibration is not None:
             command += _calibration(calibration, folder)

@@ -30,15 +30,16 @@ def digits():
 class Builder:
     """Compiles models, each with the same options once; loads the libraries."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, options):
         self.folder = folder
+        self.options = options
         self.made = {}
 
     def path(self, model, **options):
         key = str(model), repr(sorted(options.items()))
         if key not in self.made:
             path = self.folder / f"{len(self.made)}-{Path(model).stem}.so"
-            gatecc.compile(model, path, verify_each=True, **options)
+            gatecc.compile(model, path, **self.options | options)
             self.made[key] = path
         return self.made[key]
 
@@ -52,10 +53,22 @@ class Builder:
         return path
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--check-accesses",
+        action="store_true",
+        help="have the libraries end the process where a run leaves a buffer",
+    )
+
+
 @pytest.fixture(scope="session")
-def build(tmp_path_factory):
+def build(tmp_path_factory, request):
     gatecc.find_compiler()
-    return Builder(tmp_path_factory.mktemp("build"))
+    options = {
+        "verify_each": True,
+        "check_accesses": request.config.getoption("--check-accesses"),
+    }
+    return Builder(tmp_path_factory.mktemp("build"), options)
 
 
 @pytest.fixture(params=NETWORKS)

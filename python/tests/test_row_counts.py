@@ -48,7 +48,7 @@ def test_every_number_of_rows_of_an_expert(build, experts):
     g.output("y", ["B", 600])
     x = rng.standard_normal((max(COUNTS), 600), np.float32)
     logits = np.tile(np.array([1, 0], np.float32), (len(x), 1))
-    with build.load(build.graph(g), experts=experts) as lib:
+    with build.load(build.graph(g), experts=experts, check_accesses=True) as lib:
         rows = [lib(x=x[i : i + 1], logits=logits[:1])["y"] for i in range(len(x))]
         single = np.concatenate(rows)
         for count in COUNTS:

@@ -118,6 +118,17 @@ def OutlineTasks : Pass<"outline-tasks", "::mlir::ModuleOp"> {
   let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::func::FuncDialect"];
 }
 
+def CheckAccesses : Pass<"check-accesses", "::mlir::ModuleOp"> {
+  let summary = "Ends the process where the run leaves a buffer";
+  let description = [{
+    Every load, store and view of a buffer is preceded by a test that its
+    elements are inside. Where one is not, the op and its location go to standard error, and the process ends by a trap. This is
+    for tests of the compiler: no index should ever be outside.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
 def SplitRun : Pass<"split-run", "::mlir::ModuleOp"> {
   let summary = "Divides a long @gatecc_run in functions";
   let description = [{

@@ -38,6 +38,8 @@ struct CompileOptions {
   /// Verify after each pass, which takes a tenth of the time, and not only
   /// where a level ends.
   bool verifyEach = false;
+  /// The process ends where the run leaves a buffer.
+  bool checkAccesses = false;
   /// Print the stages and their times to standard error.
   bool verbose = false;
 

@@ -24,6 +24,8 @@ struct StageOptions {
   bool zeroPoints = false;
   /// No value is NaN or infinite.
   bool assumeFinite = false;
+  /// Every access to a buffer is checked by the run.
+  bool checkAccesses = false;
   /// Optimisations that must not run.
   std::vector<std::string> disabled;
 

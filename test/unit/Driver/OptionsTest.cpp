@@ -24,7 +24,7 @@ TEST(Options, CompileDefaults) {
   EXPECT_EQ(command.weights, WeightsPlace::Automatic);
   EXPECT_FALSE(command.report || command.options.tiesOrtCpu ||
                command.options.assumeFinite || command.options.verifyEach ||
-               command.options.verbose);
+               command.options.checkAccesses || command.options.verbose);
   EXPECT_EQ(command.options.experts, "f32");
   EXPECT_EQ(command.options.block, 32);
 }
@@ -34,7 +34,7 @@ TEST(Options, CompileAll) {
       {"--mcpu=x86-64-v2,x86-64-v3", "--mcpu", "x86-64-v3", "--compile-to",
        "gate", "--report=r.json", "--weights=file", "--ties=ort-cpu",
        "--assume-finite", "--experts=int4", "--block", "128", "--verify-each",
-       "-v", "--", "-m.onnx"});
+       "--check-accesses", "-v", "--", "-m.onnx"});
   EXPECT_EQ(command.model, "-m.onnx");
   EXPECT_EQ(command.cpus.size(), 2u);
   EXPECT_EQ(command.upTo, Level::Gate);
@@ -42,7 +42,8 @@ TEST(Options, CompileAll) {
   EXPECT_EQ(command.reportFile, "r.json");
   EXPECT_EQ(command.weights, WeightsPlace::File);
   EXPECT_TRUE(command.options.tiesOrtCpu && command.options.assumeFinite &&
-              command.options.verifyEach && command.options.verbose);
+              command.options.verifyEach && command.options.checkAccesses &&
+              command.options.verbose);
   EXPECT_EQ(command.options.experts, "int4");
   EXPECT_EQ(command.options.block, 128);
   EXPECT_TRUE(
