@@ -78,6 +78,7 @@ class Library:
                 f"{self.path} does not know version {abi.ABI_VERSION} of gatecc's ABI"
             )
         t = self._table
+        self._run = t.run  # a new object each time that it is asked for
         self.name = t.model_name.decode()
         self.compiler_version = t.compiler_version.decode()
         self.source_hash = t.source_hash.decode()
@@ -87,12 +88,13 @@ class Library:
         self._given = tensors.Slots(self.inputs)
         self._wanted = tensors.Slots(self.outputs)
         # Where a run finds the value of each symbol: (input, axis).
-        self._sources = {
+        sources = {
             dim: (info.name, axis)
             for info in self.inputs
             for axis, dim in enumerate(info.shape)
             if isinstance(dim, str)
         }
+        self._shapes = [_shape_plan(info.shape, sources) for info in self.outputs]
         self.symbols = tuple(t.symbols[i].decode() for i in range(t.num_symbols))
         self.sites = tuple(_site(t.sites[i]) for i in range(t.num_sites))
         self.targets = tuple(t.targets[i].cpu.decode() for i in range(t.num_targets))
@@ -118,47 +120,21 @@ class Library:
         with self._lock:
             self._check_open()
             given, count = self._given.fill(arrays)
-            for slot in self._wanted.slots:
-                shape = self._shape_of(slot, arrays)
+            for slot, plan in zip(self._wanted.slots, self._shapes):
+                shape = _shape_of(plan, arrays)
                 # The library provides, and then describes, what we cannot size.
                 array = None if shape is None else np.empty(shape, slot.dtype)
                 slot.set(array)
                 results[slot.name] = array
-            status = self._table.run(
+            status = self._run(
                 self._context, given, count, self._wanted.table, len(self.outputs)
             )
-            self._check(status)
+            if status != abi.OK:
+                self._check(status)
             for slot in self._wanted.slots:
                 if results[slot.name] is None:
                     results[slot.name] = tensors.copied(slot.tensor)
         return results
-
-    def _shape_of(self, slot, arrays):
-        """The shape of an output, or None if the inputs do not tell."""
-        shape = []
-        for dim in slot.info.shape:
-            if isinstance(dim, str):
-                dim = self._product(dim, arrays)
-                if dim is None:
-                    return None
-            shape.append(dim)
-        return shape
-
-    def _product(self, text, arrays):
-        """The value of a dimension such as "B" or "2*B*S", or None if it is unknown.
-
-        Whether all inputs agree on it is for the library to check.
-        """
-        value = 1
-        for factor in text.split("*"):
-            if factor.isdecimal():
-                value *= int(factor)
-                continue
-            name, axis = self._sources.get(factor, (None, 0))
-            if name not in arrays or arrays[name].ndim <= axis:
-                return None
-            value *= arrays[name].shape[axis]
-        return value
 
     def stats(self):
         """What the last run decided: {"sites": [{name, kind, rows, groups, skipped}]}."""
@@ -224,7 +200,7 @@ class Library:
             if context is not None:
                 self._table.destroy(context)
             if handle is not None:
-                self._table = None
+                self._table = self._run = None
                 dlclose(handle._handle)
 
     def __enter__(self):
@@ -256,6 +232,43 @@ class Library:
         if status != abi.OK:
             text = self._table.error_message(self._context) or b""
             raise RunError(text.decode(errors="replace") or f"status {status}", status)
+
+
+def _shape_plan(extents, sources):
+    """For each extent a number and the (input, axis)s whose extents multiply it.
+
+    None if the inputs do not tell: a product such as "2*B*S" needs each of its symbols.
+    """
+    plan = []
+    for extent in extents:
+        number, factors = 1, []
+        for factor in str(extent).split("*"):
+            if factor.isdecimal():
+                number *= int(factor)
+            elif factor in sources:
+                factors.append(sources[factor])
+            else:
+                return None
+        plan.append((number, factors))
+    return plan
+
+
+def _shape_of(plan, arrays):
+    """The shape of an output, or None if the inputs do not tell.
+
+    Whether all inputs agree on a symbol is for the library to check.
+    """
+    if plan is None:
+        return None
+    shape = []
+    for extent, factors in plan:
+        for name, axis in factors:
+            array = arrays.get(name)
+            if array is None or array.ndim <= axis:
+                return None
+            extent *= array.shape[axis]
+        shape.append(extent)
+    return shape
 
 
 def _tensor(info):
