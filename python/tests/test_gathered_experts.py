@@ -108,6 +108,19 @@ def one_weighed_choice():
     return net.finish(net("Mul", "y0", net.bmm(flat), "best"))
 
 
+def a_choice_of_none():
+    """One choice more than there are experts: it is the first expert's, with a weight of 0."""
+    net = Net()
+    net.gate = np.random.default_rng(4).standard_normal((D, E + 1)).astype(np.float32)
+    best, ids = net.route(k=1)
+    flat = net("Reshape", "flat_ids", ids, net.ints("flat", -1))
+    is_none = net("Equal", "is_none", flat, net.number("none", E))
+    chosen = net("Where", "ids", is_none, net.number("first", 0), flat)
+    column = net("Reshape", "column", is_none, net.ints("column_shape", -1, 1))
+    weight = net("Where", "weight", column, net.weight("nothing", np.float32(0)), best)
+    return net.finish(net("Mul", "y0", net.bmm(chosen), weight))
+
+
 def a_table_of_ids():
     """Hash routing: the id of a token is looked up."""
     net = Net()
@@ -188,6 +201,7 @@ def attention():
 WEIGHTS = {  # and how many sites it has
     "one-choice": (one_choice, 1),
     "one-weighed-choice": (one_weighed_choice, 1),
+    "a-choice-of-none": (a_choice_of_none, 1),
     "a-table-of-ids": (a_table_of_ids, 1),
     "einsum": (einsum, 1),
     "apart": (apart, 1),
