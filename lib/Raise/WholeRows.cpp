@@ -6,8 +6,8 @@
 // columns in order, so that element i * D + j of the flat updates goes where
 // element j of row i does. An index that is repeated for all elements of a row
 // writes whole rows, too:
-//   before: scatter_elements(rows [n, D], repeat(index [n, 1]), data) {axis = 0}
-//   after:  scatter_nd(rows [n, D], index, data)
+//   before: scatter_elements(rows [n, D], repeat(index), data) {axis = 0}
+//   after:  scatter_nd(rows [n, D], index [n, 1], data)
 #include "WholeRows.h"
 
 #include "SlotIndex.h"
