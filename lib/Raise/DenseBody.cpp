@@ -109,35 +109,79 @@ FailureOr<Value> DenseBody::buildRows(Lanes lanes, Columns columns) {
       columns);
 }
 
+int64_t DenseBody::rowDimOf(ArrayRef<Axis> axes) const {
+  for (unsigned dim = 0; dim < shape.rowDims; ++dim)
+    if (areSameAxes(shape.dims[dim], Axes(axes)))
+      return dim;
+  return -1;
+}
+
+Value DenseBody::withFactorsApart(Value tensor, SmallVectorImpl<Axes> &dims) {
+  if (llvm::all_of(dims, [](const Axes &axes) { return axes.size() < 2; }))
+    return tensor;
+  OpBuilder &b = graph.getBuilder();
+  Location loc = graph.getLoc();
+  SmallVector<OpFoldResult> rows = shape.sizes(b, loc), sizes;
+  SmallVector<ReassociationIndices> groups;
+  SmallVector<Axes> factors;
+  for (auto [axes, size] :
+       llvm::zip_equal(dims, tensor::getMixedSizes(b, loc, tensor))) {
+    ReassociationIndices &group = groups.emplace_back();
+    for (size_t factor = 0; factor < std::max<size_t>(axes.size(), 1);
+         ++factor) {
+      group.push_back(factors.size());
+      if (axes.size() < 2) {
+        sizes.push_back(size);
+        factors.push_back(axes);
+        continue;
+      }
+      int64_t row = rowDimOf(axes[factor]);
+      if (row < 0)
+        return {};
+      sizes.push_back(rows[row]);
+      factors.push_back({axes[factor]});
+    }
+  }
+  auto type = RankedTensorType::get(decomposeMixedValues(sizes).first,
+                                    typeOf(tensor).getElementType());
+  RankedTensorType flat =
+      tensor::CollapseShapeOp::inferCollapsedType(type, groups);
+  if (tensor.getType() != flat)
+    tensor = tensor::CastOp::create(b, loc, flat, tensor);
+  dims = factors;
+  return tensor::ExpandShapeOp::create(b, loc, type, tensor, groups, sizes);
+}
+
 Value DenseBody::spread(const Lanes &lanes) {
   OpBuilder &b = graph.getBuilder();
   Location loc = graph.getLoc();
+  SmallVector<Axes> dims = lanes.dims;
+  Value tensor = withFactorsApart(lanes.front(), dims);
+  if (!tensor)
+    return {};
   SmallVector<OpFoldResult> sizes = shape.sizes(b, loc);
   sizes.truncate(shape.rowDims);
   SmallVector<AffineExpr> exprs;
-  for (size_t dim = 0; dim < lanes.dims.size(); ++dim) {
-    const Axes &axes = lanes.dims[dim];
+  for (auto [dim, axes] : llvm::enumerate(dims)) {
     if (axes.empty()) {
       exprs.push_back(b.getAffineConstantExpr(0));
-    } else if (axes.size() == 1 && axes.front().kind == Axis::Column) {
+    } else if (axes.front().kind == Axis::Column) {
       if (sizes.size() > shape.rowDims)
         return {};
       exprs.push_back(b.getAffineDimExpr(shape.rowDims));
-      sizes.push_back(b.getIndexAttr(typeOf(lanes.front()).getDimSize(dim)));
+      sizes.push_back(b.getIndexAttr(typeOf(tensor).getDimSize(dim)));
     } else {
-      ArrayRef<Axes> rows = ArrayRef(shape.dims).take_front(shape.rowDims);
-      const Axes *own = llvm::find_if(
-          rows, [&](const Axes &each) { return areSameAxes(each, axes); });
-      if (own == rows.end())
+      int64_t row = rowDimOf(axes);
+      if (row < 0)
         return {};
-      exprs.push_back(b.getAffineDimExpr(own - rows.begin()));
+      exprs.push_back(b.getAffineDimExpr(row));
     }
   }
-  Value empty = tensor::EmptyOp::create(b, loc, sizes,
-                                        typeOf(lanes.front()).getElementType());
+  Value empty =
+      tensor::EmptyOp::create(b, loc, sizes, typeOf(tensor).getElementType());
   AffineMap map = AffineMap::get(sizes.size(), 0, exprs, graph.getContext());
   return linalg::GenericOp::create(
-             b, loc, empty.getType(), lanes.front(), empty,
+             b, loc, empty.getType(), tensor, empty,
              ArrayRef{map, b.getMultiDimIdentityMap(sizes.size())},
              SmallVector<utils::IteratorType>(sizes.size(),
                                               utils::IteratorType::parallel),

@@ -79,6 +79,12 @@ protected:
   ExpertRegion region;
 
 private:
+  /// The dimension of rows that is numbered like `axes`, or -1.
+  int64_t rowDimOf(llvm::ArrayRef<Axis> axes) const;
+  /// The tensor with a dimension for each factor of its own ones, `dims`, which
+  /// become those of the new dimensions. Null if a factor is none of the rows'.
+  mlir::Value withFactorsApart(mlir::Value tensor,
+                               llvm::SmallVectorImpl<Axes> &dims);
   mlir::FailureOr<mlir::Value> buildElementwise(const Lanes &lanes,
                                                 Columns columns);
   mlir::FailureOr<mlir::Value> buildReduction(const Lanes &lanes);

@@ -111,11 +111,10 @@ struct ResultRead {
 };
 } // namespace
 
-/// One of the coordinates at which an op reads, for dimension `dim` of the
-/// results.
-static bool readCoordinate(ResultRead &read, const Lanes &indices,
-                           int64_t column, unsigned dim) {
-  std::optional<IndexLanes> index = readIndex(indices, {column, 1, 1});
+/// Reads one coordinate, in dimension `dim` of the results.
+static bool readCoordinate(ResultRead &read,
+                           const std::optional<IndexLanes> &index,
+                           unsigned dim) {
   if (!index)
     return false;
   Value results = read.results.front();
@@ -136,14 +135,40 @@ static bool readCoordinate(ResultRead &read, const Lanes &indices,
   return true;
 }
 
+/// Reads a number for each row as the coordinates in the dimensions that the
+/// results' first one was collapsed from.
+static bool readFlatCoordinates(ResultRead &read, const Lanes &indices) {
+  auto view = read.results.front().getDefiningOp<tensor::CollapseShapeOp>();
+  Columns columns{0, 1, 1};
+  std::optional<Lanes> source =
+      view ? movedFrom(read.results, columns) : std::nullopt;
+  if (!source)
+    return false;
+  SmallVector<int64_t> dims;
+  for (int64_t dim : view.getReassociationIndices().front())
+    if (view.getSrcType().getDimSize(dim) != 1)
+      dims.push_back(dim);
+  std::optional<SmallVector<IndexLanes, 0>> index =
+      readFlatIndex(indices, view.getSrc(), dims);
+  if (!index)
+    return false;
+  ResultRead flat{*source, {}};
+  for (auto [dim, coordinate] : llvm::zip_equal(dims, *index))
+    if (!readCoordinate(flat, coordinate, dim))
+      return false;
+  read = flat;
+  return true;
+}
+
 static std::optional<ResultRead> matchResultRead(Operation *op,
                                                  ArrayRef<Axes> dims) {
   ResultRead read;
   bool isRead = false;
   if (std::optional<ElementRead> elements = matchElementRead(op)) {
     read.results = {{elements->data}, llvm::to_vector(dims)};
-    isRead = readCoordinate(read, {{elements->indices}, llvm::to_vector(dims)},
-                            0, elements->axis);
+    Lanes indices{{elements->indices}, llvm::to_vector(dims)};
+    isRead =
+        readCoordinate(read, readIndex(indices, {0, 1, 1}), elements->axis);
   } else if (auto gather = dyn_cast<gate::GatherNDOp>(op)) {
     unsigned rows = typeOf(gather.getIndices()).getRank() - 1,
              batch = gather.getBatchDims();
@@ -157,9 +182,13 @@ static std::optional<ResultRead> matchResultRead(Operation *op,
                     llvm::to_vector(dims.take_front(batch))};
     read.results.dims.resize(batch + count);
     read.results.dims.append(dims.begin() + rows, dims.end());
-    isRead = true;
-    for (int64_t column = 0; column < count && isRead; ++column)
-      isRead = readCoordinate(read, indices, column, batch + column);
+    isRead = batch == 0 && count == 1 && readFlatCoordinates(read, indices);
+    if (!isRead) {
+      isRead = true;
+      for (int64_t column = 0; column < count && isRead; ++column)
+        isRead = readCoordinate(read, readIndex(indices, {column, 1, 1}),
+                                batch + column);
+    }
   }
   return isRead && read.experts != 0 && read.results.has(Axis::Token) &&
                  read.results.has(Axis::Column)

@@ -19,6 +19,14 @@ struct IndexLanes {
 /// concatenations of coordinates and the wrap of negative indices.
 std::optional<IndexLanes> readIndex(Lanes lanes, Columns columns);
 
+/// The same for an index into some dimensions of `data` that were collapsed to
+/// one: a sum of coordinates, each times the size of the dimensions inside of
+/// its own. In order of `dims`; ids exist in the dimension that they index,
+/// other than, maybe, in the outermost one.
+std::optional<llvm::SmallVector<IndexLanes, 0>>
+readFlatIndex(const Lanes &lanes, mlir::Value data,
+              llvm::ArrayRef<int64_t> dims);
+
 } // namespace gatecc::raise
 
 #endif // GATECC_LIB_RAISE_INDEXLANES_H

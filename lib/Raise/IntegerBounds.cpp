@@ -84,6 +84,51 @@ static Interval ofConstant(DenseIntElementsAttr constant) {
   return result;
 }
 
+/// The tensor whose elements a mask compares with one number for equality, and
+/// the number.
+static std::optional<std::pair<Value, int64_t>> equalTo(Value mask) {
+  auto op = mask.getDefiningOp<linalg::GenericOp>();
+  if (!op || op->getNumResults() != 1 || op.getNumDpsInputs() != 1 ||
+      llvm::any_of(op.getIndexingMapsArray(),
+                   [](AffineMap map) { return !map.isIdentity(); }))
+    return std::nullopt;
+  auto test = op.getBody()
+                  ->getTerminator()
+                  ->getOperand(0)
+                  .getDefiningOp<arith::CmpIOp>();
+  std::optional<int64_t> number =
+      test ? getConstantIntValue(test.getRhs()) : std::nullopt;
+  if (!number || test.getPredicate() != arith::CmpIPredicate::eq ||
+      test.getLhs() != op.getBody()->getArgument(0))
+    return std::nullopt;
+  return std::pair(op.getDpsInputs()[0], *number);
+}
+
+/// Whether a choice keeps a number only where it differs from another one, that
+/// a mask has compared it with: then it is in what is left of `all`.
+static bool leavesOut(linalg::GenericOp op, arith::SelectOp select,
+                      Interval &all) {
+  auto condition = dyn_cast<BlockArgument>(select.getCondition()),
+       kept = dyn_cast<BlockArgument>(select.getFalseValue());
+  auto isElement = [&](BlockArgument argument) {
+    return argument && argument.getOwner() == op.getBody() &&
+           argument.getArgNumber() < op.getNumDpsInputs() &&
+           op.getMatchingIndexingMap(
+                 op.getDpsInputOperand(argument.getArgNumber()))
+               .isIdentity();
+  };
+  if (!isElement(condition) || !isElement(kept))
+    return false;
+  auto compared = equalTo(op.getDpsInputs()[condition.getArgNumber()]);
+  if (!compared || compared->first != op.getDpsInputs()[kept.getArgNumber()] ||
+      all.low == all.high)
+    return false;
+  double number = double(compared->second);
+  all.low += all.low == number ? 1 : 0;
+  all.high -= all.high == number ? 1 : 0;
+  return true;
+}
+
 Interval Bounds::ofGeneric(linalg::GenericOp op) {
   if (op.getNumLoops() != op.getNumParallelLoops() ||
       op->getNumResults() != 1 || !op.getRegionOutputArgs()[0].use_empty())
@@ -99,6 +144,16 @@ Interval Bounds::ofGeneric(linalg::GenericOp op) {
       scalars[index] = belowSize(sizes[index.getDim()]);
     else if (auto read = dyn_cast<tensor::ExtractOp>(each))
       scalars[read] = of(read.getTensor());
+    else if (auto select = dyn_cast<arith::SelectOp>(each)) {
+      auto kept = scalars.find(select.getFalseValue());
+      Interval left = kept == scalars.end() ? Interval() : kept->second;
+      if (kept == scalars.end() || !leavesOut(op, select, left))
+        continue;
+      IntegerAttr instead;
+      if (matchPattern(select.getTrueValue(), m_Constant(&instead)))
+        scalars[select] = raise::join(
+            left, {double(instead.getInt()), double(instead.getInt())});
+    }
   }
   return evaluateScalar(body.getTerminator()->getOperand(0), body, scalars);
 }

@@ -2,8 +2,12 @@
 // Index tensors that are gathered from index tensors (the survivors of
 // survivors, as numbers of the first rows) become selections in selections.
 // That is right since the slots of a selection are different rows that exist.
+// Rows that a mask selects and that are written where they were read,
+//   scatter(gather(x, nonzero(mask)), nonzero(mask), y)
+// are a choice between two tensors for each row, select(mask, x, y).
 #include "NestSelections.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -21,6 +25,10 @@ public:
 private:
   Value read(Value data, Value index);
   Value write(Value updates, Value index, Value data, gate::Reduction how);
+  /// What rows were read from at an index of rows that a mask selects; null if
+  /// they were made otherwise.
+  Value readBy(Value updates, Value index) const;
+  Value select(Value index, Value rows, Value others);
   bool isNested(Value index) const;
   /// The scatter that wrote all rows of an index, and no more, last.
   gate::ScatterNDOp writerOf(Value data, Value index) const;
@@ -90,6 +98,40 @@ Value Nester::read(Value data, Value index) {
   return taken(gate::GatherNDOp::create(b, loc, type, data, index, 0));
 }
 
+Value Nester::readBy(Value updates, Value index) const {
+  auto gather = updates.getDefiningOp<gate::GatherNDOp>();
+  std::optional<RowAccess> from =
+      gather ? indices.matchRead(gather) : std::nullopt;
+  const RowPath &path = indices.find(index)->path;
+  auto step = path.front().getDefiningOp<gate::NonZeroOp>();
+  return from && from->rowDims == 1 && from->slotDims == 1 &&
+                 from->path == path && path.size() == 1 && step &&
+                 typeOf(step.getInput()).getRank() == 1
+             ? from->data
+             : Value();
+}
+
+Value Nester::select(Value index, Value rows, Value others) {
+  auto step =
+      indices.find(index)->path.front().getDefiningOp<gate::NonZeroOp>();
+  RankedTensorType type = typeOf(others);
+  if (rows.getType() != type)
+    rows = taken(tensor::CastOp::create(b, loc, type, rows));
+  AffineMap all = b.getMultiDimIdentityMap(type.getRank()),
+            row = AffineMap::get(type.getRank(), 0, b.getAffineDimExpr(0));
+  Value init = tensor::EmptyOp::create(
+      b, loc, tensor::getMixedSizes(b, loc, others), type.getElementType());
+  return taken(linalg::GenericOp::create(
+      b, loc, TypeRange{type}, ValueRange{step.getInput(), rows, others},
+      ValueRange{init}, ArrayRef<AffineMap>{row, all, all, all},
+      SmallVector<utils::IteratorType>(type.getRank(),
+                                       utils::IteratorType::parallel),
+      [](OpBuilder &at, Location where, ValueRange x) {
+        Value chosen = arith::SelectOp::create(at, where, x[0], x[1], x[2]);
+        linalg::YieldOp::create(at, where, chosen);
+      }));
+}
+
 Value Nester::write(Value updates, Value index, Value data,
                     gate::Reduction how) {
   if (isNested(index)) {
@@ -98,9 +140,12 @@ Value Nester::write(Value updates, Value index, Value data,
     Value inner = write(updates, last, read(data, outer), how);
     return write(inner, outer, data, gate::Reduction::None);
   }
-  if (how == gate::Reduction::None)
+  if (how == gate::Reduction::None) {
     while (gate::ScatterNDOp writer = writerOf(data, index))
       data = writer.getData();
+    if (Value rows = readBy(updates, index))
+      return select(index, rows, data);
+  }
   return taken(gate::ScatterNDOp::create(b, loc, data.getType(), updates, index,
                                          data, how));
 }
@@ -121,7 +166,8 @@ void Nester::visit(Operation *op) {
     if (access && access->rowDims == 1 && access->slotDims == 1 &&
         (isNested(scatter.getIndices()) ||
          (scatter.getReduction() == gate::Reduction::None &&
-          writerOf(scatter.getData(), scatter.getIndices()))))
+          (writerOf(scatter.getData(), scatter.getIndices()) ||
+           readBy(scatter.getUpdates(), scatter.getIndices())))))
       op->getResult(0).replaceAllUsesWith(
           write(scatter.getUpdates(), scatter.getIndices(), scatter.getData(),
                 scatter.getReduction()));

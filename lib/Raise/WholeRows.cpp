@@ -4,7 +4,10 @@
 //   after:  scatter_nd(rows [n, D], transpose(nonzero(mask)), data)
 // The positions of the repeated mask are those of the mask, each with all
 // columns in order, so that element i * D + j of the flat updates goes where
-// element j of row i does.
+// element j of row i does. An index that is repeated for all elements of a row
+// writes whole rows, too:
+//   before: scatter_elements(rows [n, D], repeat(index), data) {axis = 0}
+//   after:  scatter_nd(rows [n, D], index [n, 1], data)
 #include "WholeRows.h"
 
 #include "SlotIndex.h"
@@ -105,6 +108,36 @@ static void rewrite(gate::ScatterNDOp scatter,
   scatter.erase();
 }
 
+static void rewrite(gate::ScatterElementsOp scatter) {
+  Value index = scatter.getIndices();
+  Value narrow = matchBroadcast(index);
+  if (scatter.getAxis() != 0 || typeOf(index).getRank() < 2 || !narrow)
+    return;
+  auto repeat = index.getDefiningOp<linalg::GenericOp>();
+  if (!isOnePerRow(repeat, repeat.getDpsInputOperand(0), 1))
+    return;
+  for (int64_t dim = 1; dim < typeOf(index).getRank(); ++dim)
+    if (!haveSameExtent(scatter.getData(), dim, index, dim))
+      return;
+  OpBuilder b(scatter);
+  Location loc = scatter.getLoc();
+  if (int64_t rank = typeOf(narrow).getRank(); rank > 1)
+    narrow = tensor::CollapseShapeOp::create(
+        b, loc, narrow,
+        ArrayRef{llvm::to_vector_of<int64_t, 2>(llvm::seq<int64_t>(rank))});
+  OpFoldResult sizes[] = {tensor::getMixedSize(b, loc, narrow, 0),
+                          b.getIndexAttr(1)};
+  auto type = RankedTensorType::get({typeOf(narrow).getDimSize(0), 1},
+                                    typeOf(narrow).getElementType());
+  Value places = tensor::ExpandShapeOp::create(
+      b, loc, type, narrow, ArrayRef{ReassociationIndices{0, 1}}, sizes);
+  Value made = gate::ScatterNDOp::create(
+      b, loc, scatter.getData().getType(), scatter.getUpdates(), places,
+      scatter.getData(), scatter.getReduction());
+  scatter.getResult().replaceAllUsesWith(made);
+  scatter.erase();
+}
+
 void raise::writeWholeRows(Block &block) {
   DenseMap<Value, Value> positions;
   for (Operation &op : llvm::make_early_inc_range(block)) {
@@ -113,5 +146,7 @@ void raise::writeWholeRows(Block &block) {
     else if (auto scatter = dyn_cast<gate::ScatterNDOp>(op);
              scatter && !op.use_empty())
       rewrite(scatter, positions);
+    else if (auto scatter = dyn_cast<gate::ScatterElementsOp>(op))
+      rewrite(scatter);
   }
 }

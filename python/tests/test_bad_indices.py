@@ -148,3 +148,21 @@ def test_repeated_indices_without_reduction(build, op):
     for threads in (1, 2, 4):
         with build.load(model, threads=threads) as lib:
             np.testing.assert_array_equal(lib(x=x, i=i, u=u)["y"], expected)
+
+
+@pytest.mark.parametrize("index, extents", [(2, (3, 64)), (-3, (3, 7)), (0, (1, 2))])
+def test_constant_index_that_may_not_exist(build, index, extents):
+    """One element along a dimension of which only the run knows that it is long enough."""
+    g = Graph("one_of_many")
+    g.input("x", ["B", "S", 4])
+    g.weight("i", np.array(index))
+    g.node("Gather", ["x", "i"], "token", ["y"], axis=1)
+    g.output("y", ["B", 4])
+    with build.load(build.graph(g)) as lib:
+        for size in extents:
+            x = np.random.default_rng(size).standard_normal((5, size, 4)).astype(np.float32)
+            np.testing.assert_array_equal(lib(x=x)["y"], x[:, index])
+        short = np.zeros((5, extents[0] - 1, 4), np.float32)
+        message = f"node 'token' .Gather.: index {index} is out of range for an axis of {extents[0] - 1}"
+        with pytest.raises(gatecc.RunError, match=message):
+            lib(x=short)

@@ -108,6 +108,19 @@ def one_weighed_choice():
     return net.finish(net("Mul", "y0", net.bmm(flat), "best"))
 
 
+def a_choice_of_none():
+    """One choice more than there are experts: it is the first expert's, with a weight of 0."""
+    net = Net()
+    net.gate = np.random.default_rng(4).standard_normal((D, E + 1)).astype(np.float32)
+    best, ids = net.route(k=1)
+    flat = net("Reshape", "flat_ids", ids, net.ints("flat", -1))
+    is_none = net("Equal", "is_none", flat, net.number("none", E))
+    chosen = net("Where", "ids", is_none, net.number("first", 0), flat)
+    column = net("Reshape", "column", is_none, net.ints("column_shape", -1, 1))
+    weight = net("Where", "weight", column, net.weight("nothing", np.float32(0)), best)
+    return net.finish(net("Mul", "y0", net.bmm(chosen), weight))
+
+
 def a_table_of_ids():
     """Hash routing: the id of a token is looked up."""
     net = Net()
@@ -188,6 +201,7 @@ def attention():
 WEIGHTS = {  # and how many sites it has
     "one-choice": (one_choice, 1),
     "one-weighed-choice": (one_weighed_choice, 1),
+    "a-choice-of-none": (a_choice_of_none, 1),
     "a-table-of-ids": (a_table_of_ids, 1),
     "einsum": (einsum, 1),
     "apart": (apart, 1),
@@ -238,7 +252,37 @@ def batched_results():
     return net.finish(net.weighed(net("GatherND", "pick", net.experts(1), at, batch_dims=1)))
 
 
+def flat_coordinates(first, step=None, ids=None):
+    """results.flatten(0, 1)[ids * T + arange] or [arange * E + ids], as traced graphs index."""
+    net = Net()
+    net.route()
+    results = net.experts(0 if first else 1)
+    rows = net.unsqueezed("rowu", net.count("rows", "x", 0), 1)
+    outer, inner = ("chosen", rows) if first else (rows, ids(net) if ids else "chosen")
+    count = net("Gather", "count", net("Shape", "rs", results), net.number("one", 1), axis=0)
+    step = net.number("step", step) if step else count
+    at = net("Add", "at", inner, net("Mul", "start", outer, step))
+    flat = net("Reshape", "flat", results, net.ints("matrix", -1, D))
+    return net.finish(net.weighed(net("Gather", "pick", flat, at)))
+
+
+def elements_of_sequences():
+    """torch.gather on [B,S,E,D]; the ids were chosen for [B * S] rows."""
+    net = Net(3)
+    rows = net("Reshape", "rows", "x", net.ints("matrix", -1, D))
+    best, chosen = net.route(rows)
+    shape = net("Concat", "cs", net("Shape", "bs", "x", start=0, end=2), net.ints("k1", K, 1), axis=0)
+    index = net("Expand", "index", net("Reshape", "ci", chosen, shape), net.ints("wide", 1, 1, 1, D))
+    picked = net("GatherElements", "pick", net.experts(2), index, axis=2)
+    weighed = net("Mul", "weighed", picked, net("Reshape", "bw", best, shape))
+    return net.finish(net("ReduceSum", "sum", weighed, net.ints("axis2", 2), keepdims=0))
+
+
 RESULTS = {
+    "flat-ids-first": lambda: flat_coordinates(True),
+    "flat-rows-first": lambda: flat_coordinates(False),
+    "flat-rows-first-constant": lambda: flat_coordinates(False, E),
+    "elements-of-sequences": elements_of_sequences,
     "elements": lambda: elements(False),
     "elements-transposed": lambda: elements(True),
     "ids-first": lambda: coordinates(True),
@@ -300,8 +344,21 @@ def other_rows():
     return net.finish(net("GatherND", "pick", results, net("Concat", "at", *pair, axis=1)))
 
 
-def test_near_miss(build, tmp_path):
-    model = build.graph(other_rows())
+def before(net):
+    """Ids from -1 on: that names the last expert's result for the row before."""
+    return net("Sub", "before", "chosen", net.ints("one1", 1))
+
+
+MISSES = {
+    "other-rows": other_rows,
+    "other-step": lambda: flat_coordinates(False, E - 1),
+    "ids-of-a-neighbour": lambda: flat_coordinates(False, E, before),
+}
+
+
+@pytest.mark.parametrize("form", MISSES)
+def test_near_miss(build, tmp_path, form):
+    model = build.graph(MISSES[form]())
     _, sites = sites_of(model, tmp_path)
     assert sites == []
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])

@@ -173,6 +173,25 @@ def test_einsum(tmp_path, equation, shapes):
     compare(tmp_path, runs)
 
 
+def test_einsum_of_sizes_that_only_a_run_knows(tmp_path):
+    """What is summed over has as many elements in both factors, or there is an error."""
+    nodes = [
+        helper.make_node("Compress", ["x", "keep"], ["part"], "part", axis=1),
+        helper.make_node("Einsum", ["part", "w"], ["y"], "y", equation="tc,cn->tn"),
+    ]
+    inputs = {
+        "x": (TensorProto.FLOAT, ["T", 4]),
+        "keep": (TensorProto.BOOL, [4]),
+        "w": (TensorProto.FLOAT, [2, 3]),
+    }
+    save(tmp_path / "m.onnx", nodes, inputs, ["y"])
+    feed = {"x": normal(5, 4), "keep": np.array([1, 0, 0, 1], bool), "w": normal(2, 3)}
+    compare(tmp_path, [feed])
+    with gatecc.load(tmp_path / "m.so") as library:
+        with pytest.raises(gatecc.RunError, match="'y' .Einsum.: a label stands for two sizes"):
+            library(feed | {"keep": np.ones(4, bool)})
+
+
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Greater"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.int64])
 def test_integers(tmp_path, op, dtype):

@@ -300,9 +300,9 @@ class Stages(Rows):
         return self("ScatterND", name, into, self("Unsqueeze", name + "/at", ids, "axis1"), rows)
 
 
-def survivors():
+def survivors(g=None):
     """Rows that stay overwrite the results of all, then of those that stayed before."""
-    g = Stages()
+    g = g or Stages()
     h, ids, gate = g.stage("x", 0), g.ids, "gate"
     y = g.head(h, 0)
     for i in range(2):
@@ -328,7 +328,37 @@ def leavers():
     return g.finish(g.put(y, ids, g.head(h, 2), "last"), ["B", C])
 
 
-EXITS = [survivors, leavers]
+def highways():
+    """All have a result, from their first token; those that leave write it."""
+    g = Stages()
+    h, ids, gate = g.stage("x", 0), g.ids, "gate"
+    y = g("ConstantOfShape", "zeros", g("Concat", "zs", g("Shape", "bs", "x", start=0, end=1), g.graph.weight("c", np.array([C])), axis=0))
+    for i in range(3):
+        token = g("Gather", f"token{i}", h, "n0", axis=1)
+        result = g("MatMul", f"head{i}", token, g.weight(f"head{i}w", D, C))
+        if i == 2:
+            return g.finish(g.put(y, ids, result, "last"), ["B", C])
+        stays = g.stays(gate, i)
+        leave = g.positions(g("Not", f"leave{i}", stays), f"left{i}")
+        y = g.put(y, g.take(ids, leave, f"lids{i}"), g.take(result, leave, f"l{i}"), f"put{i}")
+        at = g.positions(stays, f"at{i}")
+        h, ids, gate = (g.take(v, at, f"{n}{i}") for v, n in ((h, "rows"), (ids, "ids"), (gate, "g")))
+        h = g.stage(h, i + 1)
+
+
+def copied():
+    """As torch.index_copy is traced: elements, at an index that is repeated along a shape."""
+
+    class Copies(Stages):
+        def put(self, into, ids, rows, name):
+            shape = self("ScatterElements", name + "/shape", self("Shape", name + "/all", into), "axis0", self("Shape", name + "/n", ids))
+            at = self("Expand", name + "/at", self("Unsqueeze", name + "/column", ids, "axis1"), shape)
+            return self("ScatterElements", name, into, at, rows, axis=0)
+
+    return survivors(Copies())
+
+
+EXITS = [survivors, leavers, highways, copied]
 
 
 def exit_feeds():

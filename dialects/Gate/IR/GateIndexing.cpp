@@ -3,6 +3,8 @@
 #include "dialects/Gate/IR/GateOps.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
 
 using namespace mlir;
 using namespace gatecc::gate;
@@ -136,5 +138,12 @@ LogicalResult CheckOp::verify() {
   if (getValues().size() > 2) // C1
     return emitOpError("expects at most two values, got ")
            << getValues().size();
+  return success();
+}
+
+LogicalResult CheckOp::canonicalize(CheckOp op, PatternRewriter &rewriter) {
+  if (!matchPattern(op.getCondition(), m_One()))
+    return rewriter.notifyMatchFailure(op, "its condition may be false");
+  rewriter.eraseOp(op);
   return success();
 }

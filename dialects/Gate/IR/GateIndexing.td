@@ -178,6 +178,7 @@ def Gate_CheckOp : Gate_Op<"check"> {
   let arguments = (ins I1:$condition, StrAttr:$message, Variadic<Index>:$values);
   let assemblyFormat = "$condition `,` $message `(` $values `)` attr-dict";
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 #endif // GATECC_DIALECTS_GATE_IR_GATEINDEXING

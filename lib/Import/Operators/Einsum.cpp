@@ -192,10 +192,9 @@ FailureOr<Term> Einsum::joined(const Term &a, const Term &b,
         sort(label);
   // An extent of 1 that meets another is broadcast: it is summed by itself.
   for (int label : sums)
-    if (extentOf(a, label) != extentOf(b, label))
-      return g.fail("a label stands for " + g.text(extentOf(a, label)) +
-                    " and " + g.text(extentOf(b, label)) +
-                    ", which are not known to be equal");
+    if (failed(g.requireEqual(extentOf(a, label), extentOf(b, label),
+                              "a label stands for two sizes")))
+      return failure();
   auto list = [](std::initializer_list<ArrayRef<int>> parts) {
     Labels result;
     for (ArrayRef<int> part : parts)

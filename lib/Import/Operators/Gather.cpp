@@ -76,11 +76,16 @@ OperatorResults gatecc::lowerGather(GraphBuilder &g, const OperatorCall &call) {
     return failure();
   // One constant index is a slice.
   std::optional<SmallVector<int64_t>> known = g.knownConstants(indices);
-  if (known && known->size() == 1 && shape[*axis].isConstant()) {
+  if (known && known->size() == 1 && llvm::isInt<32>(known->front())) {
+    const Extent &size = shape[*axis];
+    int64_t index = known->front();
+    Extent needed(index < 0 ? -index : index + 1);
+    if (!size.isConstant())
+      g.check(g.compare(arith::CmpIPredicate::sle, needed, size),
+              "index " + Twine(index) + " is out of range for an axis of {0}",
+              size);
     Extents offsets(shape.size(), Extent(0)), sizes = shape;
-    offsets[*axis] =
-        Extent(known->front() < 0 ? known->front() + shape[*axis].getConstant()
-                                  : known->front());
+    offsets[*axis] = index < 0 ? g.subtract(size, needed) : Extent(index);
     sizes[*axis] = Extent(1);
     Value row =
         g.slice(data, offsets, sizes, SmallVector<int64_t>(shape.size(), 1));

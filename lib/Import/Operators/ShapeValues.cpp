@@ -100,7 +100,8 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
                          op);
   if (!elementwise &&
       !llvm::is_contained({"Gather", "Concat", "Slice", "Squeeze", "Unsqueeze",
-                           "Reshape", "Cast", "ReduceProd", "Expand", "OneHot"},
+                           "Reshape", "Cast", "ReduceProd", "Expand", "OneHot",
+                           "ScatterElements"},
                           op))
     return std::nullopt;
   // The first operand at least; the others are checked where they are read.
@@ -238,6 +239,22 @@ std::optional<SmallVector<Value>> gatecc::foldKnown(GraphBuilder &g,
     Extents result;
     for (int64_t i = bounds[0]; i < bounds[1]; i += std::min(bounds[3], n + 1))
       result.push_back(values[i]);
+    return made(result, type, false);
+  }
+  // A shape but for some of its extents.
+  if (op == "ScatterElements") {
+    auto places = g.knownConstants(call.operand(1));
+    if (rank != 1 || !places || !known[2] ||
+        known[2]->size() != places->size() ||
+        call.string("reduction", "none") != "none")
+      return std::nullopt;
+    Extents result = values;
+    for (auto [place, value] : llvm::zip_equal(*places, *known[2])) {
+      int64_t at = place < 0 ? place + int64_t(values.size()) : place;
+      if (at < 0 || at >= int64_t(values.size()))
+        return std::nullopt; // The operator itself reports it.
+      result[at] = value;
+    }
     return made(result, type, false);
   }
   // Squeeze, Unsqueeze, Reshape, Expand: to rank 0 or 1 with the same elements.

@@ -8,9 +8,11 @@
 // CHECK-SAME: tensor<?x8xf32> {gate.dims = ["B*S", 8], gate.name = "f"}
 // CHECK-SAME: tensor<?x?x3xf32> {gate.dims = ["B", "S", 3], gate.name = "s"}
 // CHECK-SAME: tensor<?x?x10xf32> {gate.dims = ["B", "S", 10], gate.name = "c"}
+// CHECK-SAME: tensor<?x5x8xf32> {gate.dims = ["B", 5, 8], gate.name = "e"}
 func.func @main(%x: tensor<?x?x8xf32> {gate.name = "x", gate.dims = ["B", "S", 8]})
     -> (!onnx.value {gate.name = "y"}, !onnx.value {gate.name = "f"},
-        !onnx.value {gate.name = "s"}, !onnx.value {gate.name = "c"}) {
+        !onnx.value {gate.name = "s"}, !onnx.value {gate.name = "c"},
+        !onnx.value {gate.name = "e"}) {
   %zero = arith.constant dense<0> : tensor<i64>
   %one = arith.constant dense<1> : tensor<i64>
   %axis = arith.constant dense<0> : tensor<1xi64>
@@ -41,5 +43,12 @@ func.func @main(%x: tensor<?x?x8xf32> {gate.name = "x", gate.dims = ["B", "S", 8
   %p:2 = onnx.node "Split"(%x, %heads2) {version = 21 : i64, attrs = {axis = -1 : i64}} : (tensor<?x?x8xf32>, tensor<2xi64>) -> (!onnx.value, !onnx.value)
   // CHECK: tensor.concat dim(2)
   %c = onnx.node "Concat"(%x, %p#0) {version = 21 : i64, attrs = {axis = 2 : i64}} : (tensor<?x?x8xf32>, !onnx.value) -> !onnx.value
-  return %y, %f, %t, %c : !onnx.value, !onnx.value, !onnx.value, !onnx.value
+  // One extent of a shape is replaced.
+  // CHECK-NOT: gate.scatter_elements
+  %five = arith.constant dense<5> : tensor<1xi64>
+  %middle = arith.constant dense<-2> : tensor<1xi64>
+  %other = onnx.node "ScatterElements"(%shape, %middle, %five) {version = 21 : i64, attrs = {axis = 0 : i64}} : (!onnx.value, tensor<1xi64>, tensor<1xi64>) -> !onnx.value
+  %column = arith.constant dense<1.0> : tensor<1x1x8xf32>
+  %e = onnx.node "Expand"(%column, %other) {version = 21 : i64} : (tensor<1x1x8xf32>, !onnx.value) -> !onnx.value
+  return %y, %f, %t, %c, %e : !onnx.value, !onnx.value, !onnx.value, !onnx.value, !onnx.value
 }
