@@ -110,17 +110,7 @@ void PlanBuilder::replacePlan(Value plan, Value ids, Value weights,
 
 void PlanBuilder::recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
                              int64_t groups, int64_t exit, Value step) {
-  // Sites are numbered, and their groups laid out, in the order of the module.
-  int64_t number = 0, first = 0;
-  StringRef kind;
-  for (auto other : op->getParentOfType<ModuleOp>().getOps<gate::SiteOp>()) {
-    if (other.getSymName() == site.getValue()) {
-      kind = other.getKind();
-      break;
-    }
-    ++number;
-    first += other.getNumCounts();
-  }
+  auto [number, first, kind] = findSite(op, site);
   if (step)
     createRuntimeCall(rewriter, loc, "gatecc_record_halt",
                       {index(number), index(first), step, offsets, rows}, {})
@@ -213,33 +203,8 @@ LogicalResult PlanBuilder::lowerAssign(gate::AssignOp assign) {
   gate::PlanType plan = assign.getPlan().getType();
   Value ids = assign.getIds(), rows = rowsOf(ids);
   auto type = cast<RankedTensorType>(ids.getType());
-  if (type.getElementType().isInteger(64)) {
-    // An id beyond 32 bits must not become one that is in range.
-    Value narrow =
-        empty({OpFoldResult(rows), rewriter.getIndexAttr(plan.getChoices())},
-              rewriter.getI32Type());
-    AffineMap identity =
-        AffineMap::getMultiDimIdentityMap(2, rewriter.getContext());
-    auto generic = linalg::GenericOp::create(
-        rewriter, loc, narrow.getType(), ids, narrow,
-        ArrayRef<AffineMap>{identity, identity},
-        SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-        [&](OpBuilder &b, Location loc, ValueRange arguments) {
-          auto constant = [&](int64_t value) {
-            return arith::ConstantIntOp::create(b, loc, b.getI64Type(), value)
-                .getResult();
-          };
-          Value inRange =
-              arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                    arguments[0], constant(plan.getGroups()));
-          Value id = arith::SelectOp::create(b, loc, inRange, arguments[0],
-                                             constant(-1));
-          linalg::YieldOp::create(
-              b, loc,
-              arith::TruncIOp::create(b, loc, b.getI32Type(), id).getResult());
-        });
-    ids = generic.getResult(0);
-  }
+  if (type.getElementType().isInteger(64))
+    ids = narrowIds(rewriter, loc, ids, plan);
   replacePlan(assign.getPlan(), ids, assign.getWeights(), rows);
   rewriter.eraseOp(assign);
   return success();

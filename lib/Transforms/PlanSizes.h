@@ -55,6 +55,17 @@ private:
 /// an argument of a function: its rows are not known.
 llvm::LogicalResult checkPlans(mlir::Operation *root);
 
+/// Where the statistics count a site: its number, and that of its first group.
+struct SitePlace {
+  int64_t number = 0, first = 0;
+  llvm::StringRef kind;
+};
+SitePlace findSite(mlir::Operation *op, mlir::FlatSymbolRefAttr site);
+
+/// The ids of choices as i32, those that are beyond 32 bits as -1.
+mlir::Value narrowIds(mlir::OpBuilder &builder, mlir::Location loc,
+                      mlir::Value ids, gate::PlanType plan);
+
 /// A call of the run-time library in destination style.
 gate::RuntimeCallOp
 createRuntimeCall(mlir::OpBuilder &builder, mlir::Location loc,
