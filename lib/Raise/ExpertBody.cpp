@@ -278,6 +278,9 @@ FailureOr<Value> ExpertBody::buildConcat(Values values, unsigned rows,
 
 FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
                                          Columns columns) {
+  RowGather first = *matchRowGather(values.front());
+  if (graph.isConstant(first.data) && areGroups(first.indices))
+    return fail("has nothing of the row in it", values.front());
   if (rows != 1)
     return fail("gathers into more than one dimension of rows", values.front());
   // All slots at once: rows of tokens, or slots in another order.

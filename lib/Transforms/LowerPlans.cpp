@@ -203,8 +203,33 @@ LogicalResult PlanBuilder::lowerAssign(gate::AssignOp assign) {
   gate::PlanType plan = assign.getPlan().getType();
   Value ids = assign.getIds(), rows = rowsOf(ids);
   auto type = cast<RankedTensorType>(ids.getType());
-  if (type.getElementType().isInteger(64))
-    ids = narrowIds(rewriter, loc, ids, plan);
+  if (type.getElementType().isInteger(64)) {
+    // An id beyond 32 bits must not become one that is in range.
+    Value narrow =
+        empty({OpFoldResult(rows), rewriter.getIndexAttr(plan.getChoices())},
+              rewriter.getI32Type());
+    AffineMap identity =
+        AffineMap::getMultiDimIdentityMap(2, rewriter.getContext());
+    auto generic = linalg::GenericOp::create(
+        rewriter, loc, narrow.getType(), ids, narrow,
+        ArrayRef<AffineMap>{identity, identity},
+        SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+        [&](OpBuilder &b, Location loc, ValueRange arguments) {
+          auto constant = [&](int64_t value) {
+            return arith::ConstantIntOp::create(b, loc, b.getI64Type(), value)
+                .getResult();
+          };
+          Value inRange =
+              arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
+                                    arguments[0], constant(plan.getGroups()));
+          Value id = arith::SelectOp::create(b, loc, inRange, arguments[0],
+                                             constant(-1));
+          linalg::YieldOp::create(
+              b, loc,
+              arith::TruncIOp::create(b, loc, b.getI32Type(), id).getResult());
+        });
+    ids = generic.getResult(0);
+  }
   replacePlan(assign.getPlan(), ids, assign.getWeights(), rows);
   rewriter.eraseOp(assign);
   return success();

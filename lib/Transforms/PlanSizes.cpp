@@ -48,36 +48,6 @@ SitePlace gatecc::findSite(Operation *op, FlatSymbolRefAttr site) {
   return place;
 }
 
-Value gatecc::narrowIds(OpBuilder &builder, Location loc, Value ids,
-                        gate::PlanType plan) {
-  // An id beyond 32 bits must not become one that is in range.
-  Value narrow = tensor::EmptyOp::create(
-      builder, loc, tensor::getMixedSizes(builder, loc, ids),
-      builder.getI32Type());
-  AffineMap identity = builder.getMultiDimIdentityMap(2);
-  return linalg::GenericOp::create(
-             builder, loc, narrow.getType(), ids, narrow,
-             ArrayRef<AffineMap>{identity, identity},
-             SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-             [&](OpBuilder &b, Location where, ValueRange arguments) {
-               auto constant = [&](int64_t value) {
-                 return arith::ConstantIntOp::create(b, where, b.getI64Type(),
-                                                     value)
-                     .getResult();
-               };
-               Value inRange = arith::CmpIOp::create(
-                   b, where, arith::CmpIPredicate::ult, arguments[0],
-                   constant(plan.getGroups()));
-               Value id = arith::SelectOp::create(b, where, inRange,
-                                                  arguments[0], constant(-1));
-               linalg::YieldOp::create(
-                   b, where,
-                   arith::TruncIOp::create(b, where, b.getI32Type(), id)
-                       .getResult());
-             })
-      .getResult(0);
-}
-
 gate::PlanTensorsOp PlanSizes::tensors() {
   return gate::PlanTensorsOp::create(builder, loc, plan);
 }

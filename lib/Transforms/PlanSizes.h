@@ -62,10 +62,6 @@ struct SitePlace {
 };
 SitePlace findSite(mlir::Operation *op, mlir::FlatSymbolRefAttr site);
 
-/// The ids of choices as i32, those that are beyond 32 bits as -1.
-mlir::Value narrowIds(mlir::OpBuilder &builder, mlir::Location loc,
-                      mlir::Value ids, gate::PlanType plan);
-
 /// A call of the run-time library in destination style.
 gate::RuntimeCallOp
 createRuntimeCall(mlir::OpBuilder &builder, mlir::Location loc,

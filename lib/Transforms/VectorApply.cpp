@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Inlines experts that are a few vectors each.
 //   before: apply { sum(%row * %down) ... * %up }, combine
-//   after:  gather_nd of %down and %up by the ids [R, choices]; the body on
-//           [R, choices, ...]; a sum over the choices
+//   after:  the body on [R, choices, ...], which reads rows of %down and %up
+//           where the ids [R, choices] say; a sum over the choices
 // Nothing is gained by sorting these slots: a vector is read once for each slot
 // either way, in the order in which it is stored, without packing. Of many
 // thousands of experts most have no slot, so that a task for each, or a plan
@@ -25,26 +25,61 @@ static RankedTensorType typeOf(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
 
+namespace {
+/// What a value of the body holds: rows of the apply's inputs, one for each
+/// slot, or what is the same for all slots of a group.
+enum class Kind { Row, Slot, Param, Outside };
+} // namespace
+
+static bool isView(Operation *op) {
+  return isa_and_nonnull<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
+}
+
+static Kind kindOf(Value value, ApplyOp apply) {
+  Block &body = apply.getBodies().front().front();
+  while (value.getParentBlock() == &body && isView(value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
+  if (value.getParentBlock() != &body)
+    return Kind::Outside;
+  auto argument = dyn_cast<BlockArgument>(value);
+  if (!argument)
+    return Kind::Slot;
+  return argument.getArgNumber() < apply.getInputs().size() ? Kind::Row
+                                                            : Kind::Param;
+}
+
+static SmallVector<ReassociationIndices> groupsOf(Operation *view) {
+  if (auto expand = dyn_cast<tensor::ExpandShapeOp>(view))
+    return expand.getReassociationIndices();
+  return cast<tensor::CollapseShapeOp>(view).getReassociationIndices();
+}
+
+/// Whether a view has the slots along its first dimension, before and after.
+static bool keepsSlots(Operation *view, Kind kind) {
+  auto wide = typeOf(isa<tensor::ExpandShapeOp>(view) ? view->getResult(0)
+                                                      : view->getOperand(0));
+  SmallVector<ReassociationIndices> groups = groupsOf(view);
+  if (kind == Kind::Outside || kind == Kind::Param || groups.empty())
+    return kind == Kind::Param && wide.hasStaticShape();
+  return wide.getNumDynamicDims() == 1 && wide.isDynamicDim(0) &&
+         llvm::all_of(ArrayRef(groups.front()).drop_front(),
+                      [&](int64_t dim) { return wide.getDimSize(dim) == 1; });
+}
+
 /// Whether the first loop of an op numbers the slots of all that it reads of
 /// the body's rows, and of its results.
-static bool isBySlot(linalg::LinalgOp op, Block &body, unsigned numInputs) {
+static bool isBySlot(linalg::LinalgOp op, ApplyOp apply) {
   AffineExpr slot = getAffineDimExpr(0, op.getContext());
-  auto isParam = [&](Value value) {
-    auto argument = dyn_cast<BlockArgument>(value);
-    return argument && argument.getOwner() == &body &&
-           argument.getArgNumber() >= numInputs;
-  };
-  auto isOutside = [&](Value value) { return value.getParentBlock() != &body; };
   if (!op.hasPureTensorSemantics() || op.getNumLoops() == 0 ||
       op.getIteratorTypesArray()[0] != utils::IteratorType::parallel)
     return false;
   for (OpOperand &operand : op->getOpOperands()) {
-    AffineMap map = op.getMatchingIndexingMap(&operand);
-    bool usesSlot = map.isFunctionOfDim(0);
     if (!isa<RankedTensorType>(operand.get().getType()))
       continue;
-    if (isParam(operand.get()) || isOutside(operand.get())) {
-      if (usesSlot)
+    AffineMap map = op.getMatchingIndexingMap(&operand);
+    Kind kind = kindOf(operand.get(), apply);
+    if (kind == Kind::Param || kind == Kind::Outside) {
+      if (map.isFunctionOfDim(0))
         return false;
     } else if (map.getNumResults() == 0 || map.getResult(0) != slot ||
                llvm::any_of(map.getResults().drop_front(), [](AffineExpr expr) {
@@ -100,15 +135,11 @@ bool gatecc::isVectorApply(ApplyOp apply) {
     if (auto empty = dyn_cast<tensor::EmptyOp>(op))
       return empty.getType().getRank() > 0 && empty.getType().isDynamicDim(0) &&
              empty.getType().getNumDynamicDims() == 1;
-    // [n] as [n, 1]
-    if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
-      return expand.getSrcType().getRank() == 1 &&
-             expand.getResultType().getRank() == 2 &&
-             expand.getResultType().getDimSize(1) == 1 &&
-             !isa<BlockArgument>(expand.getSrc());
+    if (isView(&op))
+      return keepsSlots(&op, kindOf(op.getResult(0), apply));
     auto structured = dyn_cast<linalg::LinalgOp>(op);
     return structured && isa<linalg::GenericOp, linalg::FillOp>(op) &&
-           isBySlot(structured, body, numInputs);
+           isBySlot(structured, apply);
   });
 }
 
@@ -134,11 +165,20 @@ private:
     llvm::append_range(shape, type.getShape().drop_front());
     return RankedTensorType::get(shape, type.getElementType());
   }
+  Value tableOf(Value param) {
+    return apply.getParams()[cast<BlockArgument>(param).getArgNumber() -
+                             apply.getInputs().size()];
+  }
   Value gather(Value param);
   void inlineOp(Operation &op);
+  void inlineView(Operation &op);
   void inlineStructured(linalg::LinalgOp op);
+  /// The loop along which an operand reads a parameter, so that the body can
+  /// read its table by itself.
+  std::optional<unsigned> loopOfParam(linalg::LinalgOp op, OpOperand &operand);
   void sumChoices(CombineOp combine, Value slots);
 
+  Value widened(Value narrow);
   void recordSite();
 
   ApplyOp apply;
@@ -148,12 +188,17 @@ private:
   Block &body;
   Value rows, ids, indices; // ids: [R, choices] of i32
   IRMapping mapping;
+  DenseMap<Value, Value> gathered;
 };
 
 } // namespace
 
-/// The row of its group for each choice.
+/// The row of its group for each choice, as a tensor.
 Value VectorInliner::gather(Value param) {
+  Value &rowsOfParam = gathered[param];
+  if (rowsOfParam)
+    return rowsOfParam;
+  Value table = tableOf(param);
   if (!indices) {
     RankedTensorType type = typeOf(ids);
     SmallVector<int64_t> shape(type.getShape());
@@ -163,8 +208,31 @@ Value VectorInliner::gather(Value param) {
         ArrayRef{ReassociationIndices{0}, ReassociationIndices{1, 2}},
         SmallVector<OpFoldResult>{rows, choices(), rewriter.getIndexAttr(1)});
   }
-  return gate::GatherNDOp::create(rewriter, loc, byRow(typeOf(param)), param,
-                                  indices, /*batch_dims=*/0);
+  return rowsOfParam =
+             gate::GatherNDOp::create(rewriter, loc, byRow(typeOf(table)),
+                                      table, indices, /*batch_dims=*/0);
+}
+
+std::optional<unsigned> VectorInliner::loopOfParam(linalg::LinalgOp op,
+                                                   OpOperand &operand) {
+  if (!isa<BlockArgument>(operand.get()) || op.isDpsInit(&operand) ||
+      kindOf(operand.get(), apply) != Kind::Param)
+    return std::nullopt;
+  AffineMap map = op.getMatchingIndexingMap(&operand);
+  auto loop = dyn_cast<AffineDimExpr>(map.getResult(0));
+  return loop ? std::optional(loop.getPosition()) : std::nullopt;
+}
+
+/// The row of a table that an id names, or the first one where it names none.
+static Value rowOfId(OpBuilder &b, Location loc, Value id, int64_t groups) {
+  auto constant = [&](int64_t value) {
+    return arith::ConstantIntOp::create(b, loc, id.getType(), value)
+        .getResult();
+  };
+  Value isThere = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, id,
+                                        constant(groups));
+  Value row = arith::SelectOp::create(b, loc, isThere, id, constant(0));
+  return arith::IndexCastOp::create(b, loc, b.getIndexType(), row);
 }
 
 void VectorInliner::inlineStructured(linalg::LinalgOp op) {
@@ -176,22 +244,33 @@ void VectorInliner::inlineStructured(linalg::LinalgOp op) {
     places.push_back(getAffineDimExpr(loop + 1, context));
   SmallVector<Value> inputs, inits;
   SmallVector<AffineMap> maps;
+  // Operands that are rows of tables, and the loops along these rows.
+  SmallVector<std::pair<unsigned, unsigned>> reads;
   for (OpOperand &operand : op->getOpOperands()) {
     AffineMap map = op.getMatchingIndexingMap(&operand);
     SmallVector<AffineExpr> exprs;
     for (AffineExpr expr : map.getResults())
       exprs.push_back(expr.replaceDims(places));
-    auto argument = dyn_cast<BlockArgument>(operand.get());
-    bool isInput = argument && argument.getOwner() == &body &&
-                   argument.getArgNumber() < apply.getInputs().size();
-    bool isOutside = operand.get().getParentBlock() != &body ||
-                     !isa<RankedTensorType>(operand.get().getType());
-    if (argument && argument.getOwner() == &body && !isInput)
+    bool isTensor = isa<RankedTensorType>(operand.get().getType());
+    Kind kind = isTensor ? kindOf(operand.get(), apply) : Kind::Outside;
+    if (kind == Kind::Param)
       exprs.insert(exprs.begin(), {row, choice});
-    else if (!isInput && !isOutside)
+    else if (kind == Kind::Slot)
       exprs.insert(exprs.begin() + 1, choice);
+    if (std::optional<unsigned> loop = loopOfParam(op, operand)) {
+      reads.push_back({operand.getOperandNumber(), *loop + 1});
+      continue;
+    }
+    Value value = kind == Kind::Param && isa<BlockArgument>(operand.get())
+                      ? gather(operand.get())
+                      : mapping.lookupOrDefault(operand.get());
+    if (op.isDpsInit(&operand) && !reads.empty() && inits.empty()) {
+      // The ids of the tables' rows are the last input.
+      inputs.push_back(ids);
+      maps.push_back(
+          AffineMap::get(op.getNumLoops() + 1, 0, {row, choice}, context));
+    }
     maps.push_back(AffineMap::get(op.getNumLoops() + 1, 0, exprs, context));
-    Value value = mapping.lookupOrDefault(operand.get());
     (op.isDpsInit(&operand) ? inits : inputs).push_back(value);
   }
   SmallVector<utils::IteratorType> iterators = op.getIteratorTypesArray();
@@ -200,10 +279,78 @@ void VectorInliner::inlineStructured(linalg::LinalgOp op) {
       llvm::map_to_vector(op->getResultTypes(), [&](Type type) -> Type {
         return byRow(cast<RankedTensorType>(type));
       });
-  auto clone = linalg::GenericOp::create(rewriter, op.getLoc(), types, inputs,
-                                         inits, maps, iterators);
-  op->getRegion(0).cloneInto(&clone.getRegion(), mapping);
+  int64_t groups = apply.getPlan().getType().getGroups();
+  auto clone = linalg::GenericOp::create(
+      rewriter, op.getLoc(), types, inputs, inits, maps, iterators,
+      [&](OpBuilder &b, Location where, ValueRange x) {
+        Block &old = op->getRegion(0).front();
+        IRMapping scalars;
+        Value tableRow;
+        unsigned next = 0;
+        for (BlockArgument argument : old.getArguments()) {
+          auto *read = llvm::find_if(reads, [&](auto each) {
+            return each.first == argument.getArgNumber();
+          });
+          if (read == reads.end()) {
+            // Behind the inputs are the ids.
+            if (!reads.empty() && next == inputs.size() - 1)
+              ++next;
+            scalars.map(argument, x[next++]);
+            continue;
+          }
+          if (!tableRow)
+            tableRow = rowOfId(b, where, x[inputs.size() - 1], groups);
+          Value column = linalg::IndexOp::create(b, where, read->second);
+          Value table = tableOf(op->getOperand(argument.getArgNumber()));
+          scalars.map(argument,
+                      tensor::ExtractOp::create(b, where, table,
+                                                ValueRange{tableRow, column})
+                          .getResult());
+        }
+        for (Operation &inner : old.without_terminator())
+          b.clone(inner, scalars);
+        SmallVector<Value> results;
+        for (Value value : old.getTerminator()->getOperands())
+          results.push_back(scalars.lookupOrDefault(value));
+        linalg::YieldOp::create(b, where, results);
+      });
   mapping.map(op->getResults(), clone.getResults());
+}
+
+void VectorInliner::inlineView(Operation &op) {
+  Kind kind = kindOf(op.getResult(0), apply);
+  bool isParam = kind == Kind::Param && isa<BlockArgument>(op.getOperand(0));
+  Value source =
+      isParam ? gather(op.getOperand(0)) : mapping.lookup(op.getOperand(0));
+  // The dimensions of the choices, and of rows for what had none.
+  int64_t added = kind == Kind::Row ? 0 : kind == Kind::Slot ? 1 : 2;
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t dim = 0; dim < added; ++dim)
+    groups.push_back({dim});
+  for (ReassociationIndices group : groupsOf(&op)) {
+    for (int64_t &dim : group)
+      dim += added;
+    groups.push_back(group);
+  }
+  RankedTensorType type = typeOf(op.getResult(0));
+  SmallVector<int64_t> shape{typeOf(source).getDimSize(0)};
+  if (added > 0)
+    shape.push_back(apply.getPlan().getType().getChoices());
+  llvm::append_range(shape, added == 2 ? type.getShape()
+                                       : type.getShape().drop_front());
+  type = type.clone(shape);
+  Value view;
+  if (isa<tensor::CollapseShapeOp>(op)) {
+    view = tensor::CollapseShapeOp::create(rewriter, loc, type, source, groups);
+  } else {
+    SmallVector<OpFoldResult> sizes =
+        getAsIndexOpFoldResult(rewriter.getContext(), shape);
+    if (type.isDynamicDim(0))
+      sizes[0] = rows;
+    view = tensor::ExpandShapeOp::create(rewriter, loc, type, source, groups,
+                                         sizes);
+  }
+  mapping.map(op.getResult(0), view);
 }
 
 void VectorInliner::inlineOp(Operation &op) {
@@ -216,13 +363,8 @@ void VectorInliner::inlineOp(Operation &op) {
         rewriter, loc, mapping.lookupOrDefault(fill.getInputs()[0]),
         mapping.lookup(fill.getOutputs()[0]));
     mapping.map(fill.getResult(0), clone.getResult(0));
-  } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-    Value wide = tensor::ExpandShapeOp::create(
-        rewriter, loc, byRow(expand.getResultType()),
-        mapping.lookup(expand.getSrc()),
-        ArrayRef{ReassociationIndices{0}, ReassociationIndices{1, 2}},
-        SmallVector<OpFoldResult>{rows, choices(), rewriter.getIndexAttr(1)});
-    mapping.map(expand.getResult(), wide);
+  } else if (isView(&op)) {
+    inlineView(op);
   } else if (auto structured = dyn_cast<linalg::LinalgOp>(op)) {
     inlineStructured(structured);
   } else {
@@ -284,6 +426,25 @@ void VectorInliner::sumChoices(CombineOp combine, Value slots) {
         rewriter.replaceAllUsesWith(old, value);
 }
 
+/// Ids as i64.
+Value VectorInliner::widened(Value narrow) {
+  Value init = tensor::EmptyOp::create(
+      rewriter, loc, tensor::getMixedSizes(rewriter, loc, narrow),
+      rewriter.getI64Type());
+  AffineMap identity = rewriter.getMultiDimIdentityMap(2);
+  return linalg::GenericOp::create(
+             rewriter, loc, init.getType(), narrow, init,
+             ArrayRef{identity, identity},
+             SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+             [](OpBuilder &at, Location where, ValueRange x) {
+               linalg::YieldOp::create(
+                   at, where,
+                   arith::ExtSIOp::create(at, where, at.getI64Type(), x[0])
+                       .getResult());
+             })
+      .getResult(0);
+}
+
 /// Nobody builds the plan, so that its choices are counted here.
 void VectorInliner::recordSite() {
   FlatSymbolRefAttr site = assign.getSiteAttr();
@@ -305,17 +466,13 @@ void VectorInliner::run() {
   rewriter.setInsertionPoint(assign);
   ids = assign.getIds();
   rows = tensor::DimOp::create(rewriter, loc, ids, 0);
-  if (typeOf(ids).getElementType().isInteger(64))
-    ids = narrowIds(rewriter, loc, ids, assign.getPlan().getType());
+  if (!typeOf(ids).getElementType().isInteger(64))
+    ids = widened(ids);
   recordSite();
   rewriter.setInsertionPoint(apply);
-  unsigned numInputs = apply.getInputs().size();
-  for (BlockArgument argument : body.getArguments()) {
-    unsigned number = argument.getArgNumber();
-    mapping.map(argument, number < numInputs
-                              ? apply.getInputs()[number]
-                              : gather(apply.getParams()[number - numInputs]));
-  }
+  for (auto [argument, input] :
+       llvm::zip(body.getArguments(), apply.getInputs()))
+    mapping.map(argument, input);
   // The number of slots is asked for to make tensors, which are made by row.
   for (Operation &op : body.without_terminator())
     if (!isa<tensor::DimOp>(op))

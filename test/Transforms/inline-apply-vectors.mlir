@@ -6,14 +6,19 @@
 !plan = !gate.plan<groups = 16, choices = 2>
 
 // CHECK-LABEL: func.func @vectors
-// CHECK-SAME: (%[[X:[^:]*]]: tensor<?x8xf32>, %[[DOWN:[^:]*]]: tensor<16x8xf32>, %[[UP:[^:]*]]: tensor<16x8xf32>, %[[IDS:[^:]*]]: tensor<?x2xi32>, %[[W:[^:]*]]: tensor<?x2xf32>
+// CHECK-SAME: (%[[X:[^:]*]]: tensor<?x8xf32>, %[[DOWN:[^:]*]]: tensor<16x8xf32>, %[[UP:[^:]*]]: tensor<16x8xf32>, %[[IDS:[^:]*]]: tensor<?x2xi64>, %[[W:[^:]*]]: tensor<?x2xf32>
 // CHECK-NOT: gate.assign
 // CHECK: gate.runtime_call "gatecc_record_choices"({{.*}}, %[[IDS]], {{.*}}) outs() {frame}
-// CHECK: %[[D:.*]] = gate.gather_nd %[[DOWN]], {{.*}} -> tensor<?x2x8xf32>
-// CHECK: %[[U:.*]] = gate.gather_nd %[[UP]], {{.*}} -> tensor<?x2x8xf32>
-// CHECK: %[[H:.*]] = linalg.generic {{.*}}iterator_types = ["parallel", "parallel", "reduction"]} ins(%[[X]], %[[D]] : {{.*}} -> tensor<?x2xf32>
+// CHECK-NOT: gate.gather_nd
+// CHECK: linalg.generic {{.*}}iterator_types = ["parallel", "parallel", "reduction"]} ins(%[[X]], %[[IDS]] : tensor<?x8xf32>, tensor<?x2xi64>)
+// CHECK: %[[THERE:.*]] = arith.cmpi ult, %[[ID:.*]], %c16
+// CHECK: %[[AT:.*]] = arith.select %[[THERE]], %[[ID]], %c0
+// CHECK: %[[ROW:.*]] = arith.index_cast %[[AT]]
+// CHECK: %[[COLUMN:.*]] = linalg.index 2
+// CHECK: tensor.extract %[[DOWN]][%[[ROW]], %[[COLUMN]]]
 // CHECK-NOT: gate.apply
-// CHECK: %[[R:.*]] = linalg.generic {{.*}}iterator_types = ["parallel", "reduction", "parallel"]} ins(%{{.*}}, %[[U]], %[[IDS]], %[[W]] : {{.*}}
+// CHECK: %[[R:.*]] = linalg.generic {{.*}}iterator_types = ["parallel", "reduction", "parallel"]} ins(%{{.*}}, %[[IDS]], %[[IDS]], %[[W]] : {{.*}}
+// CHECK: tensor.extract %[[UP]]
 // CHECK: arith.mulf
 // CHECK: arith.cmpi ult
 // CHECK: arith.mulf
@@ -22,8 +27,8 @@
 // CHECK-NOT: gate.combine
 // CHECK: return %[[R]]
 gate.site @site {name = "site", kind = "experts", cost = array<f64: 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0>, full_cost = 16.0 : f64, nodes = []}
-func.func @vectors(%x: tensor<?x8xf32>, %down: tensor<16x8xf32>, %up: tensor<16x8xf32>, %ids: tensor<?x2xi32>, %w: tensor<?x2xf32>, %t: index) -> tensor<?x8xf32> {
-  %p = gate.assign %ids weights(%w : tensor<?x2xf32>) {site = @site} : tensor<?x2xi32> -> !plan
+func.func @vectors(%x: tensor<?x8xf32>, %down: tensor<16x8xf32>, %up: tensor<16x8xf32>, %ids: tensor<?x2xi64>, %w: tensor<?x2xf32>, %t: index) -> tensor<?x8xf32> {
+  %p = gate.assign %ids weights(%w : tensor<?x2xf32>) {site = @site} : tensor<?x2xi64> -> !plan
   %y = gate.apply %p ranges [0, 16] ins(%x : tensor<?x8xf32>) params(%down, %up : tensor<16x8xf32>, tensor<16x8xf32>) : !plan -> tensor<?x8xf32> {
   ^bb0(%r: tensor<?x8xf32>, %d: tensor<8xf32>, %u: tensor<8xf32>):
     %c0 = arith.constant 0 : index
@@ -52,8 +57,7 @@ func.func @vectors(%x: tensor<?x8xf32>, %down: tensor<16x8xf32>, %up: tensor<16x
 
 // -----
 
-// A body that asks which slot it works on keeps the order of the groups; so does one
-// whose slots are read by more than a combine.
+// A body that asks which slot it works on keeps the order of the groups.
 // CHECK-LABEL: func.func @asks_for_slots
 // CHECK: gate.assign
 // CHECK: gate.combine

@@ -46,7 +46,7 @@ TEST_F(RecordTest, PlanCountsItsGroups) {
 }
 
 TEST_F(RecordTest, ChoicesCountTheirGroups) {
-  const int32_t ids[] = {3, 0, 0, -1, 2, 4, INT32_MIN, 0};
+  const int64_t ids[] = {3, 0, 0, -1, 2, 4, int64_t(1) << 32, 0};
   gatecc_record_choices(&frame, 1, 4, ids, 2, 4, 4);
   expect(4, {3, 0, 1, 1});
 }
