@@ -216,6 +216,11 @@ int64_t gatecc_find_group(const int32_t *first, int64_t groups, int64_t task);
 // `groups` groups, counted from entry `first` of the flattened groups.
 void gatecc_record_plan(const gatecc_frame *f, int64_t site, int64_t first,
                         const int32_t *offsets, int64_t groups, int64_t rows);
+// The same where slots have not been sorted: of the choices ids[rows, k], those
+// outside [0, groups) are none.
+void gatecc_record_choices(const gatecc_frame *f, int64_t site, int64_t first,
+                           const int64_t *ids, int64_t k, int64_t groups,
+                           int64_t rows);
 // The same of level `level` of an exit network, whose plan has two groups, the
 // rows that go on and those that leave here. Rows that go on are counted at the
 // last exit until a deeper level says where they left.

@@ -14,6 +14,19 @@ extern "C" void gatecc_record_plan(const gatecc_frame *f, int64_t site,
     f->site_groups[first + g] += offsets[g + 1] - offsets[g];
 }
 
+extern "C" void gatecc_record_choices(const gatecc_frame *f, int64_t site,
+                                      int64_t first, const int64_t *ids,
+                                      int64_t k, int64_t groups, int64_t rows) {
+  if (!f->site_rows)
+    return;
+  f->site_rows[site] += rows;
+  for (int64_t c = 0; c < rows * k; ++c) {
+    uint64_t group = static_cast<uint64_t>(ids[c]);
+    if (group < static_cast<uint64_t>(groups))
+      ++f->site_groups[first + group];
+  }
+}
+
 extern "C" void gatecc_record_exit(const gatecc_frame *f, int64_t site,
                                    int64_t first, int64_t level,
                                    const int32_t *offsets, int64_t rows) {

@@ -4,6 +4,7 @@
 // graph went through are gone.
 #include "ExpertBody.h"
 
+#include "ExpertVectors.h"
 #include "RowCost.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -108,6 +109,8 @@ FailureOr<Value> ExpertBody::buildNew(Values values, unsigned rows,
     return buildGather(values, rows, columns);
   if (isa<gate::ScatterNDOp, gate::ScatterElementsOp>(op))
     return buildScatter(values, rows, columns);
+  if (values.size() == 1 && isVectorProduct(graph, values.front()))
+    return buildVectorProduct(values.front(), rows);
   if (values.size() == 1 && matchProduct(values.front()))
     return buildGatheredProduct(values.front(), rows, columns);
   if (auto generic = dyn_cast<linalg::GenericOp>(op))
@@ -275,6 +278,9 @@ FailureOr<Value> ExpertBody::buildConcat(Values values, unsigned rows,
 
 FailureOr<Value> ExpertBody::buildGather(Values values, unsigned rows,
                                          Columns columns) {
+  RowGather first = *matchRowGather(values.front());
+  if (graph.isConstant(first.data) && areGroups(first.indices))
+    return fail("has nothing of the row in it", values.front());
   if (rows != 1)
     return fail("gathers into more than one dimension of rows", values.front());
   // All slots at once: rows of tokens, or slots in another order.

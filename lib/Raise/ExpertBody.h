@@ -46,6 +46,8 @@ public:
   const std::string &reason() const { return why; }
   /// How often a product was built, and from what.
   llvm::ArrayRef<mlir::Operation *> products() const { return contracted; }
+  /// One more of the graph's products that the slots have become.
+  void addProduct(mlir::Operation *op) { contracted.push_back(op); }
 
 private:
   using Values = llvm::ArrayRef<mlir::Value>;
@@ -82,6 +84,9 @@ private:
   mlir::FailureOr<mlir::Value> buildReduction(Values values, unsigned rows);
   mlir::FailureOr<mlir::Value>
   buildGatheredProduct(mlir::Value value, unsigned rows, Columns columns);
+  /// Rows times the vector of each slot's group: a number for each.
+  mlir::FailureOr<mlir::Value> buildVectorProduct(mlir::Value value,
+                                                  unsigned rows);
   mlir::FailureOr<mlir::Value> buildProduct(Values values, unsigned rows,
                                             Columns columns);
   mlir::FailureOr<mlir::Value> buildGather(Values values, unsigned rows,

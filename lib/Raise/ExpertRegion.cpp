@@ -200,18 +200,18 @@ raise::matchColumnReduction(linalg::GenericOp op) {
   return found;
 }
 
-Value ExpertRegion::reduce(linalg::GenericOp op, Value rows) {
+Value ExpertRegion::sumColumns(linalg::GenericOp op, ValueRange operands,
+                               ArrayRef<AffineMap> maps, TypedAttr start) {
   Location loc = op.getLoc();
   Value size = slotCount();
   Type element = typeOf(op.getResult(0)).getElementType();
   Value empty = tensor::EmptyOp::create(body, loc, OpFoldResult(size), element);
-  Value start =
-      arith::ConstantOp::create(body, loc, matchColumnReduction(op)->start);
-  Value init = linalg::FillOp::create(body, loc, start, empty).getResult(0);
-  AffineMap identity = body.getMultiDimIdentityMap(2);
+  Value first = arith::ConstantOp::create(body, loc, start);
+  Value init = linalg::FillOp::create(body, loc, first, empty).getResult(0);
+  SmallVector<AffineMap> all(maps);
+  all.push_back(body.getMultiDimIdentityMap(2).dropResult(1));
   auto result = linalg::GenericOp::create(
-      body, loc, init.getType(), rows, init,
-      ArrayRef{identity, identity.dropResult(1)},
+      body, loc, init.getType(), operands, init, all,
       ArrayRef{utils::IteratorType::parallel, utils::IteratorType::reduction});
   IRMapping mapping;
   op.getRegion().cloneInto(&result.getRegion(), mapping);
@@ -219,6 +219,24 @@ Value ExpertRegion::reduce(linalg::GenericOp op, Value rows) {
       body, loc, RankedTensorType::get({ShapedType::kDynamic, 1}, element),
       result.getResult(0), ArrayRef{ReassociationIndices{0, 1}},
       SmallVector<OpFoldResult>{size, body.getIndexAttr(1)});
+}
+
+Value ExpertRegion::reduce(linalg::GenericOp op, Value rows) {
+  return sumColumns(op, rows, body.getMultiDimIdentityMap(2),
+                    matchColumnReduction(op)->start);
+}
+
+Value ExpertRegion::dot(linalg::GenericOp op, Value rows, Value vector,
+                        bool isSwapped) {
+  AffineMap identity = body.getMultiDimIdentityMap(2);
+  SmallVector<Value, 2> operands{rows, vector};
+  SmallVector<AffineMap, 2> maps{identity, identity.dropResult(0)};
+  if (isSwapped) {
+    std::swap(operands[0], operands[1]);
+    std::swap(maps[0], maps[1]);
+  }
+  Type element = typeOf(op.getResult(0)).getElementType();
+  return sumColumns(op, operands, maps, body.getZeroAttr(element));
 }
 
 /// One loop nest for all elementwise work between two products: an operand

@@ -63,6 +63,10 @@ public:
   /// A product that is rounded to `element`.
   mlir::Value contract(mlir::Value rows, mlir::Value weights,
                        mlir::Type element);
+  /// The product of rows with a parameter [K], as the body of `op` makes it of
+  /// an element of each, `isSwapped` if the parameter's comes first: [n, 1].
+  mlir::Value dot(mlir::linalg::GenericOp op, mlir::Value rows,
+                  mlir::Value vector, bool isSwapped);
   /// The rows in the type that numbers like theirs are computed in.
   mlir::Value widened(mlir::Value rows);
   /// The body of `op` on operands that are read by `maps`, for some of its
@@ -95,6 +99,10 @@ private:
                        llvm::DenseMap<mlir::Value, mlir::Value> &arguments);
   /// The number of slots, [n]; there must be an input.
   mlir::Value slotCount();
+  /// A number of each row, summed up from `start` on by the body of `op`.
+  mlir::Value sumColumns(mlir::linalg::GenericOp op, mlir::ValueRange operands,
+                         llvm::ArrayRef<mlir::AffineMap> maps,
+                         mlir::TypedAttr start);
 
   GraphBuilder &graph;
   mlir::OpBuilder body; // into `block`

@@ -18,6 +18,8 @@ struct SlotLink {
   /// The rows are written over those of the sum instead. There is one group
   /// that has a row, so that nothing but where the sum starts is overwritten.
   bool overwrites = false;
+  /// Constants that are added to each element, too.
+  llvm::SmallVector<mlir::FloatAttr, 1> numbers = {};
 };
 /// `known` are the results of other links.
 std::optional<SlotLink> matchSlotLink(SlotFunctions &functions,

@@ -5,6 +5,8 @@
 // One walk over each block: every value knows which decision it is the work
 // of, and a sum over the choices of a decision ends that work. Linear in the
 // number of ops.
+#include "ChoiceSum.h"
+#include "ExpertVectors.h"
 #include "ExpertWork.h"
 #include "FloatCasts.h"
 #include "GroupSites.h"
@@ -65,10 +67,13 @@ private:
 /// Whether products read the gathered rows as weights, in whatever shape.
 static bool isMultiplied(Value rows) {
   for (Operation *user : rows.getUsers()) {
-    if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(user) &&
+    if (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp,
+            linalg::TransposeOp>(user) &&
         isMultiplied(user->getResult(0)))
       return true;
-    if (user->getNumResults() == 1 && matchProduct(user->getResult(0)))
+    if (user->getNumResults() == 1 &&
+        (matchProduct(user->getResult(0)) ||
+         matchBinary<arith::MulFOp>(user->getResult(0))))
       return true;
   }
   return false;
@@ -96,10 +101,6 @@ Work *ExpertFinder::startWeights(RowGather gather, Value rows) {
                       !isChosenByTopK(ids) || !isMultiplied(rows)))
       return nullptr;
     work = startWork(ids, stack.getDimSize(0));
-    if (isVectors)
-      work->refusal =
-          "each of the " + std::to_string(stack.getDimSize(0)) +
-          " experts is one vector; those of a row are gathered and multiplied";
   }
   return work->decision.groups == stack.getDimSize(0) ? work : nullptr;
 }
@@ -135,6 +136,24 @@ Work *ExpertFinder::workOf(Operation *op) {
   return found;
 }
 
+/// A table of ids need not name all experts: there are as many as have their
+/// rows joined, or as masks are made for.
+static void countExperts(Operation *op, const std::optional<SlotLink> &link,
+                         Work &work) {
+  if (!SlotFunctions::isLookedUp(work.decision.ids))
+    return;
+  int64_t &groups = work.decision.groups;
+  if (link) {
+    groups = std::max(groups, link->order.group + 1);
+    return;
+  }
+  auto concat = dyn_cast<tensor::ConcatOp>(op);
+  if (concat && concat.getDim() == 0 && work.links.empty() &&
+      concat.getResultType().getRank() == 2 &&
+      isa<FloatType>(concat.getResultType().getElementType()))
+    groups = std::max<int64_t>(groups, concat.getInputs().size());
+}
+
 void ExpertFinder::run(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block.without_terminator())) {
     if (raiseResultRead(graph, &op, report))
@@ -142,12 +161,14 @@ void ExpertFinder::run(Block &block) {
     Work *work = workOf(&op);
     if (!work)
       continue;
+    countExperts(&op, std::nullopt, *work);
     if (raiseSum(&op, *work))
       continue;
     workOfOp[&op] = work;
     std::optional<SlotLink> link =
         matchSlotLink(functions, &op, work->linkResults);
     if (link && (!link->updates || link->order.ids == work->decision.ids)) {
+      countExperts(&op, link, *work);
       work->links.push_back(*link);
       work->linkResults.insert(link->result);
     } else {
@@ -159,9 +180,14 @@ void ExpertFinder::run(Block &block) {
   for (std::unique_ptr<Work> &work : works) {
     if (work->isRaised)
       continue;
-    bool isRaised = work->links.empty()
-                        ? raiseGathered(graph, *work, report)
-                        : raiseLinks(graph, functions, *work, report);
+    // Products with vectors are none with matrices of one column: these would
+    // be padded, and have a task for each of many experts.
+    bool areVectors = llvm::any_of(work->products, [&](Operation *op) {
+      return isVectorProduct(graph, op->getResult(0));
+    });
+    bool isRaised = !work->links.empty()
+                        ? raiseLinks(graph, functions, *work, report)
+                        : !areVectors && raiseGathered(graph, *work, report);
     if (!isRaised)
       reportRefusal(graph, *work, report);
   }
@@ -232,18 +258,15 @@ Value ExpertFinder::takeWeights(Value &value, unsigned &rows,
 }
 
 bool ExpertFinder::raiseSum(Operation *op, Work &work) {
-  std::optional<SumMatch> sum = matchSum(op);
+  graph.getBuilder().setInsertionPoint(op);
+  graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
   int64_t choices = work.decision.choices;
-  if (!sum || sum->axis == 0 ||
-      typeOf(sum->input).getDimSize(sum->axis) != choices)
+  Operation *before = op->getPrevNode();
+  std::optional<ChoiceSum> sum = matchChoiceSum(graph, op, work);
+  if (!sum)
     return false;
   Value result = op->getResult(0), value = sum->input;
   unsigned rows = sum->axis + 1;
-  if (!typeOf(result).getElementType().isF32())
-    return false;
-  OpBuilder &b = graph.getBuilder();
-  b.setInsertionPoint(op);
-  graph.setNode(nodeName(work.decision.ids), "experts", op->getLoc());
   SlotOrder order;
   Value weights = takeWeights(value, rows, order, work);
   ExpertBody body(graph, work.decision, work.inside, functions);
@@ -251,10 +274,14 @@ bool ExpertFinder::raiseSum(Operation *op, Work &work) {
   if (failed(slots)) {
     if (work.refusal.empty())
       work.refusal = body.reason();
+    discardUnused(before, op, work);
+    work.decision.choices = choices;
     return false;
   }
+  if (matchProduct(op->getResult(0)))
+    body.addProduct(op);
   Value combined = emitExperts(graph, work, body, *slots, weights, report);
-  RowShape shape{op, {}, sum->axis};
+  RowShape shape{op, {}, sum->resultRows};
   result.replaceAllUsesWith(restoreShape(graph, combined, shape));
   eraseCertainChecks(work, functions, op);
   return true;

@@ -31,6 +31,17 @@ private:
             const FusedRouter &router);
 };
 
+/// Whether the experts are vectors, which are read by the ids themselves.
+static bool haveVectors(gate::AssignOp assign) {
+  return llvm::any_of(assign.getPlan().getUsers(), [](Operation *user) {
+    auto apply = dyn_cast<gate::ApplyOp>(user);
+    return apply && !apply.getParams().empty() &&
+           llvm::all_of(apply.getParams(), [](Value param) {
+             return typeOf(param).getRank() == 2;
+           });
+  });
+}
+
 void FormRoutes::fuse(RewriterBase &rewriter, gate::AssignOp assign,
                       const FusedRouter &router) {
   gate::TopKOp topk = router.topk;
@@ -83,7 +94,7 @@ void FormRoutes::runOnOperation() {
       report.push_back(reportEntry(&getContext(), site.getName(), "experts",
                                    rewriter.getStrArrayAttr({}), "router",
                                    form.text));
-    if (assign && form.fused)
+    if (assign && form.fused && !haveVectors(assign))
       fuse(rewriter, assign, *form.fused);
   }
   writeReport(module, report);

@@ -14,11 +14,16 @@ using namespace gatecc::raise;
 using Coefficients = SmallVector<int64_t>;
 
 GroupCounts::Sum GroupCounts::countOf(int64_t group) const {
-  if (group < 0 || group >= decision.groups)
+  if (group < 0)
     return std::nullopt;
   Coefficients sum(decision.groups, 0);
-  sum[group] = 1;
-  return sum;
+  if (group < decision.groups) {
+    sum[group] = 1;
+    return sum;
+  }
+  // None, if there is no such id: a histogram may be longer than ids need.
+  int64_t ids = SlotFunctions::idCount(decision.ids);
+  return ids > 0 && ids <= decision.groups ? Sum(sum) : std::nullopt;
 }
 
 const Coefficients *GroupCounts::sumOf(OpFoldResult scalar) {

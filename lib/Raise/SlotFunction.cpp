@@ -52,6 +52,13 @@ int64_t SlotFunctions::idCount(Value ids) {
              : 0;
 }
 
+bool SlotFunctions::isLookedUp(Value ids) {
+  auto gather = ids.getDefiningOp<gate::GatherNDOp>();
+  Operation *table = gather ? gather.getData().getDefiningOp() : nullptr;
+  return table && (isa<gate::WeightValueOp>(table) ||
+                   table->hasTrait<OpTrait::ConstantLike>());
+}
+
 int64_t SlotFunctions::choicesOf(Value ids) {
   auto type = cast<RankedTensorType>(ids.getType());
   return type.getRank() < 2 || type.isDynamicDim(type.getRank() - 1)
@@ -493,8 +500,9 @@ int64_t SlotFunctions::onlyId(Value value, ArrayRef<Place> places,
   Attribute others = at(Probe::id);
   probe = nullptr;
   if (!seen.isOpaque && isNumber(others, 0) && count < Probe::id) {
+    int64_t limit = isLookedUp(ids) ? kMaxGroups : count;
     for (int64_t number : seen.compared)
-      if (number >= 0 && number < count &&
+      if (number >= 0 && number < limit &&
           !llvm::is_contained(candidates, number))
         candidates.push_back(number);
   } else {

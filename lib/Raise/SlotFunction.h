@@ -39,6 +39,9 @@ public:
   int64_t tokenDimOf(gate::NonZeroOp op);
   /// How many different ids there can be, from 0 on; 0 if not known.
   static int64_t idCount(mlir::Value ids);
+  /// Whether ids are read from a constant table, which need not name all groups
+  /// that there are.
+  static bool isLookedUp(mlir::Value ids);
   /// k: how many ids a token has.
   static int64_t choicesOf(mlir::Value ids);
   /// The order whose slots' positions `indices` hold, by token and choice: the
@@ -104,7 +107,8 @@ private:
              mlir::Attribute result);
   };
   /// The one id below `count` for which `value` is 1 at `places`, where it is 0
-  /// for all others; -1 if there is none.
+  /// for all others; -1 if there is none. It may be any that ids are compared
+  /// with, if they are looked up.
   int64_t onlyId(mlir::Value value, llvm::ArrayRef<Place> places,
                  int64_t choices, int64_t count, mlir::Value ids);
   static mlir::Attribute

@@ -130,7 +130,8 @@ std::optional<RowScatter> raise::matchRowScatter(Operation *op) {
                     scatter.getReduction()};
 }
 
-SmallVector<Value> raise::addendsOf(Value value) {
+SmallVector<Value> raise::addendsOf(Value value,
+                                    SmallVectorImpl<FloatAttr> *numbers) {
   auto op = value.getDefiningOp<linalg::GenericOp>();
   if (!op || op->getNumResults() != 1 ||
       op.getNumLoops() != op.getNumParallelLoops() ||
@@ -151,6 +152,11 @@ SmallVector<Value> raise::addendsOf(Value value) {
     ++count;
     if (matchPattern(scalar, m_AnyZeroFloat()))
       continue;
+    FloatAttr number;
+    if (numbers && matchPattern(scalar, m_Constant(&number))) {
+      numbers->push_back(number);
+      continue;
+    }
     auto argument = dyn_cast<BlockArgument>(scalar);
     if (!argument || argument.getArgNumber() >= op.getNumDpsInputs())
       return {};
@@ -193,6 +199,22 @@ std::optional<ProductMatch> raise::matchProduct(Value value) {
   return ProductMatch{op.getDpsInputOperand(0)->get(),
                       op.getDpsInputOperand(1)->get(), maps[0], maps[1],
                       reduced.front()};
+}
+
+static void skipTransposes(Value &operand, AffineMap &map) {
+  while (auto transpose = operand.getDefiningOp<linalg::TransposeOp>()) {
+    SmallVector<AffineExpr> exprs(map.getNumResults());
+    for (auto [result, source] : llvm::enumerate(transpose.getPermutation()))
+      exprs[source] = map.getResult(result);
+    map = AffineMap::get(map.getNumDims(), 0, exprs, map.getContext());
+    operand = transpose.getInput();
+  }
+}
+
+ProductMatch raise::withoutTransposes(ProductMatch product) {
+  skipTransposes(product.a, product.aMap);
+  skipTransposes(product.b, product.bMap);
+  return product;
 }
 
 std::optional<SumMatch> raise::matchSum(Operation *op) {

@@ -56,6 +56,8 @@ struct ProductMatch {
   unsigned reduced;
 };
 std::optional<ProductMatch> matchProduct(mlir::Value value);
+/// The same product of what its operands are transposes of.
+ProductMatch withoutTransposes(ProductMatch product);
 
 /// One scalar op, and no more, on an element of each of two tensors.
 template <typename Op> mlir::linalg::GenericOp matchBinary(mlir::Value value) {
@@ -88,8 +90,10 @@ bool isOnePerRow(mlir::linalg::GenericOp op, mlir::OpOperand *operand,
 
 /// The tensors of one shape that an op adds up element by element, in order;
 /// none if it does something else. Zeros to begin with, which the body may
-/// hold, are none of them.
-llvm::SmallVector<mlir::Value> addendsOf(mlir::Value value);
+/// hold, are none of them; other constants are, in `numbers` if that is given.
+llvm::SmallVector<mlir::Value>
+addendsOf(mlir::Value value,
+          llvm::SmallVectorImpl<mlir::FloatAttr> *numbers = nullptr);
 
 /// The sum of `input` along one loop.
 struct SumMatch {

@@ -62,12 +62,14 @@ matchSumOfLinks(Operation *op, const llvm::DenseSet<Value> &known) {
   SlotLink link;
   link.result = op->getResult(0);
   // What is added to itself is no part of a sum.
-  SmallVector<Value> addends = addendsOf(link.result);
+  SmallVector<Value> addends = addendsOf(link.result, &link.numbers);
   llvm::DenseSet<Value> different(addends.begin(), addends.end());
   if (different.size() == addends.size())
     llvm::append_range(link.sums, addends);
-  if (link.sums.empty())
+  if (link.sums.empty()) {
+    link.numbers.clear();
     llvm::append_range(link.sums, matchStackSum(op));
+  }
   for (Value &sum : link.sums)
     sum = withoutFloatCasts(sum);
   return llvm::any_of(link.sums, [&](Value sum) { return known.contains(sum); })
@@ -268,6 +270,7 @@ public:
   }
   /// What else than links is added up.
   ArrayRef<Value> starts() const { return others; }
+  ArrayRef<FloatAttr> numbers() const { return constants; }
   /// What uses a sum of some links for something else, or null.
   Operation *otherUser() const;
 
@@ -276,6 +279,7 @@ private:
   DenseMap<Value, Operation *> parents;
   SmallVector<SlotLink *> roots, members;
   SmallVector<Value> others;
+  SmallVector<FloatAttr> constants;
   bool isTree = true;
 };
 } // namespace
@@ -294,6 +298,7 @@ LinkTree::LinkTree(ExpertWork &work) {
     if (isRoot)
       roots.push_back(&link);
     members.push_back(&link);
+    llvm::append_range(constants, link.numbers);
     for (Value sum : link.sums)
       if (links.contains(sum))
         isTree &= parents.try_emplace(sum, link.result.getDefiningOp()).second;
@@ -351,12 +356,14 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
     orders[group] = link->order;
   }
   SmallVector<Value> starts(tree.starts());
-  if (!starts.empty() &&
+  SmallVector<FloatAttr> numbers(tree.numbers());
+  if (!(starts.empty() && numbers.empty()) &&
       llvm::any_of(links, [](SlotLink *link) { return link->overwrites; })) {
     // Rows of all groups are all rows: nothing is left of the start.
     if (!tree.isWritten() || llvm::is_contained(updates, Value()))
       return refuse("rows of some of them are written over others");
     starts.clear();
+    numbers.clear();
   }
   completeExperts(chain, updates, orders, last.getLoc());
   RankedTensorType type = typeOf(last);
@@ -384,6 +391,15 @@ bool raise::raiseLinks(GraphBuilder &graph, SlotFunctions &functions,
   if (combined.getType() != wide)
     combined = tensor::CastOp::create(b, graph.getLoc(), wide, combined);
   AffineMap identity = b.getMultiDimIdentityMap(2);
+  for (FloatAttr number : numbers) {
+    Value scalar = arith::ConstantOp::create(
+        b, graph.getLoc(), b.getF32FloatAttr(float(number.getValueAsDouble())));
+    Value all = tensor::EmptyOp::create(
+        b, graph.getLoc(), tensor::getMixedSizes(b, graph.getLoc(), combined),
+        b.getF32Type());
+    starts.push_back(
+        linalg::FillOp::create(b, graph.getLoc(), scalar, all).getResult(0));
+  }
   for (Value start : starts) {
     start = castFloats(b, graph.getLoc(), start, b.getF32Type());
     Value init = tensor::EmptyOp::create(

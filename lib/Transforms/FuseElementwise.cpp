@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Tensor/Transforms/Transforms.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -28,20 +29,29 @@ using namespace gatecc;
 
 namespace {
 
-/// Whether a reduction would compute what `producer` computes once for each
-/// element of the operand several times. Moves and casts cost next to nothing.
+/// Whether what `producer` computes once for each element of the operand would
+/// be computed several times: in a reduction anything but moves and casts,
+/// which cost next to nothing; elsewhere what takes many instructions, such as
+/// the activation of one number for a row that scales all its columns.
 bool repeatsWork(OpOperand &operand, Operation *producer) {
   auto consumer = dyn_cast<linalg::LinalgOp>(operand.getOwner());
   auto work = dyn_cast<linalg::GenericOp>(producer);
-  if (!consumer || !work || consumer.getNumReductionLoops() == 0)
+  if (!consumer || !work)
     return false;
   AffineMap map = consumer.getMatchingIndexingMap(&operand);
+  bool isReduction = consumer.getNumReductionLoops() > 0;
+  SmallVector<int64_t> extents = consumer.getStaticLoopRanges();
   bool oncePerElement =
-      llvm::all_of(llvm::seq(consumer.getNumLoops()),
-                   [&](unsigned loop) { return map.isFunctionOfDim(loop); });
+      llvm::all_of(llvm::seq(consumer.getNumLoops()), [&](unsigned loop) {
+        return map.isFunctionOfDim(loop) ||
+               (!isReduction && extents[loop] == 1);
+      });
   return !oncePerElement &&
-         llvm::any_of(work.getBody()->without_terminator(),
-                      [](Operation &op) { return !isa<CastOpInterface>(op); });
+         llvm::any_of(work.getBody()->without_terminator(), [&](Operation &op) {
+           return isReduction ? !isa<CastOpInterface>(op)
+                              : isa<math::ExpOp, math::ErfOp, math::TanhOp,
+                                    math::LogOp, math::PowFOp>(op);
+         });
 }
 
 struct FuseElementwisePass

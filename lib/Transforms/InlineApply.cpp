@@ -3,6 +3,7 @@
 //   experts:   apply over all groups with stacked parameters
 //              -> its body once, on all slots, with grouped contractions that
 //                 gather their rows through the plan
+//              (VectorApply.cpp: those whose parameters are all vectors)
 //   exits:     apply on one group whose results are merged
 //              -> scf.if(any row) { gather rows; body; scatter into the bases }
 // Cost: experts copy no rows but where the body uses them outside a
@@ -10,6 +11,7 @@
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Transforms/Passes.h"
 #include "lib/Transforms/PlanSizes.h"
+#include "lib/Transforms/VectorApply.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -53,7 +55,8 @@ public:
       return apply.emitError(
           "apply on a part of a plan's groups with parameters "
           "is not supported yet");
-    return inlineGrouped(made);
+    return isVectorApply(apply) ? inlineVectorApply(apply, rewriter)
+                                : inlineGrouped(made);
   }
 
 private:

@@ -110,17 +110,7 @@ void PlanBuilder::replacePlan(Value plan, Value ids, Value weights,
 
 void PlanBuilder::recordSite(FlatSymbolRefAttr site, Value offsets, Value rows,
                              int64_t groups, int64_t exit, Value step) {
-  // Sites are numbered, and their groups laid out, in the order of the module.
-  int64_t number = 0, first = 0;
-  StringRef kind;
-  for (auto other : op->getParentOfType<ModuleOp>().getOps<gate::SiteOp>()) {
-    if (other.getSymName() == site.getValue()) {
-      kind = other.getKind();
-      break;
-    }
-    ++number;
-    first += other.getNumCounts();
-  }
+  auto [number, first, kind] = findSite(op, site);
   if (step)
     createRuntimeCall(rewriter, loc, "gatecc_record_halt",
                       {index(number), index(first), step, offsets, rows}, {})

@@ -34,6 +34,20 @@ LogicalResult gatecc::checkPlans(Operation *root) {
   return failure(result.wasInterrupted());
 }
 
+SitePlace gatecc::findSite(Operation *op, FlatSymbolRefAttr site) {
+  // Sites are numbered, and their groups laid out, in the order of the module.
+  SitePlace place;
+  for (auto other : op->getParentOfType<ModuleOp>().getOps<gate::SiteOp>()) {
+    if (other.getSymName() == site.getValue()) {
+      place.kind = other.getKind();
+      break;
+    }
+    ++place.number;
+    place.first += other.getNumCounts();
+  }
+  return place;
+}
+
 gate::PlanTensorsOp PlanSizes::tensors() {
   return gate::PlanTensorsOp::create(builder, loc, plan);
 }

@@ -55,6 +55,13 @@ private:
 /// an argument of a function: its rows are not known.
 llvm::LogicalResult checkPlans(mlir::Operation *root);
 
+/// Where the statistics count a site: its number, and that of its first group.
+struct SitePlace {
+  int64_t number = 0, first = 0;
+  llvm::StringRef kind;
+};
+SitePlace findSite(mlir::Operation *op, mlir::FlatSymbolRefAttr site);
+
 /// A call of the run-time library in destination style.
 gate::RuntimeCallOp
 createRuntimeCall(mlir::OpBuilder &builder, mlir::Location loc,

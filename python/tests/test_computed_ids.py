@@ -47,10 +47,15 @@ def one_remainder(net):
     return net("Mod", "chosen_ids", pairs, net.weight("E0", np.array(E)))
 
 
-def table(net):
-    rows = np.random.default_rng(2).integers(0, E, (19, K))
+def table(net, ids=E):
+    rows = np.random.default_rng(2).integers(0, ids, (19, K))
     tokens_of(net)
     return net("Gather", "chosen_ids", net.weight("table", rows), "tokens", axis=0)
+
+
+def short_table(net):
+    """A table that names no more than the first experts."""
+    return table(net, E - 1)
 
 
 def clipped(net):
@@ -59,7 +64,7 @@ def clipped(net):
     return net("Clip", "chosen_ids", pairs, *bounds)
 
 
-CHOICES = {f.__name__: f for f in (two_searches, remainders, one_remainder, table, clipped)}
+CHOICES = {f.__name__: f for f in (two_searches, remainders, one_remainder, table, short_table, clipped)}
 
 
 def graph_of(monkeypatch, form, choice):

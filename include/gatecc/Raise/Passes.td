@@ -28,8 +28,9 @@ def FormExperts : Pass<"form-experts", "::mlir::ModuleOp"> {
     rows that a mask of that id selects, or that a sort by ids brings together.
     Such work up to the sum over the choices of a row becomes `gate.assign`,
     `gate.apply` on the rows of tokens, and `gate.combine`: the stack is read in
-    place, once for each group that has slots. The sum may be any tree of sums
-    and scatters, or, where a row has one choice, of rows that are written over
+    place, once for each group that has slots. A stack of vectors, the rows of a
+    table, is one if a row's own vector is multiplied with them. The sum may be a
+    product with the weights of the choices, any tree of sums and scatters, or, where a row has one choice, of rows that are written over
     others. Where no such sum follows (results that stay apart, rows that meet
     between two products), each slot is a row of a plan of its own; so it is
     where the results of all experts are computed and one is read by an id for

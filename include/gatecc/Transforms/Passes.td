@@ -31,6 +31,9 @@ def InlineApply : Pass<"inline-apply", "::mlir::func::FuncOp"> {
   let description = [{
     An `apply` over all groups with stacked parameters becomes its body on all
     slots at once, with grouped contractions that read rows through the plan.
+    If the parameters are vectors, rows of tables, it becomes work on [rows,
+    choices, ...] instead, which reads these rows where the ids say, and its
+    `combine` a sum over choices: there is no plan any more.
     An `apply` on one group becomes an `scf.if` (is there any row?) around
     gather, body and the scatter of its `merge`s.
   }];

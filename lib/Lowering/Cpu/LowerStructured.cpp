@@ -7,7 +7,8 @@
 //                axis that is summed, in its order
 //   outer loop:  tasks of about kTaskElements elements
 // An op whose innermost axis is not contiguous, or that asks for its indices,
-// runs one element at a time.
+// runs one element at a time. It may ask for them to read rows of a buffer that
+// numbers in other tensors name: such a row is read as vectors.
 #include "dialects/Gate/IR/GateOps.h"
 #include "gatecc/Lowering/Passes.h"
 #include "lib/Lowering/Cpu/VectorizeBody.h"
@@ -67,6 +68,15 @@ private:
     return op.getIteratorTypesArray()[loop] == utils::IteratorType::reduction;
   }
   Access classify(OpOperand &operand);
+  /// Whether a load in the body reads elements side by side along the innermost
+  /// axis, of a row that stays the same.
+  bool isRowRead(memref::LoadOp load);
+  /// Whether a scalar of the body stays the same along the innermost axis.
+  bool isUniform(Value scalar);
+  bool isVectorizable();
+  /// Emits, before the innermost loop, what of a body that reads rows names the
+  /// rows: stores in the loop would keep it there.
+  void emitUniform();
   SmallVector<Value> indicesOf(OpOperand &operand);
   Value load(OpOperand &operand, int64_t lanes);
   void store(OpOperand &operand, Value value, int64_t lanes);
@@ -99,6 +109,7 @@ private:
   SmallVector<AffineMap> maps;
   unsigned depth;
   SmallVector<Value> begins, ends, indices;
+  IRMapping uniform;
 };
 
 LoopEmitter::Access LoopEmitter::classify(OpOperand &operand) {
@@ -149,11 +160,29 @@ void LoopEmitter::store(OpOperand &operand, Value value, int64_t lanes) {
                             operand.get(), indicesOf(operand));
 }
 
-SmallVector<Value> LoopEmitter::emitBody(int64_t lanes, ValueRange outputs) {
-  IRMapping mapping;
+void LoopEmitter::emitUniform() {
+  uniform.clear();
+  if (isVectorizableBody(*body))
+    return;
   for (OpOperand *input : op.getDpsInputOperands()) {
     BlockArgument argument = body->getArgument(input->getOperandNumber());
-    if (!argument.use_empty())
+    if (!argument.use_empty() && isUniform(argument))
+      uniform.map(argument, load(*input, 0));
+  }
+  for (Operation &nested : body->without_terminator()) {
+    if (auto position = dyn_cast<linalg::IndexOp>(nested);
+        position && position.getDim() + 1 != depth)
+      uniform.map(position.getResult(), indices[position.getDim()]);
+    else if (nested.getNumResults() == 1 && isUniform(nested.getResult(0)))
+      b.clone(nested, uniform);
+  }
+}
+
+SmallVector<Value> LoopEmitter::emitBody(int64_t lanes, ValueRange outputs) {
+  IRMapping mapping = lanes == 0 ? IRMapping() : uniform;
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    BlockArgument argument = body->getArgument(input->getOperandNumber());
+    if (!argument.use_empty() && !mapping.contains(argument))
       mapping.map(argument, load(*input, lanes));
   }
   for (auto [i, init] : llvm::enumerate(op.getDpsInitsMutable())) {
@@ -170,8 +199,26 @@ SmallVector<Value> LoopEmitter::emitBody(int64_t lanes, ValueRange outputs) {
     for (Operation &nested : body->without_terminator())
       if (!isa<linalg::IndexOp>(nested))
         b.clone(nested, mapping);
-  } else {
+  } else if (isVectorizableBody(*body)) {
     cloneBody(b, *body, mapping, lanes);
+  } else {
+    for (Operation &nested : body->without_terminator()) {
+      if (isa<linalg::IndexOp>(nested))
+        continue;
+      if (auto read = dyn_cast<memref::LoadOp>(nested);
+          read && isRowRead(read)) {
+        SmallVector<Value> at;
+        for (Value position : read.getIndices())
+          at.push_back(mapping.lookupOrDefault(position));
+        mapping.map(
+            read.getResult(),
+            vector::LoadOp::create(b, VectorType::get({lanes}, read.getType()),
+                                   read.getMemRef(), at));
+      } else if (nested.getNumResults() != 1 ||
+                 !mapping.contains(nested.getResult(0))) {
+        cloneOp(b, nested, mapping, lanes);
+      }
+    }
   }
   SmallVector<Value> results;
   for (Value value : body->getTerminator()->getOperands())
@@ -246,6 +293,7 @@ Value LoopEmitter::combine(Operation *combiner, Value left, Value right) {
 }
 
 void LoopEmitter::emitReduction(Operation *combiner, Attribute identity) {
+  emitUniform();
   OpOperand &init = op.getDpsInitsMutable()[0];
   Value begin = begins[depth - 1], end = ends[depth - 1];
   Value width = index(kWidth);
@@ -273,6 +321,7 @@ void LoopEmitter::emitReduction(Operation *combiner, Attribute identity) {
 }
 
 void LoopEmitter::emitElementwise() {
+  emitUniform();
   Value begin = begins[depth - 1], end = ends[depth - 1];
   Value width = index(kWidth);
   Value length = arith::SubIOp::create(b, end, begin);
@@ -290,17 +339,66 @@ void LoopEmitter::emitElementwise() {
   emitScalar(vectorEnd, end);
 }
 
+bool LoopEmitter::isUniform(Value scalar) {
+  if (scalar.getParentBlock() != body)
+    return true;
+  if (auto argument = dyn_cast<BlockArgument>(scalar)) {
+    OpOperand &operand = op->getOpOperand(argument.getArgNumber());
+    return !op.isDpsInit(&operand) && classify(operand) == Access::Fixed;
+  }
+  if (auto position = scalar.getDefiningOp<linalg::IndexOp>())
+    return position.getDim() + 1 != depth;
+  Operation *source = scalar.getDefiningOp();
+  return (isa<arith::ConstantOp, arith::IndexCastOp>(source) ||
+          OpTrait::hasElementwiseMappableTraits(source)) &&
+         llvm::all_of(source->getOperands(),
+                      [&](Value operand) { return isUniform(operand); });
+}
+
+bool LoopEmitter::isRowRead(memref::LoadOp load) {
+  if (load.getIndices().empty() ||
+      !load.getMemRefType().isLastDimUnitStride() ||
+      load.getMemRefType().getElementType().isInteger(1))
+    return false;
+  auto last = load.getIndices().back().getDefiningOp<linalg::IndexOp>();
+  return last && last.getDim() + 1 == depth &&
+         llvm::all_of(load.getIndices().drop_back(),
+                      [&](Value index) { return isUniform(index); });
+}
+
+/// Whether every op of the body can be done on vectors along the innermost
+/// axis.
+bool LoopEmitter::isVectorizable() {
+  return llvm::all_of(body->without_terminator(), [&](Operation &nested) {
+    if (auto read = dyn_cast<memref::LoadOp>(nested))
+      return isRowRead(read);
+    // The place along the axis itself is no vector.
+    if (auto position = dyn_cast<linalg::IndexOp>(nested))
+      return position.getDim() + 1 != depth ||
+             llvm::all_of(position->getUsers(), [&](Operation *user) {
+               auto read = dyn_cast<memref::LoadOp>(user);
+               return read && isRowRead(read);
+             });
+    return isa<arith::ConstantOp>(nested) ||
+           (nested.getNumResults() == 1 && isUniform(nested.getResult(0))) ||
+           OpTrait::hasElementwiseMappableTraits(&nested);
+  });
+}
+
 bool LoopEmitter::isRegular() {
-  return isVectorizableBody(*body) &&
+  return isVectorizable() &&
          llvm::none_of(op->getOpOperands(), [&](OpOperand &operand) {
            return classify(operand) == Access::Other;
          });
 }
 
 /// Whether the loops are (batch..., row, sum, column): a product of matrices.
+/// Rows that are read where numbers say are read from end to end instead: tiles
+/// would go from one to the other and back.
 bool LoopEmitter::isProduct() {
   if (depth < 3 || op.getNumReductionLoops() != 1 || !isReduction(depth - 2) ||
-      int64_t(body->getOperations().size()) > kMostTileOps || !isRegular())
+      int64_t(body->getOperations().size()) > kMostTileOps ||
+      !isVectorizableBody(*body) || !isRegular())
     return false;
   return llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
     return classify(init) == Access::Contiguous;

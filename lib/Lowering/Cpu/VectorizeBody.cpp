@@ -24,24 +24,28 @@ Value gatecc::broadcastTo(OpBuilder &builder, Location loc, Value value,
       builder, loc, VectorType::get({width}, value.getType()), value);
 }
 
+void gatecc::cloneOp(OpBuilder &builder, Operation &op, IRMapping &mapping,
+                     int64_t width) {
+  if (width == 0 || isa<arith::ConstantOp>(op)) {
+    builder.clone(op, mapping);
+    return;
+  }
+  SmallVector<Value> operands;
+  for (Value operand : op.getOperands())
+    operands.push_back(broadcastTo(builder, op.getLoc(),
+                                   mapping.lookupOrDefault(operand), width));
+  SmallVector<Type> types;
+  for (Type type : op.getResultTypes())
+    types.push_back(VectorType::get({width}, type));
+  OperationState state(op.getLoc(), op.getName(), operands, types,
+                       op.getAttrs());
+  state.propertiesAttr = op.getPropertiesAsAttribute();
+  Operation *clone = builder.create(state);
+  mapping.map(op.getResults(), clone->getResults());
+}
+
 void gatecc::cloneBody(OpBuilder &builder, Block &body, IRMapping &mapping,
                        int64_t width) {
-  for (Operation &op : body.without_terminator()) {
-    if (width == 0 || isa<arith::ConstantOp>(op)) {
-      builder.clone(op, mapping);
-      continue;
-    }
-    SmallVector<Value> operands;
-    for (Value operand : op.getOperands())
-      operands.push_back(broadcastTo(builder, op.getLoc(),
-                                     mapping.lookupOrDefault(operand), width));
-    SmallVector<Type> types;
-    for (Type type : op.getResultTypes())
-      types.push_back(VectorType::get({width}, type));
-    OperationState state(op.getLoc(), op.getName(), operands, types,
-                         op.getAttrs());
-    state.propertiesAttr = op.getPropertiesAsAttribute();
-    Operation *clone = builder.create(state);
-    mapping.map(op.getResults(), clone->getResults());
-  }
+  for (Operation &op : body.without_terminator())
+    cloneOp(builder, op, mapping, width);
 }

@@ -15,6 +15,10 @@ bool isVectorizableBody(mlir::Block &body);
 mlir::Value broadcastTo(mlir::OpBuilder &builder, mlir::Location loc,
                         mlir::Value value, int64_t width);
 
+/// Clones one such op on vectors of `width` lanes.
+void cloneOp(mlir::OpBuilder &builder, mlir::Operation &op,
+             mlir::IRMapping &mapping, int64_t width);
+
 /// Clones the ops of `body` before its terminator on vectors of `width` lanes
 /// and maps their results in `mapping`, which holds values (scalar or vector)
 /// for the body's arguments. With a width of 0 the clone is scalar.

@@ -45,6 +45,12 @@ TEST_F(RecordTest, PlanCountsItsGroups) {
   expect(3, {2, 0, 3, 1});
 }
 
+TEST_F(RecordTest, ChoicesCountTheirGroups) {
+  const int64_t ids[] = {3, 0, 0, -1, 2, 4, int64_t(1) << 32, 0};
+  gatecc_record_choices(&frame, 1, 4, ids, 2, 4, 4);
+  expect(4, {3, 0, 1, 1});
+}
+
 TEST_F(RecordTest, PlanWithoutRows) {
   plan({0, 0, 0, 0, 0}, 0);
   expect(0, {0, 0, 0, 0});
