@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Takes the product of a row with a gathered vector for the work of an expert
 // that is this vector.
-//   before: %v = gather_nd %table, %ids; %h[t, j] = sum over d of x[t] * v[t,
-//   j] after:  in the region of the apply: sum over d of %row * %vector
+//   before: %v = gather_nd %table, %ids
+//           %h[t, j] = sum over d of %x[t, d] * %v[t, j, d]
+//   after:  in the region of the apply: sum over d of %row[d] * %vector[d]
 #include "ExpertVectors.h"
 
 #include "ExpertBody.h"

@@ -129,8 +129,7 @@ class Library:
             status = self._run(
                 self._context, given, count, self._wanted.table, len(self.outputs)
             )
-            if status != abi.OK:
-                self._check(status)
+            self._check(status)
             for slot in self._wanted.slots:
                 if results[slot.name] is None:
                     results[slot.name] = tensors.copied(slot.tensor)

@@ -96,15 +96,18 @@ class Layer:
         a = self("Relu", f"a{e}", h)
         return self("MatMul", f"o{e}", a, self.weight(f"w2.{e}", self.w2[e].T.copy()))
 
-    def sliced_experts(self, rows, counts):
-        """The experts' results on sorted rows, each on a Slice of them."""
+    def slices(self, rows, counts):
+        """The rows of each expert, of sorted ones."""
         ends = self("CumSum", "ends", counts, "zero")
         starts = self("Sub", "starts", ends, counts)
-        done = []
         for e in range(E):
-            at = self.weight(f"e{e}", np.array([e]))
+            at = self.weight(f"slice{e}", np.array([e]))
             bounds = [self("Gather", f"{b}{e}", t, at) for b, t in (("s", starts), ("t", ends))]
-            done.append(self.expert(e, self("Slice", f"part{e}", rows, *bounds, "axis0")))
+            yield self("Slice", f"part{e}", rows, *bounds, "axis0")
+
+    def sliced_experts(self, rows, counts):
+        """The experts' results on sorted rows, each on a Slice of them."""
+        done = [self.expert(e, part) for e, part in enumerate(self.slices(rows, counts))]
         return self("Concat", "joined", *done, axis=0)
 
     def combine_sorted(self, order, rows):

@@ -18,7 +18,20 @@ from test_exports import assert_near
 D, H, E, K = 6, 5, 4, 2
 
 
-class Net:
+class Nodes:
+    """Adds nodes, and weights once for each name, to `self.graph`."""
+
+    def __call__(self, op, name, *inputs, outputs=None, **attributes):
+        return self.graph.node(op, list(inputs), name, outputs, **attributes)
+
+    def weight(self, name, array):
+        return name if name in self.graph.weights else self.graph.weight(name, array)
+
+    def ints(self, name, *values):
+        return self.weight(name, np.array(values, dtype=np.int64))
+
+
+class Net(Nodes):
     """A graph on x [T,D] or [B,S,D]; ids and weights of the choices [.., k]."""
 
     def __init__(self, rank=2):
@@ -31,15 +44,6 @@ class Net:
         self.b1 = rng.standard_normal((E, H)).astype(np.float32)
         self.b2 = rng.standard_normal((E, D)).astype(np.float32)
         self.gate = rng.standard_normal((D, E)).astype(np.float32)
-
-    def __call__(self, op, name, *inputs, outputs=None, **attributes):
-        return self.graph.node(op, list(inputs), name, outputs, **attributes)
-
-    def weight(self, name, array):
-        return name if name in self.graph.weights else self.graph.weight(name, array)
-
-    def ints(self, name, *values):
-        return self.weight(name, np.array(values, dtype=np.int64))
 
     def number(self, name, value):
         return self.weight(name, np.array(value, dtype=np.int64))

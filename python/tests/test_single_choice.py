@@ -101,14 +101,7 @@ def split(net, counts):
 
 def sliced(net, counts):
     rows = net("Gather", "by_expert", "x", "order1", axis=0)
-    ends = net("CumSum", "ends", counts, "zero")
-    starts = net("Sub", "starts", ends, counts)
-    parts = []
-    for e in range(E):
-        at = net.weight(f"n{e}", np.array([e]))
-        bounds = [net("Gather", f"{b}{e}", t, at) for b, t in (("s", starts), ("t", ends))]
-        parts.append(net("Slice", f"part{e}", rows, *bounds, "axis0"))
-    return parts
+    return list(net.slices(rows, counts))
 
 
 def put_back(net, rows):

@@ -12,12 +12,13 @@ import pytest
 import gatecc
 from gatecc.models.graph import Graph
 from test_exports import assert_near
+from test_gathered_experts import Nodes
 
 D, KEYS, K = 24, 6, 3
 E = KEYS * KEYS
 
 
-class Net:
+class Net(Nodes):
     """Rows x [T, D], routed by the K best sums of two keys, once for each head."""
 
     def __init__(self, heads=1, width=D, scale=1.0):
@@ -29,15 +30,6 @@ class Net:
         self.keys = [draw(width, heads * KEYS) * np.float32(scale) for _ in range(2)]
         self.down, self.up = draw(E, width), draw(E, width)
 
-    def __call__(self, op, name, *inputs, outputs=None, **attributes):
-        return self.graph.node(op, list(inputs), name, outputs, **attributes)
-
-    def weight(self, name, array):
-        return name if name in self.graph.weights else self.graph.weight(name, array)
-
-    def ints(self, name, *values):
-        return self.weight(name, np.array(values, dtype=np.int64))
-
     def route(self):
         """The weights and ids [T, K], or [T, heads, K]."""
         lead = [-1, self.heads] if self.heads > 1 else [-1]
@@ -45,8 +37,7 @@ class Net:
         for side in range(2):
             scores = self("MatMul", f"s{side}", "x", self.weight(f"keys{side}", self.keys[side]))
             scores = self("Reshape", f"r{side}", scores, self.ints("by_head", *lead, KEYS))
-            outs = self("TopK", f"t{side}", scores, self.ints("k", K), outputs=[f"v{side}", f"i{side}"])
-            del outs
+            self("TopK", f"t{side}", scores, self.ints("k", K), outputs=[f"v{side}", f"i{side}"])
             axis = self.ints("last" if side == 0 else "before", -1 if side == 0 else -2)
             best.append(self("Unsqueeze", f"vu{side}", f"v{side}", axis))
             ids.append(self("Unsqueeze", f"iu{side}", f"i{side}", axis))
@@ -59,6 +50,14 @@ class Net:
 
     def vectors(self, name, ids):
         return self("Gather", f"{name}_of", self.weight(name, getattr(self, name)), ids)
+
+    def einsums(self, w, ids, down, act="Relu", up=None):
+        """The layer as two Einsums, the first of which is given; `up`: ids if they differ."""
+        _, vectors, slots = down.replace("->", ",").split(",")
+        h = self("Einsum", "h", "x", self.vectors("down", ids), equation=down)
+        a = self("Mul", "aw", self(act, "a", h), w)
+        rows = self.vectors("up", up or ids)
+        return self.finish(self("Einsum", "weighed", a, rows, equation=f"{slots},{vectors}->td"))
 
     def finish(self, result, name="y"):
         self("Identity", "end", result, outputs=[name])
@@ -81,18 +80,14 @@ def products():
 def einsums():
     net = Net()
     w, ids = net.route()
-    h = net("Einsum", "h", "x", net.vectors("down", ids), equation="td,tkd->tk")
-    a = net("Mul", "aw", net("Sigmoid", "a", h), w)
-    return net.finish(net("Einsum", "weighed", a, net.vectors("up", ids), equation="tk,tkd->td"))
+    return net.einsums(w, ids, "td,tkd->tk", act="Sigmoid")
 
 
 def heads():
     """The choices of all heads are the choices of the row."""
     net = Net(heads=2)
     w, ids = net.route()
-    h = net("Einsum", "h", "x", net.vectors("down", ids), equation="td,thkd->thk")
-    a = net("Mul", "aw", net("Relu", "a", h), w)
-    return net.finish(net("Einsum", "weighed", a, net.vectors("up", ids), equation="thk,thkd->td"))
+    return net.einsums(w, ids, "td,thkd->thk")
 
 
 def sums():
@@ -215,18 +210,14 @@ def other_ids():
     net = Net()
     w, ids = net.route()
     other = net("Sub", "other", net.weight("last_id", np.array(E - 1, dtype=np.int64)), ids)
-    h = net("Einsum", "h", "x", net.vectors("down", ids), equation="td,tkd->tk")
-    a = net("Mul", "aw", net("Relu", "a", h), w)
-    return net.finish(net("Einsum", "weighed", a, net.vectors("up", other), equation="tk,tkd->td"))
+    return net.einsums(w, ids, "td,tkd->tk", up=other)
 
 
 def across_rows():
     """Each vector is multiplied with the sum of all rows."""
     net = Net()
     w, ids = net.route()
-    h = net("Einsum", "h", "x", net.vectors("down", ids), equation="sd,tkd->tk")
-    a = net("Mul", "aw", net("Relu", "a", h), w)
-    return net.finish(net("Einsum", "weighed", a, net.vectors("up", ids), equation="tk,tkd->td"))
+    return net.einsums(w, ids, "sd,tkd->tk")
 
 
 @pytest.mark.parametrize("form", [values_alone, other_ids, across_rows])
