@@ -79,7 +79,7 @@ EDITS = {
     "sorted-and-split": SORTED | COMBINED | {
     },
     "sorted-and-sliced": SORTED | COMBINED | {
-        "first-expert-twice": constant("e1", lambda e: e - 1),
+        "first-expert-twice": constant("slice1", lambda e: e - 1),
         "parts-in-another-order": operand("joined", 0, "o1/out"),
         "another-start": operand("part2", 1, "s1/out"),
     },
