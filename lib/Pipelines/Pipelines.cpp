@@ -187,6 +187,7 @@ void gatecc::buildScheduleToKernel(OpPassManager &pm,
   pm.addNestedPass<func::FuncOp>(createUnshareInits());
   pm.addNestedPass<func::FuncOp>(createUnshareSources());
   pm.addNestedPass<func::FuncOp>(createCarryInPlace());
+  pm.addNestedPass<func::FuncOp>(createCutAliases());
   pm.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions bufferize;
   // Branches whose buffers differ in layout yield contiguous ones.

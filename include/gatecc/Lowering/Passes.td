@@ -85,6 +85,20 @@ def UnshareSources : Pass<"unshare-sources", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
 }
 
+def CutAliases : Pass<"cut-aliases", "::mlir::func::FuncOp"> {
+  let summary = "Ends long chains of branches that may return what they were given";
+  let description = [{
+    Skipped layers: each is an `scf.if` that updates rows or returns them as they
+    are, and all of these tensors may lie in one buffer. Each `limit` branches the
+    result is copied, so that bufferization, which compares all uses of such a
+    buffer with each other, takes no longer than in proportion to the layers.
+  }];
+  let options = [
+    Option<"limit", "limit", "unsigned", /*default=*/"32", "Branches in a chain">
+  ];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
+}
+
 def LowerContract : Pass<"lower-contract", "::mlir::ModuleOp"> {
   let summary = "Emits the register tiles of packed contractions";
   let description = [{
