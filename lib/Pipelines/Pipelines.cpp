@@ -174,6 +174,7 @@ void gatecc::buildGateToSchedule(OpPassManager &pm,
       {options.isa, options.experts, options.block, options.zeroPoints}));
   pm.addNestedPass<func::FuncOp>(createLowerPlans());
   pm.addNestedPass<func::FuncOp>(createLowerIndexing());
+  pm.addNestedPass<func::FuncOp>(createDropEmpty());
   addCleanup(pm);
   pm.addPass(createVerifyLevel({"schedule"}));
 }

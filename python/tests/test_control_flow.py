@@ -508,6 +508,12 @@ def test_scan_axes_and_directions(check, axis, back):
         check(m, {"x": rows(count), "z": np.ascontiguousarray(np.moveaxis(z, 2, axis))})
 
 
+def test_scan_of_no_rows(check):
+    inputs = [info("x", F32, [0, D]), info("z", F32, ["T", 0, D])]
+    m = scan(RECURRENCE, "x z", "h e", "next out sum", "y o s", inputs, num_scan_inputs=1)
+    check(m, *[{"x": rows(0), "z": np.zeros((n, 0, D), np.float32)} for n in (1, 5)])
+
+
 def test_scan_of_two_inputs_without_state(check):
     m = scan([node("Mul", "a b", "p"), node("ReduceSum", "p", "s", keepdims=0)], "x z", "a b",
              "s p", "y o", [X, info("z", F32, ["B", D])], num_scan_inputs=2)

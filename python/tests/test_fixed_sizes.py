@@ -52,6 +52,13 @@ def test_form(build, tmp_path, form, rows):
     check(build, path, rows)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_no_rows(build, form):
+    path = with_fixed_rows(build.graph(FORMS[form]()), 0)
+    with build.load(path) as lib:
+        assert lib(x=np.zeros((0, D), np.float32))["y"].shape == (0, D)
+
+
 def back_by_inverse(numbers, rows):
     """Sorted slots, and back by the inverse of the sort; `numbers` are folded."""
     net = Layer()

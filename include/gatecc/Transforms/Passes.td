@@ -94,6 +94,15 @@ def LowerIndexing : Pass<"lower-indexing", "::mlir::func::FuncOp"> {
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect"];
 }
 
+def DropEmpty : Pass<"drop-empty", "::mlir::func::FuncOp"> {
+  let summary = "Computes nothing that has no elements";
+  let description = [{
+    An op without side effects whose results all have a fixed extent of 0 becomes
+    `tensor.empty`.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
 def VerifyLevel : Pass<"verify-level", "::mlir::ModuleOp"> {
   let summary = "Rejects what may not live at a level of the IR";
   let description = [{

@@ -11,6 +11,10 @@
 using namespace mlir;
 using namespace gatecc;
 
+static bool canBeEmpty(const Extent &extent) {
+  return !extent.isConstant() || extent.isConstant(0);
+}
+
 /// data[indices] at a place where dimension `axis` is `raw`. `size` is the SSA
 /// value of that dimension; if it may be 0, an empty dimension reads as 0.
 static Value readClamped(OpBuilder &at, Location loc, Value data,
@@ -50,9 +54,11 @@ static LogicalResult checkGather(GraphBuilder &g, const OperatorCall &call,
   Type type = elementOf(call.operand(1));
   if (!type.isInteger(32) && !type.isInteger(64))
     return g.fail("expects indices of type int32 or int64");
-  bool empty =
-      llvm::any_of(result, [](const Extent &e) { return e.isConstant(0); });
-  if (size.isConstant(0) && !empty)
+  // Else there may be no index either.
+  bool reads = llvm::all_of(result, [](const Extent &e) {
+    return e.isConstant() && !e.isConstant(0);
+  });
+  if (size.isConstant(0) && reads)
     return g.fail("gathers from an axis without elements");
   if (auto known = g.knownConstants(call.operand(1));
       known && size.isConstant())
@@ -126,8 +132,7 @@ OperatorResults gatecc::lowerGather(GraphBuilder &g, const OperatorCall &call) {
             where[dim] = linalg::IndexOp::create(
                 at, loc, dim < *axis ? dim : dim + int64_t(places.size()) - 1);
         return SmallVector<Value>{readClamped(at, loc, data, where, *axis, x[0],
-                                              size,
-                                              !shape[*axis].isConstant())};
+                                              size, canBeEmpty(shape[*axis]))};
       });
 }
 
@@ -165,7 +170,6 @@ OperatorResults gatecc::lowerGatherElements(GraphBuilder &g,
                               ? Value()
                               : linalg::IndexOp::create(at, loc, dim));
         return SmallVector<Value>{readClamped(at, loc, data, where, *axis, x[0],
-                                              size,
-                                              !shape[*axis].isConstant())};
+                                              size, canBeEmpty(shape[*axis]))};
       });
 }

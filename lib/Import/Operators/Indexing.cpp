@@ -146,10 +146,12 @@ OperatorResults gatecc::lowerGatherND(GraphBuilder &g,
       return failure();
   Extents shape(places.begin(), places.end() - 1);
   shape.append(from.begin() + batch + length, from.end());
-  bool empty =
-      llvm::any_of(shape, [](const Extent &e) { return e.isConstant(0); });
+  // Else there may be no index either.
+  bool reads = llvm::all_of(shape, [](const Extent &e) {
+    return e.isConstant() && !e.isConstant(0);
+  });
   for (int64_t dim = batch; dim < batch + length; ++dim)
-    if (from[dim].isConstant(0) && !empty)
+    if (from[dim].isConstant(0) && reads)
       return g.fail("gathers from an axis without elements");
   Value result = gate::GatherNDOp::create(
       g.getBuilder(), g.getLoc(), g.typeOf(shape, elementOf(data)), data,

@@ -20,6 +20,9 @@ Value gatecc::elementAlong(GraphBuilder &g, Value tensor, int64_t axis,
   sizes[axis] = b.getIndexAttr(1);
   offsets[axis] = place;
   shape.erase(shape.begin() + axis);
+  // Of nothing there is no slice.
+  if (llvm::any_of(shape, [](const Extent &e) { return e.isConstant(0); }))
+    return g.empty(shape, elementOf(tensor));
   Value element = tensor::ExtractSliceOp::create(
       b, g.getLoc(), g.typeOf(shape, elementOf(tensor)), tensor, offsets, sizes,
       strides);
@@ -112,6 +115,11 @@ SmallVector<Value> LoopBuilder::collect(const Iteration &iteration,
     sizes[axis] = b.getIndexAttr(1);
     offsets[axis] = place;
     Value old = into[results.size()];
+    if (llvm::is_contained(cast<RankedTensorType>(element.getType()).getShape(),
+                           0)) {
+      results.push_back(old); // nothing to insert
+      continue;
+    }
     results.push_back(tensor::InsertSliceOp::create(b, loc, element, old,
                                                     offsets, sizes, strides));
   }
