@@ -86,6 +86,7 @@ VerifyFindings::findDecision(const LibraryRun &raised,
   for (const SiteCounts &site : raised.sites) {
     std::optional<std::vector<int64_t>> counts;
     int64_t close = 0, choices = 1;
+    bool isCondition = false;
     for (const SiteCounts &same : plain.sites)
       if (same.name == site.name)
         counts = same.groups;
@@ -95,7 +96,8 @@ VerifyFindings::findDecision(const LibraryRun &raised,
         continue;
       counts = countGroups(*decision, site.groups.size());
       close = closeCallsOf(exposed, plain).value_or(0);
-      if (!decision->shape.empty() && decision->type.code != kDLBool)
+      isCondition = decision->type.code == kDLBool;
+      if (!decision->shape.empty() && !isCondition)
         choices = decision->shape.back();
     }
     // Slots without weight, or beyond a capacity, are in no group.
@@ -106,7 +108,7 @@ VerifyFindings::findDecision(const LibraryRun &raised,
         *counts == site.groups || total(*counts) != total(site.groups))
       continue;
     // Which bit means which group is for the site to say.
-    if (site.kind == "skip" && (*counts)[0] == site.groups[1])
+    if (isCondition && counts->size() == 2 && (*counts)[0] == site.groups[1])
       continue;
     int64_t moved = 0;
     for (auto [left, right] : zip(*counts, site.groups))

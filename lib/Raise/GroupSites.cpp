@@ -74,12 +74,21 @@ static std::optional<ExitLevel> deeperLevel(const ExitLevel &level) {
   return std::nullopt;
 }
 
+/// Whether all elements of `value` are one number.
+static bool isFilled(Value value) {
+  value = withoutReshapes(value);
+  DenseElementsAttr constant;
+  if (matchPattern(value, m_Constant(&constant)))
+    return constant.isSplat();
+  return value.getDefiningOp<linalg::FillOp>() != nullptr;
+}
+
 /// Whether rows that are not taken keep what they came in with.
 static bool passesThrough(const ExitLevel &level) {
   return llvm::any_of(level.merges, [&](gate::MergeOp merge) {
     return llvm::is_contained(gate::ApplyOp(level.apply).getInputs(),
                               merge.getBase()) ||
-           (withoutReshapes(merge.getBase()).getDefiningOp<linalg::FillOp>() &&
+           (isFilled(merge.getBase()) &&
             isa<FloatType>(merge.getType().getElementType()));
   });
 }
