@@ -145,7 +145,8 @@ static bool readFlatCoordinates(ResultRead &read, const Lanes &indices) {
   if (!source)
     return false;
   SmallVector<int64_t> dims;
-  for (int64_t dim : view.getReassociationIndices().front())
+  SmallVector<ReassociationIndices> groups = view.getReassociationIndices();
+  for (int64_t dim : groups.front())
     if (view.getSrcType().getDimSize(dim) != 1)
       dims.push_back(dim);
   std::optional<SmallVector<IndexLanes, 0>> index =
