@@ -491,3 +491,34 @@ def test_an_unknown_fused_activation(tmp_path):
     save(tmp_path / "m.onnx", [node], {"x": x}, ["y"], {"w": normal(4, 5)})
     with pytest.raises(gatecc.CompileError, match="does not support the activation 'Sinus'"):
         gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so")
+
+
+@pytest.mark.parametrize("other", [TensorProto.DOUBLE, TensorProto.INT32])
+@pytest.mark.parametrize(
+    "op, operands, attributes",
+    [
+        ("LayerNormalization", [["B", 8], [8]], {}),
+        ("LayerNormalization", [["B", 8], [8], [8]], {}),
+        ("RMSNormalization", [["B", 8], [8]], {}),
+        ("BatchNormalization", [["B", 8]] + [[8]] * 4, {}),
+        ("GroupNormalization", [["B", 8, 3], [8], [8]], {"num_groups": 2}),
+        ("InstanceNormalization", [["B", 8, 3], [8], [8]], {}),
+        ("Conv", [["B", 4, 9], [5, 4, 3]], {}),
+        ("Conv", [["B", 4, 9], [5, 4, 3], [5]], {}),
+        ("ConvTranspose", [["B", 4, 9], [4, 5, 3], [5]], {}),
+        (
+            "LinearAttention",
+            [["B", 2, "S", 4]] * 3,
+            {"q_num_heads": 2, "kv_num_heads": 2, "update_rule": "linear"},
+        ),
+    ],
+)
+def test_operands_of_two_types(tmp_path, op, operands, attributes, other):
+    names = [f"x{i}" for i in range(len(operands))]
+    kinds = [TensorProto.FLOAT] * (len(operands) - 1) + [other]
+    inputs = dict(zip(names, zip(kinds, operands, strict=True), strict=True))
+    made = helper.make_node(op, names, ["y"], "odd", **attributes)
+    save(tmp_path / "m.onnx", [made], inputs, ["y"], opset=27 if "Linear" in op else 23)
+    with pytest.raises(gatecc.CompileError, match=r"'odd'.*: expects") as caught:
+        gatecc.compile(tmp_path / "m.onnx", tmp_path / "m.so")
+    assert caught.value.status == 1

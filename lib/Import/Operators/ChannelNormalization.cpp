@@ -13,11 +13,12 @@ using namespace mlir;
 using namespace gatecc;
 
 /// A vector of one number for each channel, as [C, 1, ...] to be broadcast to
-/// `shape`, in f32 or wider.
-static FailureOr<Value> perChannel(GraphBuilder &g, Value vector,
-                                   ArrayRef<Extent> shape) {
-  if (failed(checkFloat(g, vector)))
+/// `input`, in f32 or wider.
+static FailureOr<Value> perChannel(GraphBuilder &g, Value vector, Value input) {
+  if (failed(checkFloat(g, vector)) ||
+      failed(checkComputedAs(g, vector, input)))
     return failure();
+  Extents shape = g.shapeOf(input);
   if (g.shapeOf(vector) != Extents{shape[1]})
     return g.fail("expects a vector of " + g.text(shape[1]) +
                   " channels, got " + g.text(g.shapeOf(vector)));
@@ -58,7 +59,7 @@ OperatorResults gatecc::lowerBatchNorm(GraphBuilder &g,
   FailureOr<Value> input = widened(g, call.operand(0));
   SmallVector<Value> vectors;
   for (unsigned i = 1; i < 5; ++i) {
-    FailureOr<Value> vector = perChannel(g, call.operand(i), shape);
+    FailureOr<Value> vector = perChannel(g, call.operand(i), call.operand(0));
     if (failed(vector))
       return failure();
     vectors.push_back(*vector);
@@ -141,8 +142,8 @@ OperatorResults gatecc::lowerGroupNorm(GraphBuilder &g,
     return failure();
   // Before opset 21 the scale and bias of a GroupNormalization are its groups'.
   if (grouped && call.version < 21) {
-    FailureOr<Value> scale = perChannel(g, call.operand(1), flat);
-    FailureOr<Value> bias = perChannel(g, call.operand(2), flat);
+    FailureOr<Value> scale = perChannel(g, call.operand(1), *input);
+    FailureOr<Value> bias = perChannel(g, call.operand(2), *input);
     if (failed(scale) || failed(bias))
       return failure();
     FailureOr<Value> result = scaled(g, *centered, *inverse, *scale, *bias,
@@ -156,8 +157,8 @@ OperatorResults gatecc::lowerGroupNorm(GraphBuilder &g,
                     [](OpBuilder &at, Location loc, ValueRange x) {
                       return Scalars(at, loc).mul(x[0], x[1]);
                     });
-  FailureOr<Value> scale = perChannel(g, call.operand(1), shape);
-  FailureOr<Value> bias = perChannel(g, call.operand(2), shape);
+  FailureOr<Value> scale = perChannel(g, call.operand(1), *given);
+  FailureOr<Value> bias = perChannel(g, call.operand(2), *given);
   if (failed(normal) || failed(scale) || failed(bias))
     return failure();
   FailureOr<Value> apart = g.reshape(*normal, shape);

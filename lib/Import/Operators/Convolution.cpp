@@ -17,6 +17,8 @@ using namespace gatecc;
 static OperatorResults withBias(GraphBuilder &g, Value value, Value bias,
                                 Type element) {
   if (bias) {
+    if (failed(checkComputedAs(g, bias, value)))
+      return failure();
     Extents shape = g.shapeOf(value);
     if (g.shapeOf(bias) != Extents{shape[1]})
       return g.fail("expects a bias for each of the " + g.text(shape[1]) +

@@ -19,6 +19,9 @@ mlir::FailureOr<int64_t> axisOf(GraphBuilder &builder, int64_t axis,
                                 int64_t rank);
 /// f16 and bf16 tensors as f32, others as they are.
 mlir::FailureOr<mlir::Value> widened(GraphBuilder &builder, mlir::Value value);
+/// Requires that both are computed in one type, `widened` or not.
+mlir::LogicalResult checkComputedAs(GraphBuilder &builder, mlir::Value operand,
+                                    mlir::Value other);
 /// Reports element types that arith has no ops for, and operands of different
 /// types. All operands must be given.
 mlir::LogicalResult checkNumbers(GraphBuilder &builder,

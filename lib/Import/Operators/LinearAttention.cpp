@@ -55,8 +55,9 @@ static FailureOr<LinearAttention> linearAttention(GraphBuilder &g,
       bool(beta) != rule.contains("delta"))
     return g.fail("expects decay and beta where the update_rule '" + rule +
                   "' has them, and only there");
-  for (Value operand : {call.operand(0), call.operand(1), call.operand(2)})
-    if (failed(checkFloat(g, operand)))
+  for (Value operand : call.operands)
+    if (operand && (failed(checkFloat(g, operand)) ||
+                    failed(checkComputedAs(g, operand, call.operand(0)))))
       return failure();
   FailureOr<Value> query =
       wideByHead(g, call.operand(0), a.heads, "q_num_heads");
@@ -91,8 +92,7 @@ static FailureOr<LinearAttention> linearAttention(GraphBuilder &g,
     bool isEach = shape.size() == 3 && shape[2] == Extent(a.keyHeads);
     bool isOther =
         shape.size() == 3 && (isWhole ? shape[2] == width : shape[2].isOne());
-    if ((!isEach && !isOther) || shape[0] != q[0] || shape[1] != q[2] ||
-        failed(checkFloat(g, given)))
+    if ((!isEach && !isOther) || shape[0] != q[0] || shape[1] != q[2])
       return g.fail("does not support a decay or beta of shape " +
                     g.text(shape));
     FailureOr<Value> apart = wideByHead(

@@ -122,7 +122,8 @@ FailureOr<Value> gatecc::scaled(GraphBuilder &g, Value input, Value inverse,
   if (bias)
     operands.push_back(bias);
   for (Value operand : ArrayRef(operands).drop_front(2))
-    if (failed(checkFloat(g, operand)))
+    if (failed(checkFloat(g, operand)) ||
+        failed(checkComputedAs(g, operand, input)))
       return failure();
   FailureOr<Value> result =
       g.elementwiseWide(operands, elementOf(input),

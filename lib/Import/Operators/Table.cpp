@@ -408,6 +408,14 @@ FailureOr<Value> gatecc::widened(GraphBuilder &g, Value value) {
   return g.cast(value, gate::computedIn(elementOf(value)));
 }
 
+LogicalResult gatecc::checkComputedAs(GraphBuilder &g, Value operand,
+                                      Value other) {
+  if (gate::computedIn(elementOf(operand)) !=
+      gate::computedIn(elementOf(other)))
+    return g.fail("expects inputs of one element type");
+  return success();
+}
+
 LogicalResult gatecc::checkNumbers(GraphBuilder &g, ValueRange operands) {
   Type type = elementOf(operands.front());
   for (Value operand : operands)
