@@ -45,6 +45,10 @@ public:
 
 private:
   bool findSizes();
+  Value sizeOf(const Axis &rowAxis);
+  /// The indices of a token along the factors of all tokens.
+  SmallVector<CapacityMask::TokenIndex> indicesOf(OpBuilder &at, Location where,
+                                                  Value token);
   std::optional<Choices> choicesOf(const Cell &cell);
   /// [T] of each choice as [T, k].
   Value joined(ArrayRef<Value> columns);
@@ -52,6 +56,9 @@ private:
   Value isAnyFilledTwice(ArrayRef<Choices> choices);
   Value isAny(Value bits);
   Value isAnyBeyond(Value tensor, double limit);
+  /// Rows in the order of those that were sent as the work that is brought
+  /// back.
+  Value asWork(Value rows);
   /// The source's products with the masks, in a region of their own.
   Value emitMasked(Block &block, gate::ApplyOp apply, Type type);
 
@@ -70,23 +77,70 @@ private:
   CapacityMask &masks;
   ExpertRegion &region;
   Value tokens, rows;
-  Value count, places; // E * C, C
+  /// The factors of tokens, and how many there are of each.
+  SmallVector<CapacityMask::TokenIndex> factors;
+  Value groups, count, places; // G (or null), G * E * C, C
 };
 } // namespace
 
 bool CapacityEmitter::findSizes() {
+  auto product = [&](Value size, Value of) -> Value {
+    return of ? arith::MulIOp::create(b, loc, of, size).getResult() : size;
+  };
+  Value sums = combine.getResult(0), sent = dispatch.getResult(0);
+  for (auto [dim, axes] : llvm::enumerate(found.shape.dims)) {
+    if (axes.empty() || axes.front().kind != Axis::Token)
+      continue;
+    std::optional<OpFoldResult> size = sizeMadeWith(sums, dim);
+    if (!size)
+      return false;
+    factors.push_back({axes.front(), Value(),
+                       getValueOrCreateConstantIndexOp(b, loc, *size)});
+  }
+  for (const Axis &group : found.groups)
+    groups = product(sizeOf(group), groups);
   // From where the rows were sent to: the masks may be gone.
-  Value sent = dispatch.getResult(0);
   for (unsigned dim = 0; dim < found.dispatchRows; ++dim) {
     std::optional<OpFoldResult> size = sizeMadeWith(sent, dim);
     if (!size)
       return false;
-    Value extent = getValueOrCreateConstantIndexOp(b, loc, *size);
-    count = count ? arith::MulIOp::create(b, loc, count, extent) : extent;
+    count = product(getValueOrCreateConstantIndexOp(b, loc, *size), count);
   }
-  places = arith::DivUIOp::create(b, loc, count,
-                                  constant(b.getIndexAttr(found.experts)));
+  if (!ShapedType::isDynamic(found.place.size)) {
+    places = constant(b.getIndexAttr(found.place.size));
+    return true;
+  }
+  Value others = constant(b.getIndexAttr(found.experts));
+  if (groups) // of which there may be none
+    others = product(others, arith::MaxUIOp::create(
+                                 b, loc, groups, constant(b.getIndexAttr(1))));
+  places = arith::DivUIOp::create(b, loc, count, others);
   return true;
+}
+
+Value CapacityEmitter::sizeOf(const Axis &rowAxis) {
+  if (rowAxis.kind == Axis::Expert)
+    return constant(b.getIndexAttr(found.experts));
+  if (rowAxis.kind == Axis::Slot)
+    return places;
+  auto *factor = llvm::find_if(factors, [&](const auto &each) {
+    return areSameAxes({each.axis}, {rowAxis});
+  });
+  return factor->size;
+}
+
+SmallVector<CapacityMask::TokenIndex>
+CapacityEmitter::indicesOf(OpBuilder &at, Location where, Value token) {
+  SmallVector<CapacityMask::TokenIndex> indices = factors;
+  for (size_t i = indices.size(); i-- > 0;) {
+    indices[i].index =
+        i == 0 ? token
+               : arith::RemUIOp::create(at, where, token, indices[i].size)
+                     .getResult();
+    if (i > 0)
+      token = arith::DivUIOp::create(at, where, token, indices[i].size);
+  }
+  return indices;
 }
 
 std::optional<Choices> CapacityEmitter::choicesOf(const Cell &cell) {
@@ -104,10 +158,11 @@ std::optional<Choices> CapacityEmitter::choicesOf(const Cell &cell) {
       SmallVector<AffineMap>(4, b.getMultiDimIdentityMap(1)),
       ArrayRef{utils::IteratorType::parallel},
       [&](OpBuilder &at, Location where, ValueRange old) {
-        Value token = linalg::IndexOp::create(at, where, 0);
+        SmallVector<CapacityMask::TokenIndex> indices =
+            indicesOf(at, where, linalg::IndexOp::create(at, where, 0));
         Value experts =
             arith::ConstantIndexOp::create(at, where, found.experts);
-        CapacityMask::Point point{at, where, token, rows, Value(), {}, places};
+        CapacityMask::Point point{at, where, indices, Value(), {}, places};
         Value hasExpert, hasPlace, sent, weight;
         point.expert = masks.readIndex(*cell.expert, experts, point, hasExpert);
         if (point.expert)
@@ -139,9 +194,18 @@ std::optional<Choices> CapacityEmitter::choicesOf(const Cell &cell) {
         // What fills a place, or is weighed, must be a whole row.
         Value isOdd = all(arith::OrIOp::create(at, where, isFilled, isWeighted),
                           differs(sent, one));
-        Value flat = arith::AddIOp::create(
-            at, where, arith::MulIOp::create(at, where, point.expert, places),
-            point.place);
+        // In which order groups, experts and places are counted does not
+        // matter.
+        Value flat = point.expert;
+        auto append = [&](Value index, Value size) {
+          flat = arith::AddIOp::create(
+              at, where, arith::MulIOp::create(at, where, flat, size), index);
+        };
+        for (const Axis &group : found.groups)
+          for (const CapacityMask::TokenIndex &each : indices)
+            if (areSameAxes({each.axis}, {group}))
+              append(each.index, each.size);
+        append(point.place, places);
         Value id = arith::IndexCastOp::create(at, where, i64, point.expert);
         Value filled = arith::IndexCastOp::create(
             at, where, i64,
@@ -217,6 +281,61 @@ Value CapacityEmitter::isAnyFilledTwice(ArrayRef<Choices> choices) {
       constant(b.getI64IntegerAttr(1)));
 }
 
+Value CapacityEmitter::asWork(Value rows) {
+  // Dimensions of one element come first, to be anywhere in the end.
+  SmallVector<Axis> from, to;
+  SmallVector<int64_t> order;
+  SmallVector<ReassociationIndices> dims;
+  unsigned units = llvm::count_if(
+      found.work.dims, [](const Axes &axes) { return axes.empty(); });
+  unsigned unit = 0, next = 0;
+  for (const Axes &axes : found.work.dims) {
+    ReassociationIndices &dim = dims.emplace_back();
+    if (axes.empty()) {
+      order.push_back(unit++);
+      dim.push_back(next++);
+    }
+    for (const Axis &axis : axes) {
+      const Axis *behind = found.behindRowAxis(axis);
+      const Axis &own = behind ? *behind : axis;
+      auto *place = llvm::find_if(found.rowAxes, [&](const Axis &each) {
+        return areSameAxes({each}, {own});
+      });
+      // The columns are none of them, and come last.
+      order.push_back(units + (place - found.rowAxes.begin()));
+      dim.push_back(next++);
+    }
+  }
+  bool isInOrder = llvm::is_sorted(order);
+  if (isInOrder && dims.size() == 2)
+    return rows;
+  SmallVector<OpFoldResult> sizes(units, b.getIndexAttr(1));
+  for (const Axis &axis : found.rowAxes)
+    sizes.push_back(getAsOpFoldResult(sizeOf(axis)));
+  sizes.push_back(b.getIndexAttr(typeOf(rows).getDimSize(1)));
+  ReassociationIndices first = llvm::to_vector<2>(
+                           llvm::seq<int64_t>(0, sizes.size() - 1)),
+                       last{int64_t(sizes.size()) - 1};
+  Type element = typeOf(rows).getElementType();
+  auto type = RankedTensorType::get(decomposeMixedValues(sizes).first, element);
+  RankedTensorType flat =
+      tensor::CollapseShapeOp::inferCollapsedType(type, ArrayRef{first, last});
+  if (rows.getType() != flat)
+    rows = tensor::CastOp::create(b, loc, flat, rows);
+  Value work = tensor::ExpandShapeOp::create(b, loc, type, rows,
+                                             ArrayRef{first, last}, sizes);
+  if (!isInOrder) {
+    SmallVector<OpFoldResult> turned;
+    for (int64_t dim : order)
+      turned.push_back(sizes[dim]);
+    Value init = tensor::EmptyOp::create(b, loc, turned, element);
+    work = linalg::TransposeOp::create(b, loc, work, init, order)->getResult(0);
+  }
+  return dims.size() == order.size()
+             ? work
+             : tensor::CollapseShapeOp::create(b, loc, work, dims).getResult();
+}
+
 Value CapacityEmitter::emitMasked(Block &block, gate::ApplyOp apply,
                                   Type type) {
   OpBuilder::InsertionGuard restore(b);
@@ -226,8 +345,15 @@ Value CapacityEmitter::emitMasked(Block &block, gate::ApplyOp apply,
   Value perPlace = elementwiseOf(
       b, loc, {}, ArrayRef<OpFoldResult>{count, b.getIndexAttr(1)},
       b.getI64Type(), [&](OpBuilder &at, Location where, ValueRange) -> Value {
-        Value row = linalg::IndexOp::create(at, where, 0);
-        Value expert = arith::DivUIOp::create(at, where, row, places);
+        Value expert = linalg::IndexOp::create(at, where, 0);
+        auto *own = llvm::find_if(found.rowAxes, [](const Axis &axis) {
+          return axis.kind == Axis::Expert;
+        });
+        for (const Axis &axis :
+             llvm::reverse(ArrayRef<Axis>(own + 1, found.rowAxes.end())))
+          expert = arith::DivUIOp::create(at, where, expert, sizeOf(axis));
+        if (own != found.rowAxes.begin())
+          expert = arith::RemUIOp::create(at, where, expert, sizeOf(*own));
         return arith::IndexCastOp::create(at, where, at.getI64Type(), expert);
       });
   auto plan = gate::AssignOp::create(
@@ -239,11 +365,12 @@ Value CapacityEmitter::emitMasked(Block &block, gate::ApplyOp apply,
   Value work = gate::CombineOp::create(b, loc, all.getResult(0).getType(),
                                        all.getResult(0), plan, count);
   OpOperand *operand = combine.getDpsInputOperand(found.workSide);
+  work = asWork(work);
   if (work.getType() != operand->get().getType())
     work = tensor::CastOp::create(b, loc, operand->get().getType(), work);
   Operation *masked = b.clone(*combine);
   masked->setOperand(operand->getOperandNumber(), work);
-  Value result = masked->getResult(0);
+  Value result = asRows(graph, masked->getResult(0), found.shape.rowDims);
   if (result.getType() != type)
     result = tensor::CastOp::create(b, loc, type, result);
   return result;

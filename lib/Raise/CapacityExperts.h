@@ -11,19 +11,40 @@ namespace gatecc::raise {
 
 struct CapacityExperts {
   int64_t experts = 0;
-  /// y[t, :] = sum over e, c of weights[t, e, c] * work[e, c, :]
+  /// y[g, s, :] = sum over e, c of weights[g, s, e, c] * work[g, e, c, :]
+  /// for tokens (g, s), of which those of a group g share the places.
   mlir::linalg::GenericOp combine;
-  RowShape shape;        // of y
-  unsigned workSide = 1; // the operand [E * C, F] that is the work
+  RowShape shape;        // of y; its tokens number those of all the rest
+  unsigned workSide = 1; // the operand [G.., E * C, F] that is the work
   Lanes weights, work;
-  /// rows[e, c, :] = sum over t of mask[t, e, c] * tokens[t, :]
+  /// What numbers the rows of an expert: some of the tokens' factors, and its
+  /// places.
+  llvm::SmallVector<Axis> groups;
+  Axis place;
+  /// rows[g, e, c, :] = sum over s of mask[g, s, e, c] * tokens[g, s, :]
   mlir::linalg::GenericOp dispatch;
-  unsigned dispatchRows = 0; // its dimensions that are experts and places
+  unsigned dispatchRows = 0;       // its dimensions but the columns
+  llvm::SmallVector<Axis> rowAxes; // their factors
   Lanes mask;
   mlir::Value tokens; // [T, D]
   /// Where the masks may differ from zero: one for each choice of a token.
   Cells cells;
+
+  /// To experts, groups and places are what tokens are elsewhere: the factor of
+  /// tokens that stands for a group or, after these, for the places.
+  Axis rowAxis(unsigned factor) const;
+  /// The group or the places that a factor stands for; null if none.
+  const Axis *behindRowAxis(const Axis &axis) const;
 };
+
+/// A product that brings the work of experts with room for rows back to tokens,
+/// but for what sends them there; nothing if it is none.
+std::optional<CapacityExperts> matchCombine(mlir::linalg::GenericOp op);
+
+/// Completes it by the product that made `rows`: the tokens [T, D] that were
+/// sent to the places, made at the graph builder's place; null if it is none.
+mlir::Value matchDispatch(GraphBuilder &graph, const Lanes &rows,
+                          CapacityExperts &found);
 
 /// Creates plan, apply and combine, and the test under which the masks are
 /// multiplied with instead: [T, F], or null if a choice cannot be computed

@@ -46,12 +46,18 @@ public:
     return factors.getArrayRef();
   }
 
+  /// An index along a factor of the tokens, and how many there are.
+  struct TokenIndex {
+    Axis axis;
+    mlir::Value index, size;
+  };
   /// Where code for single elements is built, and for which: indices, and the
-  /// number of tokens and of places.
+  /// number of places.
   struct Point {
     mlir::OpBuilder &builder;
     mlir::Location loc;
-    mlir::Value token, tokens, expert, place, places;
+    llvm::ArrayRef<TokenIndex> tokens;
+    mlir::Value expert, place, places;
   };
   /// The element of `lanes` at a point; null if it cannot be computed by
   /// itself.

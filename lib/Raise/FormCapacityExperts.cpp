@@ -28,74 +28,6 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-/// How many views are between a tensor and what it was joined from.
-static constexpr unsigned kMaxViews = 32;
-
-/// Two neighbouring dimensions that have become one.
-namespace {
-struct JoinedDims {
-  Value tensor;
-  int64_t first, second;
-};
-} // namespace
-
-static std::optional<JoinedDims> findJoinedDims(Value value, int64_t dim) {
-  for (unsigned step = 0; step < kMaxViews; ++step) {
-    Operation *op = value.getDefiningOp();
-    if (auto cast = dyn_cast_or_null<tensor::CastOp>(op)) {
-      value = cast.getSource();
-    } else if (auto transpose = dyn_cast_or_null<linalg::TransposeOp>(op)) {
-      dim = transpose.getPermutation()[dim];
-      value = transpose.getInput();
-    } else if (auto expand = dyn_cast_or_null<tensor::ExpandShapeOp>(op)) {
-      for (auto [from, group] :
-           llvm::enumerate(expand.getReassociationIndices())) {
-        if (!llvm::is_contained(group, dim))
-          continue;
-        if (llvm::any_of(group, [&](int64_t other) {
-              return other != dim && !isOne(value, other);
-            }))
-          return std::nullopt;
-        dim = int64_t(from);
-        break;
-      }
-      value = expand.getSrc();
-    } else if (auto collapse = dyn_cast_or_null<tensor::CollapseShapeOp>(op)) {
-      SmallVector<int64_t> real;
-      SmallVector<ReassociationIndices> groups =
-          collapse.getReassociationIndices();
-      for (int64_t each : groups[dim])
-        if (!isOne(collapse.getSrc(), each))
-          real.push_back(each);
-      if (real.size() == 2)
-        return JoinedDims{collapse.getSrc(), real[0], real[1]};
-      if (real.size() != 1)
-        return std::nullopt;
-      dim = real.front();
-      value = collapse.getSrc();
-    } else {
-      return std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
-
-/// Whether an operand is [what the product sums over, columns].
-static bool hasColumnsAlone(AffineMap map, unsigned reduced,
-                            ArrayRef<Axes> loops) {
-  if (map.getNumResults() != 2 ||
-      map.getResult(0) != getAffineDimExpr(reduced, map.getContext()))
-    return false;
-  auto column = dyn_cast<AffineDimExpr>(map.getResult(1));
-  return column && loops[column.getPosition()].size() == 1 &&
-         loops[column.getPosition()][0].kind == Axis::Column;
-}
-
-/// All tokens, or all places, along a dimension.
-static Axis wholeAxis(Axis::Kind kind, Value tensor, int64_t dim) {
-  return {kind, typeOf(tensor).getDimSize(dim), 0, kAllTokens, tensor, dim};
-}
-
 namespace {
 class CapacityFinder {
 public:
@@ -107,12 +39,9 @@ public:
   void run(Block &block);
 
 private:
-  std::optional<CapacityExperts> matchCombine(linalg::GenericOp op);
-  /// The tokens that `rows` of experts and places were sent from, by one
-  /// product; null if that is none.
-  Value matchDispatch(const Lanes &rows, CapacityExperts &found);
-  /// What takes the place of the result, or null.
+  /// What takes the place of the result, as rows, or null.
   Value tryRoot(linalg::GenericOp op);
+  Value fromRows(linalg::GenericOp product, Value rows);
   ArrayAttr productNames(DenseBody &body);
   void refuse(DenseBody &body, const Twine &reason);
 
@@ -122,100 +51,6 @@ private:
   bool assumeFinite;
 };
 } // namespace
-
-std::optional<CapacityExperts>
-CapacityFinder::matchCombine(linalg::GenericOp op) {
-  std::optional<RowShape> shape = rowShapeOf(op);
-  std::optional<ProductMatch> product =
-      shape ? matchProduct(shape->result()) : std::nullopt;
-  if (!product || typeOf(shape->result()).getRank() != 2 ||
-      !typeOf(shape->result()).getElementType().isF32())
-    return std::nullopt;
-  std::optional<SmallVector<Axes>> loops = loopAxes(op, shape->lanes());
-  if (!loops)
-    return std::nullopt;
-  for (unsigned side : {0u, 1u}) {
-    AffineMap map = side == 0 ? product->aMap : product->bMap,
-              other = side == 0 ? product->bMap : product->aMap;
-    Value work = side == 0 ? product->a : product->b;
-    if (!hasColumnsAlone(map, product->reduced, *loops))
-      continue;
-    std::optional<JoinedDims> joined = findJoinedDims(work, 0);
-    int64_t experts =
-        joined ? typeOf(joined->tensor).getDimSize(joined->first) : 0;
-    if (!joined || ShapedType::isDynamic(experts) || experts < 2)
-      return std::nullopt;
-    CapacityExperts found;
-    found.experts = experts;
-    found.combine = op;
-    found.shape = *shape;
-    found.workSide = side;
-    SmallVector<Axes> parts = *loops;
-    parts[product->reduced] = {
-        Axis{Axis::Expert, experts},
-        wholeAxis(Axis::Slot, joined->tensor, joined->second)};
-    auto weightDims = axesOf(other, parts);
-    // To experts, places are what tokens are elsewhere.
-    parts[product->reduced][1].kind = Axis::Token;
-    auto workDims = axesOf(map, parts);
-    if (!weightDims || !workDims)
-      return std::nullopt;
-    found.weights = {{side == 0 ? product->b : product->a}, *weightDims};
-    found.work = {{work}, *workDims};
-    return found;
-  }
-  return std::nullopt;
-}
-
-Value CapacityFinder::matchDispatch(const Lanes &rows, CapacityExperts &found) {
-  std::optional<ProductMatch> product =
-      rows.values.size() == 1 ? matchProduct(rows.front()) : std::nullopt;
-  if (!product)
-    return {};
-  auto op = rows.front().getDefiningOp<linalg::GenericOp>();
-  if (found.dispatch)
-    return found.dispatch == op ? found.tokens : Value();
-  // Experts, places, columns: the order of the rows of a plan.
-  SmallVector<Axis> order;
-  unsigned rowDims = 0;
-  for (auto [dim, axes] : llvm::enumerate(rows.dims)) {
-    order.append(axes.begin(), axes.end());
-    if (order.size() == 2)
-      rowDims = dim + 1;
-  }
-  if (order.size() != 3 || rowDims == 0 || order[0].kind != Axis::Expert ||
-      order[1].kind != Axis::Token || order[2].kind != Axis::Column ||
-      order[1].first != 0 || order[1].last != kAllTokens)
-    return {};
-  std::optional<SmallVector<Axes>> loops = loopAxes(op, rows);
-  if (!loops)
-    return {};
-  for (unsigned side : {0u, 1u}) {
-    AffineMap map = side == 0 ? product->aMap : product->bMap,
-              other = side == 0 ? product->bMap : product->aMap;
-    Value tokens = side == 0 ? product->a : product->b;
-    if (!hasColumnsAlone(map, product->reduced, *loops) ||
-        typeOf(tokens).isDynamicDim(1))
-      continue;
-    for (Axes &axes : *loops)
-      for (Axis &axis : axes)
-        if (axis.kind == Axis::Token)
-          axis.kind = Axis::Slot;
-    (*loops)[product->reduced] = {wholeAxis(Axis::Token, tokens, 0)};
-    auto dims = axesOf(other, *loops);
-    if (!dims)
-      return {};
-    Lanes mask{{side == 0 ? product->b : product->a}, *dims};
-    if (!mask.has(Axis::Expert) || !mask.has(Axis::Slot) ||
-        !haveSameExtent(tokens, 0, found.combine.getResult(0), 0))
-      return {};
-    found.dispatch = op;
-    found.dispatchRows = rowDims;
-    found.mask = std::move(mask);
-    return found.tokens = tokens;
-  }
-  return {};
-}
 
 ArrayAttr CapacityFinder::productNames(DenseBody &body) {
   SmallVector<StringRef> nodes;
@@ -244,9 +79,10 @@ Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   CapacityExperts &found = *match;
   graph.getBuilder().setInsertionPoint(op);
   graph.setNode(nodeName(op.getLoc()), "experts", op.getLoc());
-  DenseBody body(graph, found.experts, found.shape);
+  // Nothing is spread over the rows of experts: they have another shape.
+  DenseBody body(graph, found.experts, {found.shape.op, {}, 0});
   body.setDispatched(
-      [&](const Lanes &rows) { return matchDispatch(rows, found); });
+      [&](const Lanes &rows) { return matchDispatch(graph, rows, found); });
   FailureOr<Value> slots = body.build(found.work);
   // Products of something else are everywhere.
   if (!found.dispatch || body.getProducts().empty())
@@ -319,6 +155,31 @@ Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   return sum;
 }
 
+/// Rows [T, F] in the shape of a product's result.
+Value CapacityFinder::fromRows(linalg::GenericOp product, Value rows) {
+  OpBuilder &b = graph.getBuilder();
+  Location loc = graph.getLoc();
+  RankedTensorType type = typeOf(product.getResult(0));
+  unsigned columns = type.getRank() - 1;
+  if (columns > 1) {
+    SmallVector<OpFoldResult> sizes =
+        tensor::getMixedSizes(b, loc, product.getDpsInitOperand(0)->get());
+    ReassociationIndices first =
+        llvm::to_vector<2>(llvm::seq<int64_t>(0, columns));
+    rows = tensor::CastOp::create(
+        b, loc,
+        tensor::CollapseShapeOp::inferCollapsedType(
+            type, ArrayRef{first, ReassociationIndices{columns}}),
+        rows);
+    return tensor::ExpandShapeOp::create(
+        b, loc, type, rows, ArrayRef{first, ReassociationIndices{columns}},
+        sizes);
+  }
+  return rows.getType() == type
+             ? rows
+             : tensor::CastOp::create(b, loc, type, rows).getResult();
+}
+
 void CapacityFinder::run(Block &block) {
   SmallVector<Value> raised;
   for (Operation &op : llvm::make_early_inc_range(block.without_terminator())) {
@@ -327,11 +188,7 @@ void CapacityFinder::run(Block &block) {
     if (!sum)
       continue;
     raised.push_back(sum);
-    Value result = product.getResult(0);
-    if (sum.getType() != result.getType())
-      sum = tensor::CastOp::create(graph.getBuilder(), graph.getLoc(),
-                                   result.getType(), sum);
-    result.replaceAllUsesWith(sum);
+    product.getResult(0).replaceAllUsesWith(fromRows(product, sum));
   }
   if (raised.empty())
     return;
