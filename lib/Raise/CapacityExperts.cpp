@@ -1,35 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Emits experts with room for C rows as experts that rows choose:
-//   %id, %w, %cell, %odd = for each choice of each token, the masks' elements
-//   %y = combine of the apply on assign %id weights(%w)
-//   scf.if (any odd, two tokens in one cell, a number too large) {
-//     the products with the masks, around the same experts on all E * C rows
-//   } else { %y }
-// So nothing has to be known about how a graph gives tokens their places.
+// Emits experts that masks fill with rows: for each choice of each token, the
+// masks' elements there are computed without the others, and make a plan.
 #include "CapacityExperts.h"
 
-#include "RowTensors.h"
+#include "CapacityPlan.h"
 #include "SlotIndex.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
 namespace {
-/// One choice of each token, [T] each.
-struct Choices {
-  /// The expert, or -1; its weight; the place that the token fills, or the
-  /// number of all of them.
-  Value ids, weights, cells;
-  /// Whether the masks say something else than "the row, weighted".
-  Value isOdd;
-};
-
 class CapacityEmitter {
 public:
   CapacityEmitter(GraphBuilder &graph, const CapacityExperts &found,
@@ -40,7 +23,7 @@ public:
     rows = tensor::DimOp::create(b, loc, tokens, 0);
   }
 
-  Value run(Value slots, std::optional<double> limit, ArrayRef<Value> factors,
+  Value run(Value slots, std::optional<double> limit, ArrayRef<Value> bounded,
             FlatSymbolRefAttr site);
 
 private:
@@ -49,24 +32,15 @@ private:
   /// The indices of a token along the factors of all tokens.
   SmallVector<CapacityMask::TokenIndex> indicesOf(OpBuilder &at, Location where,
                                                   Value token);
-  std::optional<Choices> choicesOf(const Cell &cell);
-  /// [T] of each choice as [T, k].
-  Value joined(ArrayRef<Value> columns);
-  /// Whether two choices fill one place.
-  Value isAnyFilledTwice(ArrayRef<Choices> choices);
-  Value isAny(Value bits);
-  Value isAnyBeyond(Value tensor, double limit);
+  std::optional<PlacedChoice> choicesOf(const Cell &cell);
   /// Rows in the order of those that were sent as the work that is brought
   /// back.
   Value asWork(Value rows);
-  /// The source's products with the masks, in a region of their own.
-  Value emitMasked(Block &block, gate::ApplyOp apply, Type type);
+  /// The source's products with the masks.
+  Value emitMasked(gate::ApplyOp apply);
 
   Value constant(TypedAttr value) {
     return arith::ConstantOp::create(b, loc, value);
-  }
-  Value either(Value a, Value other) {
-    return a ? arith::OrIOp::create(b, loc, a, other).getResult() : other;
   }
 
   GraphBuilder &graph;
@@ -143,7 +117,7 @@ CapacityEmitter::indicesOf(OpBuilder &at, Location where, Value token) {
   return indices;
 }
 
-std::optional<Choices> CapacityEmitter::choicesOf(const Cell &cell) {
+std::optional<PlacedChoice> CapacityEmitter::choicesOf(const Cell &cell) {
   Type i64 = b.getI64Type(), f32 = b.getF32Type(), i1 = b.getI1Type();
   SmallVector<Value> inits;
   SmallVector<Type> types;
@@ -219,66 +193,8 @@ std::optional<Choices> CapacityEmitter::choicesOf(const Cell &cell) {
       });
   if (!isComputed)
     return std::nullopt;
-  return Choices{op.getResult(0), op.getResult(1), op.getResult(2),
-                 op.getResult(3)};
-}
-
-Value CapacityEmitter::joined(ArrayRef<Value> columns) {
-  SmallVector<Value> wide;
-  for (Value column : columns) {
-    auto type = RankedTensorType::get({ShapedType::kDynamic, 1},
-                                      typeOf(column).getElementType());
-    wide.push_back(tensor::ExpandShapeOp::create(
-        b, loc, type, column, ArrayRef{ReassociationIndices{0, 1}},
-        SmallVector<OpFoldResult>{rows, b.getIndexAttr(1)}));
-  }
-  return wide.size() == 1
-             ? wide.front()
-             : tensor::ConcatOp::create(b, loc, 1, wide).getResult();
-}
-
-Value CapacityEmitter::isAny(Value bits) {
-  Value any =
-      foldColumns(b, loc, bits, b.getBoolAttr(false),
-                  [](OpBuilder &at, Location where, ValueRange x) -> Value {
-                    return arith::OrIOp::create(at, where, x[0], x[1]);
-                  });
-  return tensor::ExtractOp::create(b, loc, any, ValueRange());
-}
-
-Value CapacityEmitter::isAnyBeyond(Value tensor, double limit) {
-  // Rows first, for they are many and may be looked at side by side.
-  while (typeOf(tensor).getRank() > 0)
-    tensor = largestMagnitudes(b, loc, tensor, typeOf(tensor).getRank() - 1);
-  Value largest = math::AbsFOp::create(
-      b, loc, tensor::ExtractOp::create(b, loc, tensor, ValueRange()));
-  return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UGT, largest,
-                               constant(b.getF32FloatAttr(float(limit))));
-}
-
-Value CapacityEmitter::isAnyFilledTwice(ArrayRef<Choices> choices) {
-  auto filled = [&](Value size, int64_t number) {
-    Value empty =
-        tensor::EmptyOp::create(b, loc, OpFoldResult(size), b.getI64Type());
-    return linalg::FillOp::create(b, loc, constant(b.getI64IntegerAttr(number)),
-                                  empty)
-        .getResult(0);
-  };
-  Value hits = filled(count, 0), ones = filled(rows, 1);
-  // An index beyond the last place, of a choice that fills none, is skipped.
-  for (const Choices &each : choices)
-    hits = gate::ScatterElementsOp::create(
-        b, loc, hits.getType(), ones, each.cells, hits, b.getI64IntegerAttr(0),
-        gate::ReductionAttr::get(b.getContext(), gate::Reduction::Add));
-  Value most =
-      foldColumns(b, loc, hits, b.getI64IntegerAttr(0),
-                  [](OpBuilder &at, Location where, ValueRange x) -> Value {
-                    return arith::MaxSIOp::create(at, where, x[0], x[1]);
-                  });
-  return arith::CmpIOp::create(
-      b, loc, arith::CmpIPredicate::sgt,
-      tensor::ExtractOp::create(b, loc, most, ValueRange()),
-      constant(b.getI64IntegerAttr(1)));
+  return PlacedChoice{op.getResult(0), op.getResult(1), op.getResult(2),
+                      op.getResult(3)};
 }
 
 Value CapacityEmitter::asWork(Value rows) {
@@ -336,118 +252,64 @@ Value CapacityEmitter::asWork(Value rows) {
              : tensor::CollapseShapeOp::create(b, loc, work, dims).getResult();
 }
 
-Value CapacityEmitter::emitMasked(Block &block, gate::ApplyOp apply,
-                                  Type type) {
-  OpBuilder::InsertionGuard restore(b);
-  b.setInsertionPointToStart(&block);
-  Value sent = withDynamicRows(
-      graph, asRows(graph, dispatch.getResult(0), found.dispatchRows));
-  Value perPlace = elementwiseOf(
-      b, loc, {}, ArrayRef<OpFoldResult>{count, b.getIndexAttr(1)},
-      b.getI64Type(), [&](OpBuilder &at, Location where, ValueRange) -> Value {
-        Value expert = linalg::IndexOp::create(at, where, 0);
-        auto *own = llvm::find_if(found.rowAxes, [](const Axis &axis) {
-          return axis.kind == Axis::Expert;
-        });
-        for (const Axis &axis :
-             llvm::reverse(ArrayRef<Axis>(own + 1, found.rowAxes.end())))
-          expert = arith::DivUIOp::create(at, where, expert, sizeOf(axis));
-        if (own != found.rowAxes.begin())
-          expert = arith::RemUIOp::create(at, where, expert, sizeOf(*own));
-        return arith::IndexCastOp::create(at, where, at.getI64Type(), expert);
-      });
-  auto plan = gate::AssignOp::create(
-      b, loc, gate::PlanType::get(b.getContext(), found.experts, 1), perPlace,
-      Value(), FlatSymbolRefAttr());
-  auto all = cast<gate::ApplyOp>(b.clone(*apply));
-  all.getPlanMutable().assign(plan);
-  all.getInputsMutable().assign(sent);
-  Value work = gate::CombineOp::create(b, loc, all.getResult(0).getType(),
-                                       all.getResult(0), plan, count);
+Value CapacityEmitter::emitMasked(gate::ApplyOp apply) {
+  Value sent = asRows(graph, dispatch.getResult(0), found.dispatchRows);
+  auto expertOf = [&](OpBuilder &at, Location where, Value row) -> Value {
+    auto *own = llvm::find_if(found.rowAxes, [](const Axis &axis) {
+      return axis.kind == Axis::Expert;
+    });
+    for (const Axis &axis :
+         llvm::reverse(ArrayRef<Axis>(own + 1, found.rowAxes.end())))
+      row = arith::DivUIOp::create(at, where, row, sizeOf(axis));
+    return own == found.rowAxes.begin()
+               ? row
+               : arith::RemUIOp::create(at, where, row, sizeOf(*own))
+                     .getResult();
+  };
+  Value work = asWork(emitAllPlaces(graph, apply, sent, count, expertOf));
   OpOperand *operand = combine.getDpsInputOperand(found.workSide);
-  work = asWork(work);
   if (work.getType() != operand->get().getType())
     work = tensor::CastOp::create(b, loc, operand->get().getType(), work);
   Operation *masked = b.clone(*combine);
   masked->setOperand(operand->getOperandNumber(), work);
-  Value result = asRows(graph, masked->getResult(0), found.shape.rowDims);
-  if (result.getType() != type)
-    result = tensor::CastOp::create(b, loc, type, result);
-  return result;
+  return asRows(graph, masked->getResult(0), found.shape.rowDims);
 }
 
 Value CapacityEmitter::run(Value slots, std::optional<double> limit,
-                           ArrayRef<Value> factors, FlatSymbolRefAttr site) {
-  SmallVector<Choices> choices;
+                           ArrayRef<Value> bounded, FlatSymbolRefAttr site) {
+  CapacityPlan plan;
   if (!findSizes())
     return {};
+  SmallVector<Value> ids, weights;
   for (const Cell &cell : found.cells) {
-    std::optional<Choices> each = choicesOf(cell);
+    std::optional<PlacedChoice> each = choicesOf(cell);
     if (!each)
       return {};
-    choices.push_back(*each);
+    plan.choices.push_back(*each);
+    ids.push_back(each->ids);
+    weights.push_back(each->weights);
   }
-  SmallVector<Value> ids, weights;
-  Value fails = isAnyFilledTwice(choices);
-  for (const Choices &each : choices) {
-    ids.push_back(each.ids);
-    weights.push_back(each.weights);
-    fails = either(fails, isAny(each.isOdd));
-  }
+  plan.experts = found.experts;
+  plan.tokens = tokens;
+  plan.count = count;
+  plan.ids = asColumns(graph, ids);
+  plan.weights = asColumns(graph, weights);
+  SmallVector<std::pair<Value, double>> tested;
   if (limit)
-    fails = either(fails, isAnyBeyond(tokens, *limit));
-  for (Value factor : factors)
-    fails = either(fails, isAnyBeyond(factor, CapacityMask::kFactorLimit));
-  auto plan = gate::AssignOp::create(
-      b, loc,
-      gate::PlanType::get(b.getContext(), found.experts, choices.size()),
-      joined(ids), joined(weights), site);
-  gate::ApplyOp apply = region.finish(plan, slots, tokens);
-  Value sum = gate::CombineOp::create(b, loc, apply.getResult(0).getType(),
-                                      apply.getResult(0), plan, rows);
-  auto branch = scf::IfOp::create(b, loc, sum.getType(), fails,
-                                  /*withElseRegion=*/true);
-  Block &masked = branch.getThenRegion().front();
-  Value result = emitMasked(masked, apply, sum.getType());
-  OpBuilder::InsertionGuard restore(b);
-  b.setInsertionPointToEnd(&masked);
-  scf::YieldOp::create(b, loc, result);
-  b.setInsertionPointToEnd(&branch.getElseRegion().front());
-  scf::YieldOp::create(b, loc, sum);
-  return branch.getResult(0);
+    tested.emplace_back(tokens, *limit);
+  for (Value each : bounded)
+    tested.emplace_back(each, CapacityMask::kFactorLimit);
+  return raise::emitCapacity(
+      graph, plan, region, slots, tested, site,
+      [&](gate::ApplyOp apply) { return emitMasked(apply); });
 }
 
-Value raise::emitCapacity(GraphBuilder &graph, const CapacityExperts &found,
-                          CapacityMask &masks, ExpertRegion &region,
-                          Value slots, std::optional<double> limit,
-                          ArrayRef<Value> factors, FlatSymbolRefAttr site) {
+Value raise::emitMaskedCapacity(GraphBuilder &graph,
+                                const CapacityExperts &found,
+                                CapacityMask &masks, ExpertRegion &region,
+                                Value slots, std::optional<double> limit,
+                                ArrayRef<Value> factors,
+                                FlatSymbolRefAttr site) {
   return CapacityEmitter(graph, found, masks, region)
       .run(slots, limit, factors, site);
-}
-
-void raise::sinkInto(Block &block) {
-  Block *outer = block.getParentOp()->getBlock();
-  DenseMap<Operation *, int64_t> uses; // that are not inside yet
-  SmallVector<Operation *> inside;
-  for (Operation &op : block)
-    inside.push_back(&op);
-  while (!inside.empty()) {
-    Operation *user = inside.pop_back_val();
-    user->walk([&](Operation *each) {
-      for (Value operand : each->getOperands()) {
-        Operation *op = operand.getDefiningOp();
-        if (!op || op->getBlock() != outer ||
-            op->hasTrait<OpTrait::ConstantLike>() ||
-            isa<gate::WeightValueOp>(op) || !isMemoryEffectFree(op))
-          continue;
-        auto [it, isNew] = uses.try_emplace(op, 0);
-        if (isNew)
-          it->second = llvm::range_size(op->getUses());
-        if (--it->second > 0)
-          continue;
-        op->moveBefore(&block, block.begin());
-        inside.push_back(op);
-      }
-    });
-  }
 }

@@ -37,6 +37,14 @@ struct CapacityExperts {
   const Axis *behindRowAxis(const Axis &axis) const;
 };
 
+/// Two neighbouring dimensions that have become one.
+struct JoinedDims {
+  mlir::Value tensor;
+  int64_t first, second;
+};
+/// Those that are one dimension of a value, behind views.
+std::optional<JoinedDims> findJoinedDims(mlir::Value value, int64_t dim);
+
 /// A product that brings the work of experts with room for rows back to tokens,
 /// but for what sends them there; nothing if it is none.
 std::optional<CapacityExperts> matchCombine(mlir::linalg::GenericOp op);
@@ -49,14 +57,12 @@ mlir::Value matchDispatch(GraphBuilder &graph, const Lanes &rows,
 /// Creates plan, apply and combine, and the test under which the masks are
 /// multiplied with instead: [T, F], or null if a choice cannot be computed
 /// without all of its mask. `factors` are tested for the limit of the mask.
-mlir::Value emitCapacity(GraphBuilder &graph, const CapacityExperts &found,
-                         CapacityMask &masks, ExpertRegion &region,
-                         mlir::Value slots, std::optional<double> limit,
-                         llvm::ArrayRef<mlir::Value> factors,
-                         mlir::FlatSymbolRefAttr site);
-
-/// Moves what nothing outside of a block uses into it.
-void sinkInto(mlir::Block &block);
+mlir::Value emitMaskedCapacity(GraphBuilder &graph,
+                               const CapacityExperts &found,
+                               CapacityMask &masks, ExpertRegion &region,
+                               mlir::Value slots, std::optional<double> limit,
+                               llvm::ArrayRef<mlir::Value> factors,
+                               mlir::FlatSymbolRefAttr site);
 
 } // namespace gatecc::raise
 

@@ -32,15 +32,7 @@ const Axis *CapacityExperts::behindRowAxis(const Axis &axis) const {
   return nullptr;
 }
 
-namespace {
-/// Two neighbouring dimensions that have become one.
-struct JoinedDims {
-  Value tensor;
-  int64_t first, second;
-};
-} // namespace
-
-static std::optional<JoinedDims> findJoinedDims(Value value, int64_t dim) {
+std::optional<JoinedDims> raise::findJoinedDims(Value value, int64_t dim) {
   for (unsigned step = 0; step < kMaxViews; ++step) {
     Operation *op = value.getDefiningOp();
     if (auto cast = dyn_cast_or_null<tensor::CastOp>(op)) {

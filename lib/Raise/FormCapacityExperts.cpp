@@ -7,6 +7,7 @@
 // A product that sums over what was [E, C] begins a candidate; its work is
 // followed to the product that sums over tokens.
 #include "CapacityExperts.h"
+#include "CapacitySlots.h"
 #include "ExpertWork.h"
 #include "GroupSites.h"
 #include "RowCost.h"
@@ -40,14 +41,23 @@ public:
 
 private:
   /// What takes the place of the result, as rows, or null.
-  Value tryRoot(linalg::GenericOp op);
-  Value fromRows(linalg::GenericOp product, Value rows);
+  Value tryProduct(linalg::GenericOp op);
+  /// The same for rows that are gathered; `root` is then what is replaced.
+  Value trySlots(Operation *op, bool joins, Operation *&root);
+  /// The slots of the experts' work on rows of `tokens`, or null.
+  Value build(DenseBody &body, const Lanes &work, const Value &tokens);
+  gate::SiteOp makeSite(DenseBody &body, Value name, int64_t experts,
+                        Location loc);
+  void take(DenseBody &body, gate::SiteOp site, size_t choices, StringRef tests,
+            StringRef otherwise);
+  Value fromRows(Operation *root, Value rows);
   ArrayAttr productNames(DenseBody &body);
   void refuse(DenseBody &body, const Twine &reason);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
   WeightNorms norms;
+  DenseSet<Operation *> raisedReads;
   bool assumeFinite;
 };
 } // namespace
@@ -72,7 +82,57 @@ void CapacityFinder::refuse(DenseBody &body, const Twine &reason) {
       ("experts with room for a number of rows each: " + reason).str()));
 }
 
-Value CapacityFinder::tryRoot(linalg::GenericOp op) {
+Value CapacityFinder::build(DenseBody &body, const Lanes &work,
+                            const Value &tokens) {
+  FailureOr<Value> slots = body.build(work);
+  // Products of something else are everywhere.
+  if (!tokens || body.getProducts().empty())
+    return {};
+  if (failed(slots)) {
+    refuse(body, body.reason());
+    return {};
+  }
+  ArrayRef<Value> inputs = body.getRegion().getInputs();
+  if (inputs.size() != 1 || inputs.front() != tokens) {
+    refuse(body, "they read something else than the rows of tokens, too");
+    return {};
+  }
+  return *slots;
+}
+
+gate::SiteOp CapacityFinder::makeSite(DenseBody &body, Value name,
+                                      int64_t experts, Location loc) {
+  graph.setNode(nodeName(name), "experts", loc);
+  FlatSymbolRefAttr symbol =
+      graph.site("experts", SmallVector<double>(experts, 1.0), double(experts));
+  auto site = graph.getModule().lookupSymbol<gate::SiteOp>(symbol.getAttr());
+  site.setNodesAttr(productNames(body));
+  return site;
+}
+
+void CapacityFinder::take(DenseBody &body, gate::SiteOp site, size_t choices,
+                          StringRef tests, StringRef otherwise) {
+  report.push_back(reportEntry(
+      graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
+      "taken",
+      llvm::formatv("by {0}: a row runs those of its {1} experts "
+                    "that have room for it, which depends on the batch; a "
+                    "batch with {2} {3}",
+                    assumeFinite ? "--assume-finite and a test of all rows"
+                                 : "test of all rows",
+                    choices, tests, otherwise)
+          .str()));
+}
+
+/// What a test of inputs asks for.
+static std::string describeLimit(std::optional<double> limit) {
+  return limit ? llvm::formatv(", an input that is NaN or larger than {0:e2}",
+                               *limit)
+                     .str()
+               : "";
+}
+
+Value CapacityFinder::tryProduct(linalg::GenericOp op) {
   std::optional<CapacityExperts> match = matchCombine(op);
   if (!match)
     return {};
@@ -83,19 +143,9 @@ Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   DenseBody body(graph, found.experts, {found.shape.op, {}, 0});
   body.setDispatched(
       [&](const Lanes &rows) { return matchDispatch(graph, rows, found); });
-  FailureOr<Value> slots = body.build(found.work);
-  // Products of something else are everywhere.
-  if (!found.dispatch || body.getProducts().empty())
+  Value slots = build(body, found.work, found.tokens);
+  if (!slots)
     return {};
-  if (failed(slots)) {
-    refuse(body, body.reason());
-    return {};
-  }
-  ArrayRef<Value> inputs = body.getRegion().getInputs();
-  if (inputs.size() != 1 || inputs.front() != found.tokens) {
-    refuse(body, "they read something else than the rows of tokens, too");
-    return {};
-  }
   CapacityMask masks(found.experts);
   for (const Lanes &mask : {found.mask, found.weights}) {
     std::optional<Cells> cells = masks.cellsOf(mask);
@@ -111,7 +161,7 @@ Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   }
   std::string reason;
   std::optional<RowGuard> guard =
-      findGuard(body, *slots, /*isWeighted=*/true, norms, assumeFinite, reason);
+      findGuard(body, slots, /*isWeighted=*/true, norms, assumeFinite, reason);
   if (!guard || found.cells.empty()) {
     refuse(body, guard ? "no row goes anywhere" : Twine(reason));
     return {};
@@ -120,50 +170,77 @@ Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   ArrayRef<Value> factors = masks.getFactors();
   if (assumeFinite)
     factors = {};
-  graph.setNode(nodeName(found.cells.front().expert->lanes.front()), "experts",
-                op.getLoc());
-  FlatSymbolRefAttr symbol =
-      graph.site("experts", SmallVector<double>(found.experts, 1.0),
-                 double(found.experts));
-  Value sum = emitCapacity(graph, found, masks, body.getRegion(), *slots, limit,
-                           factors, symbol);
+  gate::SiteOp site = makeSite(body, found.cells.front().expert->lanes.front(),
+                               found.experts, op.getLoc());
+  Value sum = emitMaskedCapacity(graph, found, masks, body.getRegion(), slots,
+                                 limit, factors, FlatSymbolRefAttr::get(site));
   if (!sum) {
     refuse(body, "an element of a mask cannot be computed without the others");
     return {};
   }
-  auto site = graph.getModule().lookupSymbol<gate::SiteOp>(symbol.getAttr());
-  site.setNodesAttr(productNames(body));
-  std::string tests = "two rows in one place, a row that is sent in part";
-  if (limit)
-    tests +=
-        llvm::formatv(", an input that is NaN or larger than {0:e2}", *limit)
-            .str();
+  std::string tests = "two rows in one place, a row that is sent in part" +
+                      describeLimit(limit);
   if (!factors.empty())
     tests += llvm::formatv(", a weight that is NaN or larger than {0:e2}",
                            CapacityMask::kFactorLimit)
                  .str();
-  report.push_back(reportEntry(
-      graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
-      "taken",
-      llvm::formatv("by {2}: a row runs those of its {0} experts "
-                    "that have room for it, which depends on the batch; a "
-                    "batch with {1} is multiplied with the masks",
-                    found.cells.size(), tests,
-                    assumeFinite ? "--assume-finite and a test of all rows"
-                                 : "test of all rows")
-          .str()));
+  take(body, site, found.cells.size(), tests, "is multiplied with the masks");
   return sum;
 }
 
-/// Rows [T, F] in the shape of a product's result.
-Value CapacityFinder::fromRows(linalg::GenericOp product, Value rows) {
+Value CapacityFinder::trySlots(Operation *op, bool joins, Operation *&root) {
+  std::optional<CapacitySlots> match = matchSlotReads(op, joins);
+  // What has been raised is still there, for nothing.
+  if (!match || raisedReads.contains(op))
+    return {};
+  CapacitySlots &found = *match;
+  // The sum of choices is found with the rows: before it there is nothing that
+  // it needs but its own init.
+  graph.getBuilder().setInsertionPoint(found.root());
+  graph.setNode(nodeName(op->getLoc()), "experts", op->getLoc());
+  DenseBody body(graph, found.experts, {op, {}, 0});
+  body.setDispatched(
+      [&](const Lanes &rows) { return matchSlotWrites(graph, rows, found); });
+  Value slots = build(body, found.work, found.tokens);
+  if (!slots)
+    return {};
+  std::string reason;
+  std::optional<RowGuard> guard =
+      findGuard(body, slots, /*isWeighted=*/true, norms, assumeFinite, reason);
+  if (!guard) {
+    refuse(body, reason);
+    return {};
+  }
+  root = found.root();
+  graph.getBuilder().setInsertionPoint(root);
+  gate::SiteOp site =
+      makeSite(body, withoutViews(found.writes[found.own.front()].indices),
+               found.experts, op->getLoc());
+  std::optional<double> limit = guard->limits.front();
+  Value sum = emitSlots(graph, found, body.getRegion(), slots, limit,
+                        FlatSymbolRefAttr::get(site));
+  if (!sum) {
+    refuse(body, "the number of places is not known where rows are read");
+    return {};
+  }
+  for (const SlotRead &read : found.reads)
+    raisedReads.insert(read.read);
+  take(body, site, found.choices * found.reads.size(),
+       "two rows in one place, a row that is sent in part, a row that reads "
+       "another one's place" +
+           describeLimit(limit),
+       "is scattered and gathered");
+  return sum;
+}
+
+/// Rows [T, F] in the shape of a result.
+Value CapacityFinder::fromRows(Operation *root, Value rows) {
   OpBuilder &b = graph.getBuilder();
   Location loc = graph.getLoc();
-  RankedTensorType type = typeOf(product.getResult(0));
-  unsigned columns = type.getRank() - 1;
+  RankedTensorType type = typeOf(root->getResult(0));
+  int64_t columns = type.getRank() - 1;
   if (columns > 1) {
-    SmallVector<OpFoldResult> sizes =
-        tensor::getMixedSizes(b, loc, product.getDpsInitOperand(0)->get());
+    SmallVector<OpFoldResult> sizes = RowShape{root, {}, 0}.sizes(b, loc);
     ReassociationIndices first =
         llvm::to_vector<2>(llvm::seq<int64_t>(0, columns));
     rows = tensor::CastOp::create(
@@ -183,16 +260,22 @@ Value CapacityFinder::fromRows(linalg::GenericOp product, Value rows) {
 void CapacityFinder::run(Block &block) {
   SmallVector<Value> raised;
   for (Operation &op : llvm::make_early_inc_range(block.without_terminator())) {
+    if (op.use_empty())
+      continue;
+    Operation *root = &op;
     auto product = dyn_cast<linalg::GenericOp>(op);
-    Value sum = product && !op.use_empty() ? tryRoot(product) : Value();
+    Value sum = product ? tryProduct(product) : Value();
+    for (bool joins : {true, false})
+      if (!sum)
+        sum = trySlots(&op, joins, root);
     if (!sum)
       continue;
     raised.push_back(sum);
-    product.getResult(0).replaceAllUsesWith(fromRows(product, sum));
+    root->getResult(0).replaceAllUsesWith(fromRows(root, sum));
   }
   if (raised.empty())
     return;
-  // The masks are needed where they are multiplied with, and nowhere else.
+  // What made places is needed where it is used, and nowhere else.
   GraphBuilder::eraseUnused(block);
   for (Value sum : raised)
     sinkInto(sum.getDefiningOp<scf::IfOp>().getThenRegion().front());
