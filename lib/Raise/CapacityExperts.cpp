@@ -80,8 +80,9 @@ bool CapacityEmitter::findSizes() {
       return false;
     count = product(getValueOrCreateConstantIndexOp(b, loc, *size), count);
   }
-  if (!ShapedType::isDynamic(found.place.size)) {
-    places = constant(b.getIndexAttr(found.place.size));
+  int64_t known = found.place ? found.place->size : 1;
+  if (!ShapedType::isDynamic(known)) {
+    places = constant(b.getIndexAttr(known));
     return true;
   }
   Value others = constant(b.getIndexAttr(found.experts));
@@ -139,8 +140,12 @@ std::optional<PlacedChoice> CapacityEmitter::choicesOf(const Cell &cell) {
         CapacityMask::Point point{at, where, indices, Value(), {}, places};
         Value hasExpert, hasPlace, sent, weight;
         point.expert = masks.readIndex(*cell.expert, experts, point, hasExpert);
-        if (point.expert)
+        if (point.expert && cell.place) {
           point.place = masks.readIndex(*cell.place, places, point, hasPlace);
+        } else if (point.expert) {
+          point.place = arith::ConstantIndexOp::create(at, where, 0);
+          hasPlace = arith::ConstantOp::create(at, where, at.getBoolAttr(true));
+        }
         if (point.place) {
           sent = masks.read(found.mask, {0, 1, 1}, point);
           weight = masks.read(found.weights, {0, 1, 1}, point);

@@ -18,9 +18,9 @@ struct CapacityExperts {
   unsigned workSide = 1; // the operand [G.., E * C, F] that is the work
   Lanes weights, work;
   /// What numbers the rows of an expert: some of the tokens' factors, and its
-  /// places.
+  /// places, if there is more than one.
   llvm::SmallVector<Axis> groups;
-  Axis place;
+  std::optional<Axis> place;
   /// rows[g, e, c, :] = sum over s of mask[g, s, e, c] * tokens[g, s, :]
   mlir::linalg::GenericOp dispatch;
   unsigned dispatchRows = 0;       // its dimensions but the columns
@@ -35,6 +35,25 @@ struct CapacityExperts {
   Axis rowAxis(unsigned factor) const;
   /// The group or the places that a factor stands for; null if none.
   const Axis *behindRowAxis(const Axis &axis) const;
+  unsigned rowFactors() const { return groups.size() + (place ? 1 : 0); }
+};
+
+/// The work of experts whose rows may be numbered by nothing: one for each.
+class CapacityBody : public DenseBody {
+public:
+  CapacityBody(GraphBuilder &graph, const CapacityExperts &found)
+      // Nothing is spread over the rows of experts: they have another shape.
+      : DenseBody(graph, found.experts, {found.shape.op, {}, 0}),
+        hasNumbers(found.rowFactors() > 0) {}
+
+protected:
+  bool areRows(const Lanes &lanes) override {
+    return hasNumbers ? DenseBody::areRows(lanes) : isWork(lanes);
+  }
+  bool areWeights(const Lanes &lanes) override;
+
+private:
+  bool hasNumbers;
 };
 
 /// Two neighbouring dimensions that have become one.

@@ -511,11 +511,11 @@ CapacityMask::Known CapacityMask::evaluate(Lanes lanes, Columns columns) {
   return known[key] = result;
 }
 
-std::optional<Cells> CapacityMask::cellsOf(const Lanes &mask) {
+std::optional<Cells> CapacityMask::cellsOf(const Lanes &mask, bool hasPlaces) {
   Known result = evaluate(mask, {0, 1, 1});
   if (!isZeroNumber(result.rest) || result.cells.size() > kMaxChoices ||
-      llvm::any_of(result.cells, [](const Cell &cell) {
-        return !cell.expert || !cell.place ||
+      llvm::any_of(result.cells, [&](const Cell &cell) {
+        return !cell.expert || cell.place.has_value() != hasPlaces ||
                cell.expert->lanes.has(Axis::Slot);
       }))
     return std::nullopt;

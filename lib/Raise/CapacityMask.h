@@ -39,7 +39,8 @@ public:
 
   /// The elements of a mask that may differ from zero, or nothing. Some of the
   /// others may be zero times what a network computes: see getFactors().
-  std::optional<Cells> cellsOf(const Lanes &mask);
+  /// Without `hasPlaces` there is one place, which is not numbered.
+  std::optional<Cells> cellsOf(const Lanes &mask, bool hasPlaces);
   /// Tensors of floats whose elements must be within the limit for products
   /// with zero to be zero.
   llvm::ArrayRef<mlir::Value> getFactors() const {

@@ -8,6 +8,7 @@
 #include "SlotIndex.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace gatecc;
@@ -17,8 +18,8 @@ using namespace gatecc::raise;
 static constexpr unsigned kMaxViews = 32;
 
 Axis CapacityExperts::rowAxis(unsigned factor) const {
-  uint64_t count = groups.size() + 1, width = kAllTokens / count;
-  Axis axis = factor < groups.size() ? groups[factor] : place;
+  uint64_t count = rowFactors(), width = kAllTokens / count;
+  Axis axis = factor < groups.size() ? groups[factor] : *place;
   axis.kind = Axis::Token;
   axis.first = factor * width;
   axis.last = factor + 1 == count ? kAllTokens : axis.first + width;
@@ -26,10 +27,27 @@ Axis CapacityExperts::rowAxis(unsigned factor) const {
 }
 
 const Axis *CapacityExperts::behindRowAxis(const Axis &axis) const {
-  for (unsigned factor = 0; factor <= groups.size(); ++factor)
+  for (unsigned factor = 0; factor < rowFactors(); ++factor)
     if (areSameAxes({rowAxis(factor)}, {axis}))
-      return factor < groups.size() ? &groups[factor] : &place;
+      return factor < groups.size() ? &groups[factor] : &*place;
   return nullptr;
+}
+
+bool CapacityBody::areWeights(const Lanes &lanes) {
+  if (hasNumbers)
+    return DenseBody::areWeights(lanes);
+  Lanes source = lanes;
+  Columns columns{0, 1, 1};
+  for (unsigned step = 0; step < kMaxViews; ++step) {
+    if (llvm::all_of(source.values,
+                     [&](Value value) { return graph.isConstant(value); }))
+      return true;
+    std::optional<Lanes> next = weightSource(source, columns);
+    if (!next)
+      return false;
+    source = *next;
+  }
+  return false;
 }
 
 std::optional<JoinedDims> raise::findJoinedDims(Value value, int64_t dim) {
@@ -104,6 +122,11 @@ matchRowOperand(AffineMap map, unsigned reduced, ArrayRef<Axes> loops) {
   return RowOperand{*summed, *columns};
 }
 
+/// All tokens, or all places, along a dimension.
+static Axis wholeAxis(Axis::Kind kind, Value tensor, int64_t dim) {
+  return {kind, typeOf(tensor).getDimSize(dim), 0, kAllTokens, tensor, dim};
+}
+
 static bool hasOne(ArrayRef<Axes> dims, Axis::Kind kind) {
   unsigned count = 0;
   for (const Axes &axes : dims)
@@ -130,23 +153,24 @@ std::optional<CapacityExperts> raise::matchCombine(linalg::GenericOp op) {
     if (!rows)
       continue;
     std::optional<JoinedDims> joined = findJoinedDims(work, rows->summed);
-    int64_t experts =
-        joined ? typeOf(joined->tensor).getDimSize(joined->first) : 0;
-    if (!joined || ShapedType::isDynamic(experts) || experts < 2)
+    int64_t experts = joined ? typeOf(joined->tensor).getDimSize(joined->first)
+                             : typeOf(work).getDimSize(rows->summed);
+    if (ShapedType::isDynamic(experts) || experts < 2 ||
+        matchPattern(work, m_Constant()) ||
+        work.getDefiningOp<gate::WeightValueOp>())
       continue;
     CapacityExperts found;
     found.experts = experts;
     found.combine = op;
     found.shape = *shape;
     found.workSide = side;
-    found.place = {Axis::Slot,
-                   typeOf(joined->tensor).getDimSize(joined->second),
-                   0,
-                   kAllTokens,
-                   joined->tensor,
-                   joined->second};
+    if (joined)
+      found.place = wholeAxis(Axis::Slot, joined->tensor, joined->second);
     SmallVector<Axes> parts = *loops;
-    parts[product->reduced] = {Axis{Axis::Expert, experts}, found.place};
+    Axes &summed = parts[product->reduced];
+    summed = {Axis{Axis::Expert, experts}};
+    if (joined)
+      summed.push_back(*found.place);
     auto weightDims = axesOf(other, parts);
     for (AffineExpr expr : map.getResults())
       if (auto loop = dyn_cast<AffineDimExpr>(expr))
@@ -159,9 +183,10 @@ std::optional<CapacityExperts> raise::matchCombine(linalg::GenericOp op) {
         for (Axis &axis : parts[loop.getPosition()])
           if (axis.kind == Axis::Token)
             axis = found.rowAxis(group++);
-    parts[product->reduced][1] = found.rowAxis(group);
+    if (joined)
+      summed.back() = found.rowAxis(group);
     auto workDims = axesOf(map, parts);
-    if (!weightDims || !workDims || !hasOne(*weightDims, Axis::Slot))
+    if (!weightDims || !workDims || !hasOne(*weightDims, Axis::Expert))
       return std::nullopt;
     found.weights = {{side == 0 ? product->b : product->a}, *weightDims};
     found.work = {{work}, *workDims};
@@ -227,8 +252,8 @@ Value raise::matchDispatch(GraphBuilder &graph, const Lanes &rows,
       if (axis.kind != Axis::Column)
         rowDims = dim + 1;
     }
-  // Experts, groups and places, each of them once, and then columns.
-  if (rowAxes.size() != found.groups.size() + 3 ||
+  // Experts, groups and places, if any, each of them once, and then columns.
+  if (rowAxes.size() != found.rowFactors() + 2 ||
       rowAxes.pop_back_val().kind != Axis::Column ||
       !hasOne(rows.dims, Axis::Expert) || rows.dims[rowDims - 1].empty() ||
       rows.dims[rowDims - 1].back().kind == Axis::Column)
@@ -252,7 +277,8 @@ Value raise::matchDispatch(GraphBuilder &graph, const Lanes &rows,
         !areTokens(tokens, ArrayRef(*tokenDims).drop_back(), found))
       return {};
     Lanes mask{{side == 0 ? product->b : product->a}, *maskDims};
-    if (!mask.has(Axis::Expert) || !mask.has(Axis::Slot) ||
+    if (!mask.has(Axis::Expert) ||
+        mask.has(Axis::Slot) != found.place.has_value() ||
         mask.has(Axis::Column))
       return {};
     found.dispatch = op;

@@ -139,8 +139,7 @@ Value CapacityFinder::tryProduct(linalg::GenericOp op) {
   CapacityExperts &found = *match;
   graph.getBuilder().setInsertionPoint(op);
   graph.setNode(nodeName(op.getLoc()), "experts", op.getLoc());
-  // Nothing is spread over the rows of experts: they have another shape.
-  DenseBody body(graph, found.experts, {found.shape.op, {}, 0});
+  CapacityBody body(graph, found);
   body.setDispatched(
       [&](const Lanes &rows) { return matchDispatch(graph, rows, found); });
   Value slots = build(body, found.work, found.tokens);
@@ -148,7 +147,7 @@ Value CapacityFinder::tryProduct(linalg::GenericOp op) {
     return {};
   CapacityMask masks(found.experts);
   for (const Lanes &mask : {found.mask, found.weights}) {
-    std::optional<Cells> cells = masks.cellsOf(mask);
+    std::optional<Cells> cells = masks.cellsOf(mask, found.place.has_value());
     if (!cells) {
       refuse(body, "the mask " + describeMask(mask.front()) +
                        " is not known to hold one place of one expert for "

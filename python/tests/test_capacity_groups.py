@@ -21,7 +21,7 @@ class Groups(Capacity):
     """x [G,S,D]; `capacity` of None is that of the tokens of a group."""
 
     def __init__(self, k=2, capacity=C, groups="G"):
-        super().__init__(k, C)
+        super().__init__(k, capacity or C)
         self.sizes = [groups, "S", D]
         self.graph.inputs = []
         self.graph.input("x", self.sizes)
@@ -134,6 +134,8 @@ FORMS = {
     "groups_first-of_2": (of_choices, groups_first, 2, C, 3),
     "one_by_one": (of_one, one_by_one, 1, C, "G"),
     "products": (of_choices, products, 2, C, "G"),
+    "flat-one_place": (of_choices, flat, 2, 1, "G"),
+    "groups_first-one_place": (of_one, groups_first, 1, 1, "G"),
 }
 MODELS = {}
 
