@@ -22,10 +22,10 @@
 // CHECK-DAG: tensor.extract %[[IDS]]
 // CHECK-DAG: tensor.extract %[[POS]]
 // CHECK-DAG: tensor.extract %[[W]]
-// CHECK: %[[HITS:.*]] = gate.scatter_elements %{{.*}} at %[[C]]#2 into %{{.*}} {axis = 0 : i64, reduction = #gate.reduction<add>}
+// CHECK-DAG: %[[ID:.*]] = tensor.expand_shape %[[C]]#0
+// CHECK-DAG: %[[BY:.*]] = tensor.expand_shape %[[C]]#1
+// CHECK-DAG: %[[HITS:.*]] = gate.scatter_elements %{{.*}} at %[[C]]#2 into %{{.*}} {axis = 0 : i64, reduction = #gate.reduction<add>}
 // CHECK: arith.maxsi
-// CHECK: %[[ID:.*]] = tensor.expand_shape %[[C]]#0
-// CHECK: %[[BY:.*]] = tensor.expand_shape %[[C]]#1
 // CHECK: %[[P:.*]] = gate.assign %[[ID]] weights(%[[BY]] : tensor<?x1xf32>) {site = @{{.*}}} : tensor<?x1xi64> -> <groups = 2, choices = 1>
 // CHECK: %[[S:.*]] = gate.apply %[[P]] ranges [0, 2] ins(%[[X]] : tensor<?x4xf32>) params(%{{.*}} : tensor<2x4x4xf32>)
 // CHECK: %[[Y:.*]] = gate.combine %[[S]], %[[P]]
@@ -177,6 +177,68 @@ func.func @groups(%x: tensor<2x?x4xf32>, %ids: tensor<2x?xi64>, %pos: tensor<2x?
     linalg.yield %s : f32
   } -> tensor<2x?x4xf32>
   return %sum : tensor<2x?x4xf32>
+}
+
+// Room for one row of each expert: neither masks nor rows have a dimension of places.
+#oid = affine_map<(t, e) -> (t, e)>
+#otoken = affine_map<(t, e) -> (t)>
+
+// CHECK-LABEL: func.func @one_place
+// CHECK-SAME: (%[[X:.*]]: tensor<?x4xf32>, %[[IDS:.*]]: tensor<?xi64>, %[[W:.*]]: tensor<?xf32>)
+// CHECK: %[[C:.*]]:4 = linalg.generic {{.*}} outs({{.*}} : tensor<?xi64>, tensor<?xf32>, tensor<?xi64>, tensor<?xi1>)
+// CHECK: gate.scatter_elements %{{.*}} at %[[C]]#2 into
+// CHECK: %[[P:.*]] = gate.assign %{{.*}} : tensor<?x1xi64> -> <groups = 2, choices = 1>
+// CHECK: gate.apply %[[P]] ranges [0, 2] ins(%[[X]] : tensor<?x4xf32>)
+// CHECK: scf.if
+// CHECK:   gate.combine {{.*}} rows(%c2)
+func.func @one_place(%x: tensor<?x4xf32>, %ids: tensor<?xi64>, %weights: tensor<?xf32>) -> tensor<?x4xf32> {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %t = tensor.dim %x, %c0 : tensor<?x4xf32>
+  %e = tensor.empty(%t) : tensor<?x2xf32>
+  %mask = linalg.generic {indexing_maps = [#otoken, #oid], iterator_types = ["parallel", "parallel"]} ins(%ids : tensor<?xi64>) outs(%e : tensor<?x2xf32>) {
+  ^bb0(%i: i64, %o: f32):
+    %expert = linalg.index 1 : index
+    %en = arith.index_cast %expert : index to i64
+    %own = arith.cmpi eq, %i, %en : i64
+    %one = arith.uitofp %own : i1 to f32
+    linalg.yield %one : f32
+  } -> tensor<?x2xf32>
+  %weighing = linalg.generic {indexing_maps = [#oid, #otoken, #oid], iterator_types = ["parallel", "parallel"]} ins(%mask, %weights : tensor<?x2xf32>, tensor<?xf32>) outs(%e : tensor<?x2xf32>) {
+  ^bb0(%m: f32, %w: f32, %o: f32):
+    %r = arith.mulf %m, %w : f32
+    linalg.yield %r : f32
+  } -> tensor<?x2xf32>
+  %et = tensor.empty(%t) : tensor<2x?xf32>
+  %turned = linalg.transpose ins(%mask : tensor<?x2xf32>) outs(%et : tensor<2x?xf32>) permutation = [1, 0]
+  %er = tensor.empty() : tensor<2x4xf32>
+  %fr = linalg.fill ins(%zero : f32) outs(%er : tensor<2x4xf32>) -> tensor<2x4xf32>
+  %sent = linalg.generic {indexing_maps = [#a, #b, #y], iterator_types = ["parallel", "reduction", "parallel"]} ins(%turned, %x : tensor<2x?xf32>, tensor<?x4xf32>) outs(%fr : tensor<2x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<2x4xf32>
+  %apart = tensor.expand_shape %sent [[0, 1], [2]] output_shape [2, 1, 4] : tensor<2x4xf32> into tensor<2x1x4xf32>
+  %stack = gate.weight_value @w : tensor<2x4x4xf32>
+  %ew = tensor.empty() : tensor<2x1x4xf32>
+  %fw = linalg.fill ins(%zero : f32) outs(%ew : tensor<2x1x4xf32>) -> tensor<2x1x4xf32>
+  %done = linalg.generic {indexing_maps = [#rows, #stack, #work], iterator_types = ["parallel", "parallel", "reduction", "parallel"]} ins(%apart, %stack : tensor<2x1x4xf32>, tensor<2x4x4xf32>) outs(%fw : tensor<2x1x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<2x1x4xf32>
+  %joined = tensor.collapse_shape %done [[0, 1], [2]] : tensor<2x1x4xf32> into tensor<2x4xf32>
+  %es = tensor.empty(%t) : tensor<?x4xf32>
+  %fs = linalg.fill ins(%zero : f32) outs(%es : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %sum = linalg.generic {indexing_maps = [#a, #b, #y], iterator_types = ["parallel", "reduction", "parallel"]} ins(%weighing, %joined : tensor<?x2xf32>, tensor<2x4xf32>) outs(%fs : tensor<?x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<?x4xf32>
+  return %sum : tensor<?x4xf32>
 }
 
 // CHECK-LABEL: func.func @from_a_place_on
