@@ -84,18 +84,23 @@ static Value isAnyFilledTwice(OpBuilder &b, Location loc,
       arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(1)));
 }
 
-Value raise::emitAllPlaces(
-    GraphBuilder &graph, gate::ApplyOp apply, Value sent, Value count,
-    function_ref<Value(OpBuilder &, Location, Value)> expertOf) {
+Value raise::expertsOfPlaces(GraphBuilder &graph, Value count,
+                             ExpertOfRow expertOf) {
   OpBuilder &b = graph.getBuilder();
-  Location loc = graph.getLoc();
-  Value perPlace = elementwiseOf(
-      b, loc, {}, ArrayRef<OpFoldResult>{count, b.getIndexAttr(1)},
+  return elementwiseOf(
+      b, graph.getLoc(), {}, ArrayRef<OpFoldResult>{count, b.getIndexAttr(1)},
       b.getI64Type(), [&](OpBuilder &at, Location where, ValueRange) -> Value {
         Value row = linalg::IndexOp::create(at, where, 0);
         return arith::IndexCastOp::create(at, where, at.getI64Type(),
                                           expertOf(at, where, row));
       });
+}
+
+Value raise::emitAllPlaces(GraphBuilder &graph, gate::ApplyOp apply, Value sent,
+                           Value count, ExpertOfRow expertOf) {
+  OpBuilder &b = graph.getBuilder();
+  Location loc = graph.getLoc();
+  Value perPlace = expertsOfPlaces(graph, count, expertOf);
   int64_t experts = apply.getPlan().getType().getGroups();
   auto plan = gate::AssignOp::create(
       b, loc, gate::PlanType::get(b.getContext(), experts, 1), perPlace,

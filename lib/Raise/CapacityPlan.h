@@ -6,7 +6,6 @@
 
 #include "ExpertRegion.h"
 #include "RowTensors.h"
-#include <functional>
 
 namespace gatecc::raise {
 
@@ -39,14 +38,18 @@ emitCapacity(GraphBuilder &graph, const CapacityPlan &plan,
              mlir::FlatSymbolRefAttr site,
              llvm::function_ref<mlir::Value(gate::ApplyOp)> otherwise);
 
-/// The work of all experts on rows [n, D] that lie in their places, `expertOf`
-/// whom a row's number says: [n, F].
-mlir::Value
-emitAllPlaces(GraphBuilder &graph, gate::ApplyOp apply, mlir::Value sent,
-              mlir::Value count,
-              llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location,
-                                             mlir::Value)>
-                  expertOf);
+/// Whom a row lies with, by its number.
+using ExpertOfRow = llvm::function_ref<mlir::Value(
+    mlir::OpBuilder &, mlir::Location, mlir::Value)>;
+
+/// The experts of `count` rows, as ids [count, 1].
+mlir::Value expertsOfPlaces(GraphBuilder &graph, mlir::Value count,
+                            ExpertOfRow expertOf);
+
+/// The work of all experts on rows [n, D] that lie in their places: [n, F].
+mlir::Value emitAllPlaces(GraphBuilder &graph, gate::ApplyOp apply,
+                          mlir::Value sent, mlir::Value count,
+                          ExpertOfRow expertOf);
 
 /// [n] of each choice as [n, k].
 mlir::Value asColumns(GraphBuilder &graph, mlir::ValueRange choices);

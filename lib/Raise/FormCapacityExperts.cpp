@@ -8,6 +8,7 @@
 // followed to the product that sums over tokens.
 #include "CapacityExperts.h"
 #include "CapacitySlots.h"
+#include "ExpertChoice.h"
 #include "ExpertWork.h"
 #include "GroupSites.h"
 #include "RowCost.h"
@@ -44,13 +45,17 @@ private:
   Value tryProduct(linalg::GenericOp op);
   /// The same for rows that are gathered; `root` is then what is replaced.
   Value trySlots(Operation *op, bool joins, Operation *&root);
+  /// Gives an op that scatters rows of experts those of a plan.
+  void tryScatteredRows(Operation *op);
   /// The slots of the experts' work on rows of `tokens`, or null.
   Value build(DenseBody &body, const Lanes &work, const Value &tokens);
   gate::SiteOp makeSite(DenseBody &body, Value name, int64_t experts,
                         Location loc);
   void take(DenseBody &body, gate::SiteOp site, size_t choices, StringRef tests,
             StringRef otherwise);
-  Value fromRows(Operation *root, Value rows);
+  /// Rows [T, F] in another shape.
+  Value inShape(RankedTensorType type, ArrayRef<OpFoldResult> sizes,
+                Value rows);
   ArrayAttr productNames(DenseBody &body);
   void refuse(DenseBody &body, const Twine &reason);
 
@@ -232,24 +237,62 @@ Value CapacityFinder::trySlots(Operation *op, bool joins, Operation *&root) {
   return sum;
 }
 
-/// Rows [T, F] in the shape of a result.
-Value CapacityFinder::fromRows(Operation *root, Value rows) {
+void CapacityFinder::tryScatteredRows(Operation *op) {
+  std::optional<CapacityExperts> found = matchScatteredRows(op);
+  if (!found)
+    return;
+  graph.getBuilder().setInsertionPoint(op);
+  graph.setNode(nodeName(op->getLoc()), "experts", op->getLoc());
+  CapacityBody body(graph, *found);
+  DenseSet<Value> chosen;
+  body.setDispatched([&](const Lanes &rows) {
+    Value value = matchChosenRows(graph, rows, *found);
+    if (value)
+      chosen.insert(value);
+    return value;
+  });
+  Value updates = found->work.front();
+  FailureOr<Value> slots = body.build(found->work);
+  if (chosen.empty() || body.getProducts().empty())
+    return;
+  if (failed(slots)) {
+    refuse(body, body.reason());
+    return;
+  }
+  if (!llvm::all_of(body.getRegion().getInputs(),
+                    [&](Value input) { return chosen.contains(input); })) {
+    refuse(body,
+           "they read something else than the rows that were chosen, too");
+    return;
+  }
+  // What each sequence of a batch chose is work of one and the same layer.
+  if (body.getRegion().getParams().empty())
+    return;
+  gate::SiteOp site = makeSite(body, updates, found->experts, op->getLoc());
+  Value rows = emitChosenRows(graph, *found, body.getRegion(), *slots,
+                              FlatSymbolRefAttr::get(site));
+  report.push_back(reportEntry(
+      graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
+      "taken", "each expert chose its rows, which depends on the batch"));
+  RankedTensorType type = typeOf(updates);
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(
+      graph.getBuilder(), op->getLoc(), matchRowScatter(op)->indices);
+  sizes.back() = graph.getBuilder().getIndexAttr(type.getShape().back());
+  op->replaceUsesOfWith(updates, inShape(type, sizes, rows));
+}
+
+Value CapacityFinder::inShape(RankedTensorType type,
+                              ArrayRef<OpFoldResult> sizes, Value rows) {
   OpBuilder &b = graph.getBuilder();
   Location loc = graph.getLoc();
-  RankedTensorType type = typeOf(root->getResult(0));
   int64_t columns = type.getRank() - 1;
   if (columns > 1) {
-    SmallVector<OpFoldResult> sizes = RowShape{root, {}, 0}.sizes(b, loc);
-    ReassociationIndices first =
-        llvm::to_vector<2>(llvm::seq<int64_t>(0, columns));
-    rows = tensor::CastOp::create(
-        b, loc,
-        tensor::CollapseShapeOp::inferCollapsedType(
-            type, ArrayRef{first, ReassociationIndices{columns}}),
-        rows);
-    return tensor::ExpandShapeOp::create(
-        b, loc, type, rows, ArrayRef{first, ReassociationIndices{columns}},
-        sizes);
+    SmallVector<ReassociationIndices> groups{
+        llvm::to_vector<2>(llvm::seq<int64_t>(0, columns)), {columns}};
+    RankedTensorType flat =
+        tensor::CollapseShapeOp::inferCollapsedType(type, groups);
+    rows = tensor::CastOp::create(b, loc, flat, rows);
+    return tensor::ExpandShapeOp::create(b, loc, type, rows, groups, sizes);
   }
   return rows.getType() == type
              ? rows
@@ -267,10 +310,15 @@ void CapacityFinder::run(Block &block) {
     for (bool joins : {true, false})
       if (!sum)
         sum = trySlots(&op, joins, root);
-    if (!sum)
+    if (!sum) {
+      tryScatteredRows(&op);
       continue;
+    }
     raised.push_back(sum);
-    root->getResult(0).replaceAllUsesWith(fromRows(root, sum));
+    OpBuilder &b = graph.getBuilder();
+    Value result = root->getResult(0);
+    result.replaceAllUsesWith(inShape(
+        typeOf(result), RowShape{root, {}, 0}.sizes(b, graph.getLoc()), sum));
   }
   if (raised.empty())
     return;

@@ -82,6 +82,11 @@ def FormCapacityExperts : Pass<"form-capacity-experts", "::mlir::ModuleOp"> {
     are zeros when they are read, or to any place, multiplied with zero. The slot
     of a row, and what it is multiplied with, make the plan.
 
+    Or experts choose: each takes the C tokens that score best for it, and its
+    results are scattered to where they came from. Each row that was chosen is
+    then a row of the plan, in the order in which they lie; there is nothing to
+    test.
+
     How a graph comes to places or slots is not looked at: that each is
     filled once is tested, as is that the numbers are so small that work of
     weight zero adds zero. A batch that fails a test is multiplied with the
