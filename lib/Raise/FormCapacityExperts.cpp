@@ -5,7 +5,9 @@
 //           %y[t] = sum over e, c of %w[t, e, c] * f_e(%r[e, c])
 //   after:  %p = assign ids weights; apply %p { f }; combine
 // A product that sums over what was [E, C] begins a candidate; its work is
-// followed to the product that sums over tokens.
+// followed to the product that sums over tokens. So does a gather of rows,
+// whose work is followed to the scatter that filled the places, and a scatter,
+// for rows that experts have chosen.
 #include "CapacityExperts.h"
 #include "CapacitySlots.h"
 #include "ExpertChoice.h"
@@ -102,7 +104,8 @@ Value CapacityFinder::build(DenseBody &body, const Lanes &work,
     refuse(body, "they read something else than the rows of tokens, too");
     return {};
   }
-  return *slots;
+  // One layer between two products (attentions, say) is no experts.
+  return body.getRegion().getParams().empty() ? Value() : *slots;
 }
 
 gate::SiteOp CapacityFinder::makeSite(DenseBody &body, Value name,
