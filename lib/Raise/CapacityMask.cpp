@@ -135,9 +135,16 @@ static std::optional<Axis> axisOf(ArrayRef<Axes> loops, Axis::Kind kind) {
 static bool isSizeOf(Value number, const Axis &axis) {
   if (std::optional<int64_t> constant = getConstantIntValue(number))
     return *constant == axis.size;
-  auto cast = number.getDefiningOp<arith::IndexCastOp>();
-  return cast && axis.tensor &&
-         isWholeSize(OpFoldResult(cast.getIn()), axis.tensor, axis.dim);
+  if (!axis.tensor)
+    return false;
+  if (auto cast = number.getDefiningOp<arith::IndexCastOp>())
+    return isWholeSize(OpFoldResult(cast.getIn()), axis.tensor, axis.dim);
+  // The number that became the size.
+  std::optional<OpFoldResult> size = sizeMadeWith(axis.tensor, axis.dim);
+  auto made = size ? dyn_cast<Value>(*size) : Value();
+  auto cast =
+      made ? made.getDefiningOp<arith::IndexCastOp>() : arith::IndexCastOp();
+  return cast && cast.getIn() == number;
 }
 
 /// The number that is compared with an element's own, counted from either end:
@@ -504,11 +511,11 @@ CapacityMask::Known CapacityMask::evaluate(Lanes lanes, Columns columns) {
   return known[key] = result;
 }
 
-std::optional<Cells> CapacityMask::cellsOf(const Lanes &mask) {
+std::optional<Cells> CapacityMask::cellsOf(const Lanes &mask, bool hasPlaces) {
   Known result = evaluate(mask, {0, 1, 1});
   if (!isZeroNumber(result.rest) || result.cells.size() > kMaxChoices ||
-      llvm::any_of(result.cells, [](const Cell &cell) {
-        return !cell.expert || !cell.place ||
+      llvm::any_of(result.cells, [&](const Cell &cell) {
+        return !cell.expert || cell.place.has_value() != hasPlaces ||
                cell.expert->lanes.has(Axis::Slot);
       }))
     return std::nullopt;

@@ -39,19 +39,26 @@ public:
 
   /// The elements of a mask that may differ from zero, or nothing. Some of the
   /// others may be zero times what a network computes: see getFactors().
-  std::optional<Cells> cellsOf(const Lanes &mask);
+  /// Without `hasPlaces` there is one place, which is not numbered.
+  std::optional<Cells> cellsOf(const Lanes &mask, bool hasPlaces);
   /// Tensors of floats whose elements must be within the limit for products
   /// with zero to be zero.
   llvm::ArrayRef<mlir::Value> getFactors() const {
     return factors.getArrayRef();
   }
 
+  /// An index along a factor of the tokens, and how many there are.
+  struct TokenIndex {
+    Axis axis;
+    mlir::Value index, size;
+  };
   /// Where code for single elements is built, and for which: indices, and the
-  /// number of tokens and of places.
+  /// number of places.
   struct Point {
     mlir::OpBuilder &builder;
     mlir::Location loc;
-    mlir::Value token, tokens, expert, place, places;
+    llvm::ArrayRef<TokenIndex> tokens;
+    mlir::Value expert, place, places;
   };
   /// The element of `lanes` at a point; null if it cannot be computed by
   /// itself.

@@ -22,6 +22,12 @@ static Value coordinate(const Axes &axes, Columns columns, int64_t experts,
     return arith::ConstantIndexOp::create(b, point.loc, n);
   };
   Value flat;
+  auto append = [&](Value place, Value size) {
+    if (flat)
+      place = arith::AddIOp::create(
+          b, point.loc, arith::MulIOp::create(b, point.loc, flat, size), place);
+    flat = place;
+  };
   for (const Axis &axis : axes) {
     Value place, size;
     switch (axis.kind) {
@@ -33,12 +39,18 @@ static Value coordinate(const Axes &axes, Columns columns, int64_t experts,
       place = point.place;
       size = point.places;
       break;
-    case Axis::Token:
-      if (axis.first != 0 || axis.last != kAllTokens)
+    case Axis::Token: {
+      uint64_t next = axis.first;
+      for (const CapacityMask::TokenIndex &each : point.tokens) {
+        if (each.axis.first != next || each.axis.last > axis.last)
+          continue;
+        append(each.index, each.size);
+        next = each.axis.last;
+      }
+      if (next != axis.last)
         return {};
-      place = point.token;
-      size = point.tokens;
-      break;
+      continue;
+    }
     case Axis::Column:
       if (columns.size != 1)
         return {};
@@ -48,10 +60,7 @@ static Value coordinate(const Axes &axes, Columns columns, int64_t experts,
     case Axis::Depth:
       return {};
     }
-    if (flat)
-      place = arith::AddIOp::create(
-          b, point.loc, arith::MulIOp::create(b, point.loc, flat, size), place);
-    flat = place;
+    append(place, size);
   }
   return flat ? flat : number(0);
 }

@@ -52,8 +52,9 @@ FailureOr<Value> DenseBody::build(Lanes lanes, Columns columns) {
 FailureOr<Value> DenseBody::buildNew(const Lanes &lanes, Columns columns) {
   if (!isWork(lanes))
     return buildRows(lanes, columns);
-  // Another number for each row and expert may be a mean, say.
-  if (isRouting(lanes) && succeeded(setRouting(lanes)))
+  // Another number for each row and expert may be a mean, say. Those of rows
+  // that were sent to experts are.
+  if (!dispatched && isRouting(lanes) && succeeded(setRouting(lanes)))
     return region.column(routing);
   if (Value rows = dispatched ? dispatched(lanes) : Value())
     return region.slice(region.input(rows), columns);

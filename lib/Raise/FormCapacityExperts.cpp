@@ -5,8 +5,12 @@
 //           %y[t] = sum over e, c of %w[t, e, c] * f_e(%r[e, c])
 //   after:  %p = assign ids weights; apply %p { f }; combine
 // A product that sums over what was [E, C] begins a candidate; its work is
-// followed to the product that sums over tokens.
+// followed to the product that sums over tokens. So does a gather of rows,
+// whose work is followed to the scatter that filled the places, and a scatter,
+// for rows that experts have chosen.
 #include "CapacityExperts.h"
+#include "CapacitySlots.h"
+#include "ExpertChoice.h"
 #include "ExpertWork.h"
 #include "GroupSites.h"
 #include "RowCost.h"
@@ -28,74 +32,6 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
-/// How many views are between a tensor and what it was joined from.
-static constexpr unsigned kMaxViews = 32;
-
-/// Two neighbouring dimensions that have become one.
-namespace {
-struct JoinedDims {
-  Value tensor;
-  int64_t first, second;
-};
-} // namespace
-
-static std::optional<JoinedDims> findJoinedDims(Value value, int64_t dim) {
-  for (unsigned step = 0; step < kMaxViews; ++step) {
-    Operation *op = value.getDefiningOp();
-    if (auto cast = dyn_cast_or_null<tensor::CastOp>(op)) {
-      value = cast.getSource();
-    } else if (auto transpose = dyn_cast_or_null<linalg::TransposeOp>(op)) {
-      dim = transpose.getPermutation()[dim];
-      value = transpose.getInput();
-    } else if (auto expand = dyn_cast_or_null<tensor::ExpandShapeOp>(op)) {
-      for (auto [from, group] :
-           llvm::enumerate(expand.getReassociationIndices())) {
-        if (!llvm::is_contained(group, dim))
-          continue;
-        if (llvm::any_of(group, [&](int64_t other) {
-              return other != dim && !isOne(value, other);
-            }))
-          return std::nullopt;
-        dim = int64_t(from);
-        break;
-      }
-      value = expand.getSrc();
-    } else if (auto collapse = dyn_cast_or_null<tensor::CollapseShapeOp>(op)) {
-      SmallVector<int64_t> real;
-      SmallVector<ReassociationIndices> groups =
-          collapse.getReassociationIndices();
-      for (int64_t each : groups[dim])
-        if (!isOne(collapse.getSrc(), each))
-          real.push_back(each);
-      if (real.size() == 2)
-        return JoinedDims{collapse.getSrc(), real[0], real[1]};
-      if (real.size() != 1)
-        return std::nullopt;
-      dim = real.front();
-      value = collapse.getSrc();
-    } else {
-      return std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
-
-/// Whether an operand is [what the product sums over, columns].
-static bool hasColumnsAlone(AffineMap map, unsigned reduced,
-                            ArrayRef<Axes> loops) {
-  if (map.getNumResults() != 2 ||
-      map.getResult(0) != getAffineDimExpr(reduced, map.getContext()))
-    return false;
-  auto column = dyn_cast<AffineDimExpr>(map.getResult(1));
-  return column && loops[column.getPosition()].size() == 1 &&
-         loops[column.getPosition()][0].kind == Axis::Column;
-}
-
-/// All tokens, or all places, along a dimension.
-static Axis wholeAxis(Axis::Kind kind, Value tensor, int64_t dim) {
-  return {kind, typeOf(tensor).getDimSize(dim), 0, kAllTokens, tensor, dim};
-}
-
 namespace {
 class CapacityFinder {
 public:
@@ -107,115 +43,31 @@ public:
   void run(Block &block);
 
 private:
-  std::optional<CapacityExperts> matchCombine(linalg::GenericOp op);
-  /// The tokens that `rows` of experts and places were sent from, by one
-  /// product; null if that is none.
-  Value matchDispatch(const Lanes &rows, CapacityExperts &found);
-  /// What takes the place of the result, or null.
-  Value tryRoot(linalg::GenericOp op);
+  /// What takes the place of the result, as rows, or null.
+  Value tryProduct(linalg::GenericOp op);
+  /// The same for rows that are gathered; `root` is then what is replaced.
+  Value trySlots(Operation *op, bool joins, Operation *&root);
+  /// Gives an op that scatters rows of experts those of a plan.
+  void tryScatteredRows(Operation *op);
+  /// The slots of the experts' work on rows of `tokens`, or null.
+  Value build(DenseBody &body, const Lanes &work, const Value &tokens);
+  gate::SiteOp makeSite(DenseBody &body, Value name, int64_t experts,
+                        Location loc);
+  void take(DenseBody &body, gate::SiteOp site, size_t choices, StringRef tests,
+            StringRef otherwise);
+  /// Rows [T, F] in another shape.
+  Value inShape(RankedTensorType type, ArrayRef<OpFoldResult> sizes,
+                Value rows);
   ArrayAttr productNames(DenseBody &body);
   void refuse(DenseBody &body, const Twine &reason);
 
   GraphBuilder &graph;
   SmallVectorImpl<Attribute> &report;
   WeightNorms norms;
+  DenseSet<Operation *> raisedReads;
   bool assumeFinite;
 };
 } // namespace
-
-std::optional<CapacityExperts>
-CapacityFinder::matchCombine(linalg::GenericOp op) {
-  std::optional<RowShape> shape = rowShapeOf(op);
-  std::optional<ProductMatch> product =
-      shape ? matchProduct(shape->result()) : std::nullopt;
-  if (!product || typeOf(shape->result()).getRank() != 2 ||
-      !typeOf(shape->result()).getElementType().isF32())
-    return std::nullopt;
-  std::optional<SmallVector<Axes>> loops = loopAxes(op, shape->lanes());
-  if (!loops)
-    return std::nullopt;
-  for (unsigned side : {0u, 1u}) {
-    AffineMap map = side == 0 ? product->aMap : product->bMap,
-              other = side == 0 ? product->bMap : product->aMap;
-    Value work = side == 0 ? product->a : product->b;
-    if (!hasColumnsAlone(map, product->reduced, *loops))
-      continue;
-    std::optional<JoinedDims> joined = findJoinedDims(work, 0);
-    int64_t experts =
-        joined ? typeOf(joined->tensor).getDimSize(joined->first) : 0;
-    if (!joined || ShapedType::isDynamic(experts) || experts < 2)
-      return std::nullopt;
-    CapacityExperts found;
-    found.experts = experts;
-    found.combine = op;
-    found.shape = *shape;
-    found.workSide = side;
-    SmallVector<Axes> parts = *loops;
-    parts[product->reduced] = {
-        Axis{Axis::Expert, experts},
-        wholeAxis(Axis::Slot, joined->tensor, joined->second)};
-    auto weightDims = axesOf(other, parts);
-    // To experts, places are what tokens are elsewhere.
-    parts[product->reduced][1].kind = Axis::Token;
-    auto workDims = axesOf(map, parts);
-    if (!weightDims || !workDims)
-      return std::nullopt;
-    found.weights = {{side == 0 ? product->b : product->a}, *weightDims};
-    found.work = {{work}, *workDims};
-    return found;
-  }
-  return std::nullopt;
-}
-
-Value CapacityFinder::matchDispatch(const Lanes &rows, CapacityExperts &found) {
-  std::optional<ProductMatch> product =
-      rows.values.size() == 1 ? matchProduct(rows.front()) : std::nullopt;
-  if (!product)
-    return {};
-  auto op = rows.front().getDefiningOp<linalg::GenericOp>();
-  if (found.dispatch)
-    return found.dispatch == op ? found.tokens : Value();
-  // Experts, places, columns: the order of the rows of a plan.
-  SmallVector<Axis> order;
-  unsigned rowDims = 0;
-  for (auto [dim, axes] : llvm::enumerate(rows.dims)) {
-    order.append(axes.begin(), axes.end());
-    if (order.size() == 2)
-      rowDims = dim + 1;
-  }
-  if (order.size() != 3 || rowDims == 0 || order[0].kind != Axis::Expert ||
-      order[1].kind != Axis::Token || order[2].kind != Axis::Column ||
-      order[1].first != 0 || order[1].last != kAllTokens)
-    return {};
-  std::optional<SmallVector<Axes>> loops = loopAxes(op, rows);
-  if (!loops)
-    return {};
-  for (unsigned side : {0u, 1u}) {
-    AffineMap map = side == 0 ? product->aMap : product->bMap,
-              other = side == 0 ? product->bMap : product->aMap;
-    Value tokens = side == 0 ? product->a : product->b;
-    if (!hasColumnsAlone(map, product->reduced, *loops) ||
-        typeOf(tokens).isDynamicDim(1))
-      continue;
-    for (Axes &axes : *loops)
-      for (Axis &axis : axes)
-        if (axis.kind == Axis::Token)
-          axis.kind = Axis::Slot;
-    (*loops)[product->reduced] = {wholeAxis(Axis::Token, tokens, 0)};
-    auto dims = axesOf(other, *loops);
-    if (!dims)
-      return {};
-    Lanes mask{{side == 0 ? product->b : product->a}, *dims};
-    if (!mask.has(Axis::Expert) || !mask.has(Axis::Slot) ||
-        !haveSameExtent(tokens, 0, found.combine.getResult(0), 0))
-      return {};
-    found.dispatch = op;
-    found.dispatchRows = rowDims;
-    found.mask = std::move(mask);
-    return found.tokens = tokens;
-  }
-  return {};
-}
 
 ArrayAttr CapacityFinder::productNames(DenseBody &body) {
   SmallVector<StringRef> nodes;
@@ -237,32 +89,73 @@ void CapacityFinder::refuse(DenseBody &body, const Twine &reason) {
       ("experts with room for a number of rows each: " + reason).str()));
 }
 
-Value CapacityFinder::tryRoot(linalg::GenericOp op) {
-  std::optional<CapacityExperts> match = matchCombine(op);
-  if (!match)
-    return {};
-  CapacityExperts &found = *match;
-  graph.getBuilder().setInsertionPoint(op);
-  graph.setNode(nodeName(op.getLoc()), "experts", op.getLoc());
-  DenseBody body(graph, found.experts, found.shape);
-  body.setDispatched(
-      [&](const Lanes &rows) { return matchDispatch(rows, found); });
-  FailureOr<Value> slots = body.build(found.work);
+Value CapacityFinder::build(DenseBody &body, const Lanes &work,
+                            const Value &tokens) {
+  FailureOr<Value> slots = body.build(work);
   // Products of something else are everywhere.
-  if (!found.dispatch || body.getProducts().empty())
+  if (!tokens || body.getProducts().empty())
     return {};
   if (failed(slots)) {
     refuse(body, body.reason());
     return {};
   }
   ArrayRef<Value> inputs = body.getRegion().getInputs();
-  if (inputs.size() != 1 || inputs.front() != found.tokens) {
+  if (inputs.size() != 1 || inputs.front() != tokens) {
     refuse(body, "they read something else than the rows of tokens, too");
     return {};
   }
+  // One layer between two products (attentions, say) is no experts.
+  return body.getRegion().getParams().empty() ? Value() : *slots;
+}
+
+gate::SiteOp CapacityFinder::makeSite(DenseBody &body, Value name,
+                                      int64_t experts, Location loc) {
+  graph.setNode(nodeName(name), "experts", loc);
+  FlatSymbolRefAttr symbol =
+      graph.site("experts", SmallVector<double>(experts, 1.0), double(experts));
+  auto site = graph.getModule().lookupSymbol<gate::SiteOp>(symbol.getAttr());
+  site.setNodesAttr(productNames(body));
+  return site;
+}
+
+void CapacityFinder::take(DenseBody &body, gate::SiteOp site, size_t choices,
+                          StringRef tests, StringRef otherwise) {
+  report.push_back(reportEntry(
+      graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
+      "taken",
+      llvm::formatv("by {0}: a row runs those of its {1} experts "
+                    "that have room for it, which depends on the batch; a "
+                    "batch with {2} {3}",
+                    assumeFinite ? "--assume-finite and a test of all rows"
+                                 : "test of all rows",
+                    choices, tests, otherwise)
+          .str()));
+}
+
+/// What a test of inputs asks for.
+static std::string describeLimit(std::optional<double> limit) {
+  return limit ? llvm::formatv(", an input that is NaN or larger than {0:e2}",
+                               *limit)
+                     .str()
+               : "";
+}
+
+Value CapacityFinder::tryProduct(linalg::GenericOp op) {
+  std::optional<CapacityExperts> match = matchCombine(op);
+  if (!match)
+    return {};
+  CapacityExperts &found = *match;
+  graph.getBuilder().setInsertionPoint(op);
+  graph.setNode(nodeName(op.getLoc()), "experts", op.getLoc());
+  CapacityBody body(graph, found);
+  body.setDispatched(
+      [&](const Lanes &rows) { return matchDispatch(graph, rows, found); });
+  Value slots = build(body, found.work, found.tokens);
+  if (!slots)
+    return {};
   CapacityMask masks(found.experts);
   for (const Lanes &mask : {found.mask, found.weights}) {
-    std::optional<Cells> cells = masks.cellsOf(mask);
+    std::optional<Cells> cells = masks.cellsOf(mask, found.place.has_value());
     if (!cells) {
       refuse(body, "the mask " + describeMask(mask.front()) +
                        " is not known to hold one place of one expert for "
@@ -275,7 +168,7 @@ Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   }
   std::string reason;
   std::optional<RowGuard> guard =
-      findGuard(body, *slots, /*isWeighted=*/true, norms, assumeFinite, reason);
+      findGuard(body, slots, /*isWeighted=*/true, norms, assumeFinite, reason);
   if (!guard || found.cells.empty()) {
     refuse(body, guard ? "no row goes anywhere" : Twine(reason));
     return {};
@@ -284,58 +177,155 @@ Value CapacityFinder::tryRoot(linalg::GenericOp op) {
   ArrayRef<Value> factors = masks.getFactors();
   if (assumeFinite)
     factors = {};
-  graph.setNode(nodeName(found.cells.front().expert->lanes.front()), "experts",
-                op.getLoc());
-  FlatSymbolRefAttr symbol =
-      graph.site("experts", SmallVector<double>(found.experts, 1.0),
-                 double(found.experts));
-  Value sum = emitCapacity(graph, found, masks, body.getRegion(), *slots, limit,
-                           factors, symbol);
+  gate::SiteOp site = makeSite(body, found.cells.front().expert->lanes.front(),
+                               found.experts, op.getLoc());
+  Value sum = emitMaskedCapacity(graph, found, masks, body.getRegion(), slots,
+                                 limit, factors, FlatSymbolRefAttr::get(site));
   if (!sum) {
     refuse(body, "an element of a mask cannot be computed without the others");
     return {};
   }
-  auto site = graph.getModule().lookupSymbol<gate::SiteOp>(symbol.getAttr());
-  site.setNodesAttr(productNames(body));
-  std::string tests = "two rows in one place, a row that is sent in part";
-  if (limit)
-    tests +=
-        llvm::formatv(", an input that is NaN or larger than {0:e2}", *limit)
-            .str();
+  std::string tests = "two rows in one place, a row that is sent in part" +
+                      describeLimit(limit);
   if (!factors.empty())
     tests += llvm::formatv(", a weight that is NaN or larger than {0:e2}",
                            CapacityMask::kFactorLimit)
                  .str();
+  take(body, site, found.cells.size(), tests, "is multiplied with the masks");
+  return sum;
+}
+
+Value CapacityFinder::trySlots(Operation *op, bool joins, Operation *&root) {
+  std::optional<CapacitySlots> match = matchSlotReads(op, joins);
+  // What has been raised is still there, for nothing.
+  if (!match || raisedReads.contains(op))
+    return {};
+  CapacitySlots &found = *match;
+  // The sum of choices is found with the rows: before it there is nothing that
+  // it needs but its own init.
+  graph.getBuilder().setInsertionPoint(found.root());
+  graph.setNode(nodeName(op->getLoc()), "experts", op->getLoc());
+  DenseBody body(graph, found.experts, {op, {}, 0});
+  body.setDispatched(
+      [&](const Lanes &rows) { return matchSlotWrites(graph, rows, found); });
+  Value slots = build(body, found.work, found.tokens);
+  if (!slots)
+    return {};
+  std::string reason;
+  std::optional<RowGuard> guard =
+      findGuard(body, slots, /*isWeighted=*/true, norms, assumeFinite, reason);
+  if (!guard) {
+    refuse(body, reason);
+    return {};
+  }
+  root = found.root();
+  graph.getBuilder().setInsertionPoint(root);
+  gate::SiteOp site =
+      makeSite(body, withoutViews(found.writes[found.own.front()].indices),
+               found.experts, op->getLoc());
+  std::optional<double> limit = guard->limits.front();
+  Value sum = emitSlots(graph, found, body.getRegion(), slots, limit,
+                        FlatSymbolRefAttr::get(site));
+  if (!sum) {
+    refuse(body, "the number of places is not known where rows are read");
+    return {};
+  }
+  for (const SlotRead &read : found.reads)
+    raisedReads.insert(read.read);
+  take(body, site, found.choices * found.reads.size(),
+       "two rows in one place, a row that is sent in part, a row that reads "
+       "another one's place" +
+           describeLimit(limit),
+       "is scattered and gathered");
+  return sum;
+}
+
+void CapacityFinder::tryScatteredRows(Operation *op) {
+  std::optional<CapacityExperts> found = matchScatteredRows(op);
+  if (!found)
+    return;
+  graph.getBuilder().setInsertionPoint(op);
+  graph.setNode(nodeName(op->getLoc()), "experts", op->getLoc());
+  CapacityBody body(graph, *found);
+  DenseSet<Value> chosen;
+  body.setDispatched([&](const Lanes &rows) {
+    Value value = matchChosenRows(graph, rows, *found);
+    if (value)
+      chosen.insert(value);
+    return value;
+  });
+  Value updates = found->work.front();
+  FailureOr<Value> slots = body.build(found->work);
+  if (chosen.empty() || body.getProducts().empty())
+    return;
+  if (failed(slots)) {
+    refuse(body, body.reason());
+    return;
+  }
+  if (!llvm::all_of(body.getRegion().getInputs(),
+                    [&](Value input) { return chosen.contains(input); })) {
+    refuse(body,
+           "they read something else than the rows that were chosen, too");
+    return;
+  }
+  // What each sequence of a batch chose is work of one and the same layer.
+  if (body.getRegion().getParams().empty())
+    return;
+  gate::SiteOp site = makeSite(body, updates, found->experts, op->getLoc());
+  Value rows = emitChosenRows(graph, *found, body.getRegion(), *slots,
+                              FlatSymbolRefAttr::get(site));
   report.push_back(reportEntry(
       graph.getContext(), site.getName(), "experts", site.getNodesAttr(),
-      "taken",
-      llvm::formatv("by {2}: a row runs those of its {0} experts "
-                    "that have room for it, which depends on the batch; a "
-                    "batch with {1} is multiplied with the masks",
-                    found.cells.size(), tests,
-                    assumeFinite ? "--assume-finite and a test of all rows"
-                                 : "test of all rows")
-          .str()));
-  return sum;
+      "taken", "each expert chose its rows, which depends on the batch"));
+  RankedTensorType type = typeOf(updates);
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(
+      graph.getBuilder(), op->getLoc(), matchRowScatter(op)->indices);
+  sizes.back() = graph.getBuilder().getIndexAttr(type.getShape().back());
+  op->replaceUsesOfWith(updates, inShape(type, sizes, rows));
+}
+
+Value CapacityFinder::inShape(RankedTensorType type,
+                              ArrayRef<OpFoldResult> sizes, Value rows) {
+  OpBuilder &b = graph.getBuilder();
+  Location loc = graph.getLoc();
+  int64_t columns = type.getRank() - 1;
+  if (columns > 1) {
+    SmallVector<ReassociationIndices> groups{
+        llvm::to_vector<2>(llvm::seq<int64_t>(0, columns)), {columns}};
+    RankedTensorType flat =
+        tensor::CollapseShapeOp::inferCollapsedType(type, groups);
+    rows = tensor::CastOp::create(b, loc, flat, rows);
+    return tensor::ExpandShapeOp::create(b, loc, type, rows, groups, sizes);
+  }
+  return rows.getType() == type
+             ? rows
+             : tensor::CastOp::create(b, loc, type, rows).getResult();
 }
 
 void CapacityFinder::run(Block &block) {
   SmallVector<Value> raised;
   for (Operation &op : llvm::make_early_inc_range(block.without_terminator())) {
-    auto product = dyn_cast<linalg::GenericOp>(op);
-    Value sum = product && !op.use_empty() ? tryRoot(product) : Value();
-    if (!sum)
+    if (op.use_empty())
       continue;
+    Operation *root = &op;
+    auto product = dyn_cast<linalg::GenericOp>(op);
+    Value sum = product ? tryProduct(product) : Value();
+    for (bool joins : {true, false})
+      if (!sum)
+        sum = trySlots(&op, joins, root);
+    if (!sum) {
+      tryScatteredRows(&op);
+      continue;
+    }
     raised.push_back(sum);
-    Value result = product.getResult(0);
-    if (sum.getType() != result.getType())
-      sum = tensor::CastOp::create(graph.getBuilder(), graph.getLoc(),
-                                   result.getType(), sum);
-    result.replaceAllUsesWith(sum);
+    OpBuilder &b = graph.getBuilder();
+    Value result = root->getResult(0);
+    result.replaceAllUsesWith(inShape(
+        typeOf(result), RowShape{root, {}, 0}.sizes(b, graph.getLoc()), sum));
   }
   if (raised.empty())
     return;
-  // The masks are needed where they are multiplied with, and nowhere else.
+  // What made places is needed where it is used, and nowhere else.
   GraphBuilder::eraseUnused(block);
   for (Value sum : raised)
     sinkInto(sum.getDefiningOp<scf::IfOp>().getThenRegion().front());

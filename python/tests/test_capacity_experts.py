@@ -150,6 +150,15 @@ def scattered(net):
     return mask, net("Mul", "weighing", mask, net.add_axis("w3", weight, 1, 2))
 
 
+def first_rows(net):
+    """Room for one row: [T,E], without a dimension of places."""
+    ids, weight = net.choice(0)
+    hot = net.hits("hot", ids, "numbers")
+    fits = net.cast("fits", net("LessOrEqual", "le", net("CumSum", "sums", hot, net.ints("axis_0", 0)), net.real("onef", 1)))
+    mask = net("Mul", "mask", hot, fits)
+    return mask, net("Mul", "weighing", mask, net.add_axis("wcol", weight, 1))
+
+
 # Dispatch, experts, combine.
 
 
@@ -172,6 +181,12 @@ def products(net, mask, weighing):
     return net("MatMul", "sum", flat, work)
 
 
+def single_rows(net, mask, weighing):
+    rows = net("MatMul", "rows", net("Transpose", "mt", mask, perm=[1, 0]), "x")
+    work = net("Squeeze", "work", experts(net, net.add_axis("rows3", rows, 1)), net.ints("axis1", [1]))
+    return net("MatMul", "sum", weighing, work)
+
+
 FORMS = {
     "for_each_choice": (for_each_choice, einsums, 2, C),
     "for_each_choice-of_3": (for_each_choice, einsums, 3, C),
@@ -185,6 +200,10 @@ FORMS = {
     "priorities": (priorities, einsums, 2, C),
     "scattered": (scattered, products, 1, C),
     "scattered-computed": (scattered, einsums, 1, None),
+    "for_each_choice-one_place": (for_each_choice, einsums, 2, 1),
+    "top_2-one_place": (top_2, einsums, 2, 1),
+    "switch-one_place": (switch, products, 1, 1),
+    "first_rows": (first_rows, single_rows, 1, 1),
 }
 MODELS = {}
 
@@ -387,6 +406,24 @@ def test_near_misses(build, tmp_path, masks):
     with build.load(model) as lib:
         for x in (rows_of(2), rows_of(40), np.repeat(rows_of(1), 9, 0)):
             assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+
+
+@pytest.mark.parametrize("is_weighed", [True, False])
+def test_room_for_one_row_that_is_not_kept(build, is_weighed):
+    """Rows of one expert are added up; a row that is not sent reads what was."""
+    net = Capacity(1, 1)
+    ids, weight = net.choice(0)
+    hot = net.hits("hot", ids, "numbers")
+    every = net("Mul", "every", hot, net.add_axis("w2", weight, 1))
+    fits = net.cast("fits", net("LessOrEqual", "le", net("CumSum", "sums", hot, net.ints("axis_0", 0)), net.real("onef", 1)))
+    kept = net("Mul", "kept", hot, fits)
+    mask, weighing = (hot, net("Mul", "some", every, fits)) if is_weighed else (kept, every)
+    model = build.graph(net.finish(single_rows(net, mask, weighing)))
+    session = runtime(model)
+    with build.load(model) as lib:
+        for x in (rows_of(2), rows_of(40), np.repeat(rows_of(1), 9, 0)):
+            assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
+        assert len(lib.stats()["sites"]) == 1
 
 
 def test_work_beside_the_rows(build, tmp_path):

@@ -65,7 +65,7 @@ def FormDenseExperts : Pass<"form-dense-experts", "::mlir::ModuleOp"> {
 }
 
 def FormCapacityExperts : Pass<"form-capacity-experts", "::mlir::ModuleOp"> {
-  let summary = "Turns experts that masks fill with a number of rows into experts that rows choose";
+  let summary = "Turns experts that masks or slots fill with a number of rows into experts that rows choose";
   let description = [{
     Experts with room for C rows each get them by a product with a mask
     [T, E, C], and give them back by a product with another one. If the masks
@@ -73,11 +73,25 @@ def FormCapacityExperts : Pass<"form-capacity-experts", "::mlir::ModuleOp"> {
     of a token name (positions that a running sum gives, say), these numbers and
     the masks' elements there make `gate.assign`, `gate.apply` and
     `gate.combine`: rows that found no room have a weight of zero and are not
-    worked on. How a graph comes to the places is not looked at: that each is
+    worked on. Tokens may be in groups that have places of their own, masks
+    [G, S, E, C]: the plan is one for all of them. With room for one row the
+    dimension of places may be missing.
+
+    Or rows are scattered to slots of a buffer [E * C, D], expert * C + place,
+    and gathered from there: rows without room go to rows after the places, which
+    are zeros when they are read, or to any place, multiplied with zero. The slot
+    of a row, and what it is multiplied with, make the plan.
+
+    Or experts choose: each takes the C tokens that score best for it, and its
+    results are scattered to where they came from. Each row that was chosen is
+    then a row of the plan, in the order in which they lie; there is nothing to
+    test.
+
+    How a graph comes to places or slots is not looked at: that each is
     filled once is tested, as is that the numbers are so small that work of
     weight zero adds zero. A batch that fails a test is multiplied with the
-    masks. The module attribute `gatecc.report` lists each one, taken or
-    refused, with the reason.
+    masks, or scattered. The module attribute `gatecc.report` lists each one,
+    taken or refused, with the reason.
   }];
   let options = [Option<"assumeFinite", "assume-finite", "bool", "false",
     "no value is NaN or infinite">];
