@@ -57,7 +57,7 @@ private:
 DenseElementsAttr ConstantFolder::readFile(gate::WeightOp weight) {
   auto type = cast<RankedTensorType>(weight.getType());
   Type element = type.getElementType();
-  if (element.isInteger(1)) // Bits are packed.
+  if (element.getIntOrFloatBitWidth() % 8 != 0) // Those are packed.
     return {};
   std::unique_ptr<llvm::MemoryBuffer> &file = files[*weight.getFile()];
   if (!file) {

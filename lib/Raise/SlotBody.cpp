@@ -169,7 +169,7 @@ void SlotBody::rewrite(Operation *op) {
   // A block has as many elements in dimension 0 as its operands.
   Value extent = count;
   if (from->isBlock)
-    for (Value operand : op->getOperands()) {
+    for (Value operand : used) {
       Value rows = work.find(operand) ? made.lookup(operand) : Value();
       if (isa<gate::PlanType>(operand.getType())) // what decided
         rows = made.lookup(operand).getDefiningOp()->getOperand(0);

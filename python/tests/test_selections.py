@@ -534,6 +534,21 @@ def test_choices_of_whole_sequences(build, tmp_path, token_first, times):
     check_sequences(build, model)
 
 
+@pytest.mark.parametrize("token_first", [True, False])
+def test_a_partial_sum_may_be_an_output(build, token_first):
+    """What the first two experts have added is an output, and what the others add to."""
+    graph = whole_sequences(token_first)
+    graph.output("sum1/out", ["B", "S", D])
+    model = build.graph(graph)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    with build.load(model) as lib:
+        for rows in (1, 9):
+            x = np.random.default_rng(9).standard_normal((rows, 2, D)).astype(np.float32)
+            actual = lib(x=x)
+            for name, expected in zip(("y", "sum1/out"), session.run(None, {"x": x})):
+                assert_close(actual[name], expected)
+
+
 def test_numbers_of_other_slots(build):
     """row + choice is the number of another row's weight."""
     model = build.graph(whole_sequences(True, 1))
