@@ -134,6 +134,7 @@ LogicalResult gatecc::runPipeline(ModuleOp module, Level from, Level upTo,
 void gatecc::buildImportToGate(OpPassManager &pm, const StageOptions &options) {
   pm.addPass(createConvertOnnxToGate());
   addCleanup(pm);
+  pm.addPass(createFoldConstants());
   if (!options.isDisabled("form-experts"))
     pm.addPass(createFormExperts());
   if (!options.isDisabled("form-dense-experts"))

@@ -395,6 +395,9 @@ FailureOr<Value> DenseBody::buildElementwise(const Lanes &lanes,
     Value constant = constantOf(source, wanted, isPerExpert);
     if (!constant)
       return fail("reads something that is neither rows nor constant", lanes);
+    if (typeOf(constant).getElementType() !=
+        typeOf(source.front()).getElementType())
+      return fail("reads a constant in another type", lanes);
     operands.push_back(isPerExpert ? region.param(graph.asWeight(constant))
                                    : constant);
     maps.push_back(AffineMap::get(2, 0, column, graph.getContext()));

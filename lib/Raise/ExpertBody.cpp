@@ -5,6 +5,7 @@
 #include "ExpertBody.h"
 
 #include "ExpertVectors.h"
+#include "FloatCasts.h"
 #include "RowCost.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -371,9 +372,9 @@ FailureOr<Value> ExpertBody::buildProduct(Values values, unsigned rows,
 FailureOr<Value> ExpertBody::buildGatheredProduct(Value value, unsigned rows,
                                                   Columns columns) {
   ProductMatch product = *matchProduct(value);
-  if (!matchRowGather(product.b))
+  if (!matchRowGather(withoutWidening(product.b)))
     std::swap(product.a, product.b), std::swap(product.aMap, product.bMap);
-  std::optional<RowGather> weights = matchRowGather(product.b);
+  std::optional<RowGather> weights = matchRowGather(withoutWidening(product.b));
   if (!weights)
     return fail("multiplies no gathered weights", value);
   if (!areGroups(weights->indices))

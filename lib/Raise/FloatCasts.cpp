@@ -31,6 +31,15 @@ Value raise::withoutFloatCasts(Value value) {
   return value;
 }
 
+Value raise::withoutWidening(Value value) {
+  while (Value source = matchFloatCast(value)) {
+    if (!typeOf(value).getElementType().isF32())
+      break;
+    value = source;
+  }
+  return value;
+}
+
 void raise::forEachUserBehindFloatCasts(Value value,
                                         function_ref<void(Operation *)> visit) {
   SmallVector<Value> open{value};

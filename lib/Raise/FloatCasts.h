@@ -15,6 +15,8 @@ mlir::Value matchFloatCast(mlir::Value value);
 /// may differ from the graph's by that rounding: for sums only, which are
 /// rounded at their end.
 mlir::Value withoutFloatCasts(mlir::Value value);
+/// What is behind conversions to f32, which lose nothing.
+mlir::Value withoutWidening(mlir::Value value);
 /// Those who read the value, or it in another float type.
 void forEachUserBehindFloatCasts(
     mlir::Value value, llvm::function_ref<void(mlir::Operation *)> visit);

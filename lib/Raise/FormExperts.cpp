@@ -71,8 +71,11 @@ static bool isMultiplied(Value rows) {
             linalg::TransposeOp>(user) &&
         isMultiplied(user->getResult(0)))
       return true;
-    if (user->getNumResults() == 1 &&
-        (matchProduct(user->getResult(0)) ||
+    if (user->getNumResults() != 1)
+      continue;
+    if (matchFloatCast(user->getResult(0)) && isMultiplied(user->getResult(0)))
+      return true;
+    if ((matchProduct(user->getResult(0)) ||
          matchBinary<arith::MulFOp>(user->getResult(0))))
       return true;
   }

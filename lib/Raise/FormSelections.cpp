@@ -142,6 +142,14 @@ void SelectionFinder::run() {
     RowIndices before;
     nestSelections(block, before);
   }
+  {
+    RowIndices before;
+    for (Operation &op : block) {
+      if (auto gather = dyn_cast<gate::GatherNDOp>(op))
+        before.readByCoordinates(gather);
+      before.visit(&op);
+    }
+  }
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (isOpTriviallyDead(&op))
       op.erase();

@@ -4,6 +4,7 @@
 #include "GatheredBody.h"
 
 #include "ExpertWork.h"
+#include "FloatCasts.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -24,7 +25,8 @@ bool GatheredBody::isWork(const Lanes &lanes) {
 }
 
 std::optional<Lanes> GatheredBody::stackOf(const Lanes &lanes) {
-  std::optional<RowGather> gather = matchRowGather(lanes.front());
+  std::optional<RowGather> gather =
+      matchRowGather(withoutWidening(lanes.front()));
   if (!gather || withoutViews(gather->indices) != decided ||
       !graph.isConstant(gather->data) ||
       typeOf(gather->data).getDimSize(0) != experts)

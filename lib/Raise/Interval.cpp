@@ -6,6 +6,7 @@
 #include "dialects/Gate/IR/FloatTypes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -369,10 +370,17 @@ Interval gatecc::raise::evaluateScalar(Value value, Block &block,
   for (Operation &op : block.without_terminator()) {
     if (op.getNumResults() != 1 || known.contains(op.getResult(0)))
       continue;
+    Value result = op.getResult(0);
+    if (auto choice = dyn_cast<scf::IfOp>(op)) {
+      known[result] = join(evaluateScalar(choice.thenYield()->getOperand(0),
+                                          *choice.thenBlock(), known),
+                           evaluateScalar(choice.elseYield()->getOperand(0),
+                                          *choice.elseBlock(), known));
+      continue;
+    }
     SmallVector<Interval> operands;
     for (Value operand : op.getOperands())
       operands.push_back(lookUp(operand, known));
-    Value result = op.getResult(0);
     Attribute constant;
     if (matchPattern(result, m_Constant(&constant))) {
       known[result] = lookUp(result, known);

@@ -509,6 +509,75 @@ std::optional<RowAccess> RowIndices::elements(Value data, Value indices,
                                                     : std::nullopt;
 }
 
+/// The tensor of integers that `value` has so many times, or null.
+static Value matchMultiple(Value value, int64_t times) {
+  auto op = value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 1 || op->getNumResults() != 1 ||
+      !isIdentityOperand(op, 0))
+    return {};
+  auto product = op.getBody()
+                     ->getTerminator()
+                     ->getOperand(0)
+                     .getDefiningOp<arith::MulIOp>();
+  return product && product.getLhs() == op.getBody()->getArgument(0) &&
+                 isConstantIntValue(product.getRhs(), times)
+             ? op.getDpsInputs()[0]
+             : Value();
+}
+
+void RowIndices::readByCoordinates(gate::GatherNDOp op) const {
+  Value numbers = withoutReshapes(op.getIndices()),
+        table = withoutReshapes(op.getData());
+  linalg::GenericOp sum = matchBinary<arith::AddIOp>(numbers);
+  RankedTensorType type = typeOf(table);
+  ArrayRef<int64_t> behind = typeOf(op.getData()).getShape().drop_front();
+  if (!sum || !isIdentityOperand(sum, 0) || !isIdentityOperand(sum, 1) ||
+      op.getBatchDims() != 0 || typeOf(numbers).getRank() != 1 ||
+      typeOf(op.getIndices()).getRank() != 2 || type.getRank() != 2 ||
+      type.isDynamicDim(1) ||
+      !llvm::all_of(behind, [](int64_t size) { return size == 1; }))
+    return;
+  for (unsigned side : {0u, 1u}) {
+    Value choice = sum.getDpsInputs()[side],
+          row = matchMultiple(sum.getDpsInputs()[1 - side], type.getDimSize(1));
+    const RowIndex *ofRow = row ? find(row) : nullptr, *ofChoice = find(choice);
+    if (!ofRow || !ofChoice || ofRow->path.empty() ||
+        ofRow->path != ofChoice->path || ofRow->dims != ofChoice->dims ||
+        ofRow->dims.front() != IndexDim::Slot)
+      continue;
+    Value step = ofRow->path.front(), space = rowSpaceOf(step);
+    int64_t dim = maskDimOf(step);
+    if (dim < 0 || ofRow->coordinates != ArrayRef<int64_t>{dim} ||
+        ofChoice->coordinates != ArrayRef<int64_t>{1 - dim} ||
+        !haveSameExtent(table, 0, space, dim) ||
+        !haveSameExtent(table, 1, space, 1 - dim))
+      continue;
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    SmallVector<Value> coordinates;
+    for (Value each : {row, choice}) {
+      auto column = RankedTensorType::get({typeOf(each).getDimSize(0), 1},
+                                          typeOf(each).getElementType());
+      coordinates.push_back(tensor::ExpandShapeOp::create(
+          b, loc, column, each, ArrayRef{ReassociationIndices{0, 1}}));
+    }
+    Value indices = tensor::ConcatOp::create(b, loc, 1, coordinates);
+    if (!behind.empty()) {
+      SmallVector<int64_t> shape(type.getShape());
+      shape.append(behind.begin(), behind.end());
+      SmallVector<ReassociationIndices> groups{{0}, {}};
+      for (int64_t at = 1; at < int64_t(shape.size()); ++at)
+        groups[1].push_back(at);
+      table = tensor::ExpandShapeOp::create(
+          b, loc, RankedTensorType::get(shape, type.getElementType()), table,
+          groups);
+    }
+    op.getDataMutable().assign(table);
+    op.getIndicesMutable().assign(indices);
+    return;
+  }
+}
+
 std::optional<RowAccess> RowIndices::matchRead(Operation *op) const {
   if (auto gather = dyn_cast<gate::GatherNDOp>(op))
     return vectors(gather.getData(), gather.getIndices(),

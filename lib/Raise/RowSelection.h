@@ -84,6 +84,10 @@ public:
     }
   }
 
+  /// Makes a read of a tensor [rows, choices] that was flattened, at row *
+  /// choices + choice, one of that tensor at [row, choice].
+  void readByCoordinates(gate::GatherNDOp op) const;
+
   /// A gather of rows.
   std::optional<RowAccess> matchRead(mlir::Operation *op) const;
   /// A scatter of rows.

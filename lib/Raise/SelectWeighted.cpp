@@ -137,7 +137,9 @@ bool WeightedFinder::findWork(Weighted &found) {
           !gate::computedIn(typeOf(used).getElementType()).isF32() ||
           isUniformRows(used) || norms.of(used) || norms.boundOf(used))
         return;
-      bool isOperand = false;
+      bool isOperand = llvm::is_contained(work.rowsInBody(op), used);
+      if (isOperand)
+        perRow.insert(used);
       for (auto [operand, isFollowed] : llvm::zip(op->getOperands(), *follows))
         if (operand == used) {
           isOperand = true;

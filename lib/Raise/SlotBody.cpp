@@ -149,9 +149,11 @@ void SlotBody::rewrite(Operation *op) {
     return;
   }
   const SlotRows *from = nullptr;
-  for (Value operand : op->getOperands())
-    if (const SlotRows *rows = work.findRows(operand);
-        rows && (!from || work.find(operand)))
+  SmallVector<Value> inBody = work.rowsInBody(op), used(op->getOperands());
+  used.append(inBody);
+  for (Value value : used)
+    if (const SlotRows *rows = work.findRows(value);
+        rows && (!from || work.find(value)))
       from = rows;
   if (!from) // slots and their plan
     from = work.findPlan(op->getOperand(0));
@@ -167,7 +169,7 @@ void SlotBody::rewrite(Operation *op) {
   // A block has as many elements in dimension 0 as its operands.
   Value extent = count;
   if (from->isBlock)
-    for (Value operand : op->getOperands()) {
+    for (Value operand : used) {
       Value rows = work.find(operand) ? made.lookup(operand) : Value();
       if (isa<gate::PlanType>(operand.getType())) // what decided
         rows = made.lookup(operand).getDefiningOp()->getOperand(0);
@@ -178,6 +180,12 @@ void SlotBody::rewrite(Operation *op) {
     }
   if (auto structured = dyn_cast<linalg::LinalgOp>(op)) {
     rewriteLinalg(structured, from->dims, extent);
+    made.lookup(op->getResult(0))
+        .getDefiningOp()
+        ->walk([&](tensor::ExtractOp extract) {
+          if (llvm::is_contained(inBody, extract.getTensor()))
+            extract.getTensorMutable().assign(lookup(extract.getTensor()));
+        });
     return;
   }
   SmallVector<bool> follows = *work.followed(op);

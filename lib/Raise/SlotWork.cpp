@@ -12,11 +12,51 @@ using namespace gatecc;
 using namespace gatecc::raise;
 
 using Flags = SmallVector<bool>;
+using Reads = SmallVector<Value>;
 
 /// Whether all steps but the first only reorder.
 static bool isOneSelection(const RowPath &path) {
   return !path.empty() && !isPermutation(path.front()) &&
          llvm::all_of(ArrayRef(path).drop_front(), isPermutation);
+}
+
+/// What the body of a structured op reads of tensors at the places that the
+/// first `dims` dimensions of its result are at: the windows of a convolution
+/// are such a read. Nothing if it looks at the numbers of these loops for
+/// anything else.
+static std::optional<Reads> readAtLoops(Operation *op, unsigned dims) {
+  auto structured = dyn_cast<linalg::LinalgOp>(op);
+  if (!structured || op->getNumResults() == 0)
+    return Reads();
+  AffineMap result = structured.getIndexingMapMatchingResult(op->getResult(0));
+  if (result.getNumResults() < dims)
+    return std::nullopt;
+  llvm::SmallDenseSet<unsigned> loops;
+  for (AffineExpr expr : result.getResults().take_front(dims))
+    if (auto loop = dyn_cast<AffineDimExpr>(expr))
+      loops.insert(loop.getPosition());
+  auto isLoop = [&](Value index) {
+    auto number = index.getDefiningOp<linalg::IndexOp>();
+    return number && loops.contains(number.getDim());
+  };
+  llvm::SetVector<Value> reads;
+  bool isOther = false;
+  op->getRegion(0).walk([&](Operation *inner) {
+    auto extract = dyn_cast<tensor::ExtractOp>(inner);
+    for (OpOperand &operand : inner->getOpOperands())
+      if (isLoop(operand.get())) {
+        isOther |= dims != 1 || !extract || operand.getOperandNumber() != 1;
+        reads.insert(inner->getOperand(0));
+      }
+  });
+  // Nor are they read elsewhere.
+  op->getRegion(0).walk([&](Operation *inner) {
+    for (Value operand : inner->getOperands())
+      if (reads.contains(operand))
+        isOther |=
+            !isa<tensor::ExtractOp>(inner) || !isLoop(inner->getOperand(1));
+  });
+  return isOther ? std::nullopt : std::optional(reads.takeVector());
 }
 
 void SlotWork::visit(Operation *op) {
@@ -64,8 +104,15 @@ const SlotRows *SlotWork::firstOperand(Operation *op) const {
   for (Value operand : op->getOperands())
     if (const SlotRows *rows = find(operand))
       return rows;
+  SmallVector<Value> inBody = readAtLoops(op, 1).value_or(Reads());
+  for (Value value : inBody)
+    if (const SlotRows *rows = find(value))
+      return rows;
   for (Value operand : op->getOperands())
     if (isSeed(operand))
+      return &seedRows;
+  for (Value value : inBody)
+    if (isSeed(value))
       return &seedRows;
   for (Value operand : op->getOperands())
     if (const SlotRows *rows = findPlan(operand))
@@ -116,6 +163,10 @@ Value SlotWork::broughtRows(Operation *op, unsigned &rowDims) const {
                  !isPermutation(topk.getIndices())
              ? topk.getInput()
              : Value();
+}
+
+SmallVector<Value> SlotWork::rowsInBody(Operation *op) const {
+  return readAtLoops(op, 1).value_or(Reads());
 }
 
 Value SlotWork::reordered(Operation *op) const {
@@ -276,12 +327,18 @@ std::optional<Flags> SlotWork::followedByLinalg(linalg::LinalgOp op,
     if (!followsWith(op.getIndexingMapMatchingResult(cast<OpResult>(value))))
       return std::nullopt;
   // Slots must not be told apart, nor the slots of others be seen.
+  std::optional<Reads> reads = readAtLoops(op, rows.dims);
+  if (!reads)
+    return std::nullopt;
+  for (Value value : *reads) {
+    const SlotRows *held = find(value);
+    if (held ? !(*held == rows) : !(isSeed(value) && rows == seedRows))
+      return std::nullopt;
+  }
   WalkResult walk = op->getRegion(0).walk([&](Operation *inner) {
-    if (auto index = dyn_cast<linalg::IndexOp>(inner))
-      if (llvm::is_contained(loops, index.getDim()))
-        return WalkResult::interrupt();
     for (Value value : inner->getOperands())
-      if (isa<ShapedType>(value.getType()) && find(value))
+      if (isa<ShapedType>(value.getType()) && find(value) &&
+          !llvm::is_contained(*reads, value))
         return WalkResult::interrupt();
     return WalkResult::advance();
   });
@@ -383,6 +440,9 @@ SlotSlice raise::sliceOf(const SlotWork &work, ValueRange values) {
     for (auto [operand, follows] : llvm::zip(op->getOperands(), *flags))
       if (follows && (work.find(operand) || isPlanSpace(operand)))
         open.push_back(operand);
+    for (Value value : work.rowsInBody(op))
+      if (work.find(value))
+        open.push_back(value);
   }
   llvm::sort(found,
              [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
@@ -416,9 +476,10 @@ std::string raise::otherUse(const SlotSlice &slice,
         if (isProduct(next))
           return describe(next) + " is also needed by " + describe(outside) +
                  ", for the selected rows only";
-        for (Value operand : next->getOperands())
-          if (Operation *def = operand.getDefiningOp())
+        forEachUsedValue(next, [&](Value used) {
+          if (Operation *def = used.getDefiningOp())
             open.push_back(def);
+        });
       }
     }
   return "";

@@ -65,6 +65,9 @@ public:
   /// The rows that an op brings to slots, as a tensor of all rows of which the
   /// first `rowDims` dimensions are the rows. Null if it is no such op.
   mlir::Value broughtRows(mlir::Operation *op, unsigned &rowDims) const;
+  /// The tensors that the body of an op on slots reads, of each the row of its
+  /// slot.
+  llvm::SmallVector<mlir::Value> rowsInBody(mlir::Operation *op) const;
   /// The operand that an op only puts into another order, or null.
   mlir::Value reordered(mlir::Operation *op) const;
   /// Whether a value, the first `dims` dimensions of which are slots, is the

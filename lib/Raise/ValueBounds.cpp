@@ -241,6 +241,10 @@ Interval ValueBounds::evaluateLinalg(linalg::LinalgOp op) {
   DenseMap<Value, Interval> scalars;
   for (OpOperand *operand : op.getDpsInputOperands())
     scalars[op.getMatchingBlockArgument(operand)] = of(operand->get());
+  body.walk([&](tensor::ExtractOp read) {
+    if (read.getTensor().getParentBlock() != read->getBlock())
+      scalars[read.getResult()] = of(read.getTensor());
+  });
   for (Operation &scalar : body.without_terminator())
     setRelated(op, &scalar, scalars);
   Value yielded = body.getTerminator()->getOperand(0);

@@ -2,7 +2,9 @@
 // Follows weights back to what makes them zero.
 #include "ZeroableWeight.h"
 
+#include "SlotIndex.h"
 #include "dialects/Gate/IR/GateOps.h"
+#include "gatecc/Raise/RowCondition.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -56,6 +58,37 @@ ZeroableWeights::Facts ZeroableWeights::query(Value tensor, unsigned depth) {
   return known[tensor] = facts;
 }
 
+/// The tensor that `value` adds to `other` or, with `Op` a difference, takes it
+/// from; null if it is none.
+template <typename Op> static Value matchWith(Value value, Value other) {
+  linalg::GenericOp op = matchBinary<Op>(value);
+  if (!op || !isIdentityOperand(op, 0) || !isIdentityOperand(op, 1))
+    return {};
+  if (op.getDpsInputs()[1] == other)
+    return op.getDpsInputs()[0];
+  return std::is_same_v<Op, arith::AddFOp> && op.getDpsInputs()[0] == other
+             ? op.getDpsInputs()[1]
+             : Value();
+}
+
+/// (h + p) - p or (h - p) + p, as gates with a straight-through gradient have
+/// it: h, which is 0 where it was. Null for anything else.
+static Value straightThrough(Operation *scalar, linalg::GenericOp op) {
+  Value sides[2];
+  for (unsigned side : {0u, 1u}) {
+    auto argument = dyn_cast<BlockArgument>(scalar->getOperand(side));
+    if (!argument || argument.getOwner() != op.getBody() ||
+        argument.getArgNumber() >= op.getNumDpsInputs() ||
+        !isIdentityOperand(op, argument.getArgNumber()))
+      return {};
+    sides[side] = op.getDpsInputs()[argument.getArgNumber()];
+  }
+  if (isa<arith::SubFOp>(scalar))
+    return matchWith<arith::AddFOp>(sides[0], sides[1]);
+  Value first = matchWith<arith::SubFOp>(sides[0], sides[1]);
+  return first ? first : matchWith<arith::SubFOp>(sides[1], sides[0]);
+}
+
 ZeroableWeights::Facts ZeroableWeights::queryScalar(Value scalar,
                                                     linalg::GenericOp op,
                                                     unsigned depth) {
@@ -87,6 +120,9 @@ ZeroableWeights::Facts ZeroableWeights::queryScalar(Value scalar,
     Facts left = side(0), right = side(1);
     return {left.isZeroable || right.isZeroable, left.isBit && right.isBit};
   }
+  if (isa<arith::AddFOp, arith::SubFOp>(def))
+    if (Value gate = straightThrough(def, op))
+      return {query(gate, depth + 1).isZeroable, false};
   if (isa<arith::SubFOp>(def)) { // 1 less a bit
     bool isBit = constantOf(def->getOperand(0)) == 1.0 && side(1).isBit;
     return {isBit, isBit};

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# Experts that are convolutions, chosen for each sample of [B,C,H,W]: a convolution with
-# windows of one element is a product on its elements, which keeps samples apart.
+# Experts that are convolutions, chosen for each sample of [B,C,H,W]. Windows and pooling
+# read what is around an element of the same sample only, which keeps samples apart.
 import json
 
 import numpy as np
@@ -78,12 +78,47 @@ def selected(size=1, out=S, **attributes):
     return net.finish(result, out)
 
 
+def gathered(size=1, out=S, **attributes):
+    """The samples that chose an expert, gathered, worked on and added to the others' results."""
+    net = Images()
+    net.graph.node("TopK", ["p/out", net.weight("k", np.array([K]))], "top", ["best", "chosen"])
+    total = net("Mul", "zeros", "x", net.weight("f0", np.float32(0)))
+    for e in range(E):
+        hit = net("Equal", f"is{e}", "chosen", net.weight(f"e{e}", np.array(e)))
+        places = net("Transpose", f"places{e}", net("NonZero", f"hits{e}", hit), perm=[1, 0])
+        bounds = constant(net, "zero", [0]), constant(net, "one", [1]), constant(net, "axis", [1])
+        samples = net("Slice", f"samples{e}", places, *bounds)
+        net("GatherND", f"x{e}", "x", samples)
+        h = net("Relu", f"r{e}", net.conv(f"a{e}", f"x{e}/out", C, M, size, **attributes))
+        spread = net("AveragePool", f"p{e}", h, kernel_shape=[3, 3], pads=[1] * 4)
+        done = net.conv(f"b{e}", spread, M, C, 3, pads=[1] * 4)
+        by = net("GatherND", f"gate{e}", "best", places)
+        by = net("Reshape", f"by{e}", by, constant(net, "sample", [-1, 1, 1, 1]))
+        done = net("Mul", f"w{e}", done, by)
+        total = net("ScatterND", f"sum{e}", total, samples, done, reduction="add")
+    return net.finish(total, out)
+
+
+def skipped(size=1, out=S, **attributes):
+    """Two blocks of two convolutions each that a sample may skip."""
+    net = Images()
+    x = "x"
+    for e in range(2):
+        column = net("Gather", f"score{e}", "logits/out", net.weight(f"e{e}", np.array([e])), axis=1)
+        above = net("Greater", f"above{e}", column, constant(net, "f0", np.float32(0)))
+        bit = net("Cast", f"bit{e}", above, to=1)
+        by = net("Reshape", f"is{e}", bit, constant(net, "sample", [-1, 1, 1, 1]))
+        h = net("Relu", f"r{e}", net.conv(f"a{e}", x, C, M, size, **attributes))
+        x = net("Add", f"y{e}", x, net("Mul", f"w{e}", by, net.conv(f"b{e}", h, M, C, 3, pads=[1] * 4)))
+    return net.finish(x, out)
+
+
 def run(build, graph):
     """What the sites counted for 8 samples, and the scores of these."""
     model = build.graph(graph)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(22)
-    raising = "form-dense-experts,select-weighted,form-groups,form-skips"
+    raising = "form-dense-experts,select-weighted,form-groups,form-selections,form-skips"
     with build.load(model) as lib, build.load(model, disable=raising) as plain:
         for rows in (1, 3, 8):
             x = rng.standard_normal((rows, C, S, S)).astype(np.float32)
@@ -115,10 +150,27 @@ def test_weighed(build, tmp_path, size):
     assert counted(sites, "gate") == dict(enumerate(chosen))
 
 
-def test_selected(build):
-    sites, scores = run(build, selected())
+WINDOWS = pytest.mark.parametrize("size", [1, 3])
+
+
+@WINDOWS
+def test_selected(build, size):
+    sites, scores = run(build, selected(size, pads=[size // 2] * 4))
     chosen = np.bincount(np.argmax(scores, axis=1), minlength=E)
     assert counted(sites, "is") == {e: chosen[e] for e in range(1, E)}
+
+
+@WINDOWS
+def test_gathered(build, size):
+    sites, scores = run(build, gathered(size, pads=[size // 2] * 4))
+    chosen = np.bincount(np.argsort(-scores, axis=1)[:, :K].ravel(), minlength=E)
+    assert [s["groups"][0] for s in sites] == list(chosen)
+
+
+@WINDOWS
+def test_skipped(build, size):
+    sites, scores = run(build, skipped(size, pads=[size // 2] * 4))
+    assert counted(sites, "is") == {e: np.sum(scores[:, e] > 0) for e in range(2)}
 
 
 @pytest.mark.parametrize("form", [weighed, selected])

@@ -137,10 +137,13 @@ def check_against_onnx_runtime(build, model, seed):
     return x, groups
 
 
-def gathered_weights(op):
+def gathered_weights(op, stored=np.float32):
     net = Layer()
-    net.weight("w1", net.w1)
-    net.weight("w2", net.w2)
+
+    def own(name, stack):
+        gathered = net(op, f"of.{name}", net.weight(name, stack.astype(stored)), ids)
+        return gathered if stored == np.float32 else net("Cast", f"wide.{name}", gathered, to=1)
+
     ids = net.slot_ids
     if op == "GatherND":
         ids = net("Unsqueeze", "idv", ids, "axis1")
@@ -148,8 +151,8 @@ def gathered_weights(op):
     size = net("Shape", "xs", "x", end=1)
     shape = net("Concat", "shape", size, "k", net.weight("d", np.array([D])), axis=0)
     rows = net("Reshape", "rows", net("Expand", "xk", x, shape), net.weight("r", np.array([-1, D, 1])))
-    h = net("Relu", "a", net("MatMul", "h", net(op, "g1", "w1", ids), rows))
-    o = net("MatMul", "o", net(op, "g2", "w2", ids), h)
+    h = net("Relu", "a", net("MatMul", "h", own("w1", net.w1), rows))
+    o = net("MatMul", "o", own("w2", net.w2), h)
     o = net("Squeeze", "oo", o, net.weight("last", np.array([2])))
     return net.finish(net.sum_of_slots(net("Mul", "weighed", o, net.slot_weights)))
 
@@ -242,6 +245,7 @@ def nonzero_of_each_expert(experts=range(E)):
 FORMS = {
     "gathered-weights": lambda: gathered_weights("GatherND"),
     "gathered-weights-axis0": lambda: gathered_weights("Gather"),
+    "gathered-narrow-weights": lambda: gathered_weights("Gather", np.float16),
     "sorted-and-ranged": sorted_and_ranged,
     "sorted-and-split": sorted_and_split,
     "sorted-and-sliced": sorted_and_sliced,
@@ -287,7 +291,8 @@ def test_form_is_experts(build, tmp_path, form):
     x = np.random.default_rng(5).standard_normal((33, D)).astype(np.float32)
     logits = x.astype(np.float64) @ Layer().graph.weights["router"]
     best = np.argsort(-logits, axis=1, kind="stable")[:, :K]
-    with build.load(model) as lib, build.load(model, disable="form-experts") as plain:
+    raising = "form-experts,form-selections"
+    with build.load(model) as lib, build.load(model, disable=raising) as plain:
         assert_near(lib(x=x)["y"], plain(x=x)["y"])
         assert lib.stats()["sites"][0]["groups"] == np.bincount(best.ravel(), minlength=E).tolist()
         assert plain.stats()["sites"] == []

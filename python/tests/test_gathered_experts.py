@@ -58,7 +58,9 @@ class Net(Nodes):
         return self("ArgMax", "top", logits, axis=-1, keepdims=0)
 
     def stacked(self, name, ids):
-        return self("Gather", f"{name}_of", self.weight(name, getattr(self, name)), ids)
+        stack = getattr(self, name)
+        own = self("Gather", f"{name}_of", self.weight(name, stack), ids)
+        return own if stack.dtype == np.float32 else self("Cast", f"{name}_wide", own, to=1)
 
     def unsqueezed(self, name, value, axis):
         return self("Unsqueeze", name, value, self.ints(f"axis{axis}".replace("-", "m"), axis))
@@ -102,6 +104,13 @@ class Net(Nodes):
 
 def one_choice():
     net = Net()
+    return net.finish(net.bmm(net.search()))
+
+
+def narrow_weights():
+    """Gathered in f16, multiplied in f32."""
+    net = Net()
+    net.w1, net.w2 = net.w1.astype(np.float16), net.w2.astype(np.float16)
     return net.finish(net.bmm(net.search()))
 
 
@@ -202,7 +211,8 @@ def attention():
     return net.finish(net.weighed(o))
 
 
-WEIGHTS = {  # and how many sites it has
+WEIGHTS = {
+    "narrow-weights": (narrow_weights, 1),  # and how many sites it has
     "one-choice": (one_choice, 1),
     "one-weighed-choice": (one_weighed_choice, 1),
     "a-choice-of-none": (a_choice_of_none, 1),

@@ -481,7 +481,13 @@ def routed(g, dims, token_first):
     return masks
 
 
-def whole_sequences(token_first):
+def at_number(g, e, row, choice, times):
+    """A weight of [rows, K], read where it is among all."""
+    number = g("Add", f"number_of{e}", choice, g("Mul", f"first{e}", row, g.graph.weight(f"times{e}", np.array(times))))
+    return g("Gather", f"w{e}", g("Reshape", f"flat{e}", "best", "column"), number)
+
+
+def whole_sequences(token_first, times=None):
     """Experts on whole sequences that they were chosen for: attention in them."""
     g = Rows(3)
     g.graph.inputs.pop()  # the gate
@@ -491,8 +497,11 @@ def whole_sequences(token_first):
         g("Split", f"split{e}", at, outputs=[f"a{e}", f"b{e}"], axis=0, num_outputs=2)
         row, choice = (f"a{e}", f"b{e}") if token_first else (f"b{e}", f"a{e}")
         row = g("Squeeze", f"row{e}", row, "axis0")
-        pair = [g("Reshape", f"{n}{e}", v, "column") for n, v in (("rc", row), ("cc", choice))]
-        weight = g("GatherND", f"w{e}", "best", g("Concat", f"at{e}", *pair, axis=1))
+        if times:
+            weight = at_number(g, e, row, g("Squeeze", f"choice{e}", choice, "axis0"), times)
+        else:
+            pair = [g("Reshape", f"{n}{e}", v, "column") for n, v in (("rc", row), ("cc", choice))]
+            weight = g("GatherND", f"w{e}", "best", g("Concat", f"at{e}", *pair, axis=1))
         seq = g("Gather", f"rows{e}", "x", row)
         keys = g("Transpose", f"keys{e}", g("MatMul", f"k{e}", seq, g.weight(f"kw{e}", D, D)), perm=[0, 2, 1])
         mixed = g("MatMul", f"mixed{e}", g("Softmax", f"p{e}", g("MatMul", f"s{e}", seq, keys), axis=-1), seq)
@@ -501,14 +510,7 @@ def whole_sequences(token_first):
     return g.finish(total)
 
 
-@pytest.mark.parametrize("token_first", [True, False])
-def test_choices_of_whole_sequences(build, tmp_path, token_first):
-    model = build.graph(whole_sequences(token_first))
-    report = tmp_path / "report.json"
-    text = gatecc.compile(model, compile_to="gate", report=report)
-    sites = json.loads(report.read_text())["sites"]
-    assert len(sites) == G and all(site["rows"] == "B" for site in sites)
-    assert text.count("gate.merge") == G and "gate.scatter" not in text
+def check_sequences(build, model):
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     with build.load(model) as lib, build.load(model, disable="form-selections") as plain:
         for shape in ((1, 1), (5, 3), (16, 2)):
@@ -518,6 +520,40 @@ def test_choices_of_whole_sequences(build, tmp_path, token_first):
                 assert_close(y, session.run(None, {"x": rows})[0])
                 assert_close(y, plain(x=rows)["y"])
         assert lib(x=x[:0])["y"].shape == (0, 2, D)
+
+
+@pytest.mark.parametrize("times", [None, K], ids=["at-pairs", "at-numbers"])
+@pytest.mark.parametrize("token_first", [True, False])
+def test_choices_of_whole_sequences(build, tmp_path, token_first, times):
+    model = build.graph(whole_sequences(token_first, times))
+    report = tmp_path / "report.json"
+    text = gatecc.compile(model, compile_to="gate", report=report)
+    sites = json.loads(report.read_text())["sites"]
+    assert len(sites) == G and all(site["rows"] == "B" for site in sites)
+    assert text.count("gate.merge") == G and "gate.scatter" not in text
+    check_sequences(build, model)
+
+
+@pytest.mark.parametrize("token_first", [True, False])
+def test_a_partial_sum_may_be_an_output(build, token_first):
+    """What the first two experts have added is an output, and what the others add to."""
+    graph = whole_sequences(token_first)
+    graph.output("sum1/out", ["B", "S", D])
+    model = build.graph(graph)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    with build.load(model) as lib:
+        for rows in (1, 9):
+            x = np.random.default_rng(9).standard_normal((rows, 2, D)).astype(np.float32)
+            actual = lib(x=x)
+            for name, expected in zip(("y", "sum1/out"), session.run(None, {"x": x})):
+                assert_close(actual[name], expected)
+
+
+def test_numbers_of_other_slots(build):
+    """row + choice is the number of another row's weight."""
+    model = build.graph(whole_sequences(True, 1))
+    assert "gate.scatter" in gatecc.compile(model, compile_to="gate")
+    check_sequences(build, model)
 
 
 def written_for_choices():

@@ -229,6 +229,23 @@ def rectified():
     )
 
 
+def straight_through():
+    """A bit that has the gradient of a sigmoid in training: g + p - p."""
+    return model(
+        [
+            *layer("x", 0),
+            *bit(),
+            number(),
+            node("Sigmoid", "gate", "p1"),
+            node("Unsqueeze", "p1 axes", "p"),
+            node("Add", "g p", "both"),
+            node("Sub", "both p", "weight"),
+            node("Mul", "f0 weight", "part"),
+            node("Add", "x part", "y"),
+        ]
+    )
+
+
 def normed():
     """A layer behind a normalization, with a function that grows fast."""
     return model(
@@ -336,7 +353,7 @@ def weighted_tokens():
 
 TOKENS = (tokens, nested_tokens, weighted_tokens)
 WHERE = [where, otherwise, residual, nested, mixed, branch, loop, choice, exits, tokens, nested_tokens]
-WEIGHTED = [weighted, blended, rectified, normed, attended, single, both, weighted_tokens]
+WEIGHTED = [weighted, blended, rectified, straight_through, normed, attended, single, both, weighted_tokens]
 
 
 def feeds(form=None):

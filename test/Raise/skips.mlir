@@ -148,3 +148,112 @@ func.func @guarded(%x: tensor<?x?x8xf32>, %keep: tensor<?x1x1xi1>) -> tensor<?x?
   } -> tensor<?x?x8xf32> loc("y")
   return %y : tensor<?x?x8xf32>
 }
+
+// -----
+
+// The windows of a convolution read of each row what is around an element of it.
+#all = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#id = affine_map<(d0, d1) -> (d0, d1)>
+#bit = affine_map<(d0, d1) -> (d0, 0)>
+
+// CHECK-LABEL: func.func @windows
+// CHECK-SAME: %[[X:.*]]: tensor<?x8xf32>
+// CHECK: %[[A:.*]] = gate.apply %{{.*}} ranges [0, 1] ins(%[[X]] : tensor<?x8xf32>)
+// CHECK-NEXT: ^bb0(%[[ROWS:.*]]: tensor<?x8xf32>):
+// CHECK: %[[I:.*]] = linalg.index 0
+// CHECK: tensor.extract %[[ROWS]][%[[I]],
+// CHECK: gate.contract
+// CHECK: gate.merge %[[A]]
+func.func @windows(%x: tensor<?x8xf32>, %w: tensor<3x1xf32>, %keep: tensor<?x1xi1>) -> tensor<?x8xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %zero = arith.constant 0.0 : f32
+  %b = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %be = tensor.empty(%b) : tensor<?x1xi1>
+  %bits = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%keep : tensor<?x1xi1>) outs(%be : tensor<?x1xi1>) {
+  ^bb0(%a: i1, %o: i1):
+    %r = arith.xori %a, %a : i1
+    linalg.yield %r : i1
+  } -> tensor<?x1xi1> loc("keep")
+  %we = tensor.empty(%b) : tensor<?x8x3xf32>
+  %windows = linalg.generic {indexing_maps = [#all], iterator_types = ["parallel", "parallel", "parallel"]} outs(%we : tensor<?x8x3xf32>) {
+  ^bb0(%o: f32):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %k = linalg.index 2 : index
+    %sum = arith.addi %j, %k : index
+    %place = arith.subi %sum, %c1 : index
+    %inside = arith.cmpi ult, %place, %c8 : index
+    %r = scf.if %inside -> (f32) {
+      %v = tensor.extract %x[%i, %place] : tensor<?x8xf32>
+      scf.yield %v : f32
+    } else {
+      scf.yield %zero : f32
+    }
+    linalg.yield %r : f32
+  } -> tensor<?x8x3xf32>
+  %flat = tensor.collapse_shape %windows [[0, 1], [2]] : tensor<?x8x3xf32> into tensor<?x3xf32>
+  %f = gate.contract rows(%flat : tensor<?x3xf32>) weights(%w : tensor<3x1xf32>) extras() [] -> tensor<?x1xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  } loc("layer")
+  %line = tensor.collapse_shape %f [[0, 1]] : tensor<?x1xf32> into tensor<?xf32>
+  %g = tensor.expand_shape %line [[0, 1]] output_shape [%b, 8] : tensor<?xf32> into tensor<?x8xf32>
+  %e = tensor.empty(%b) : tensor<?x8xf32>
+  %y = linalg.generic {indexing_maps = [#bit, #id, #id, #id], iterator_types = ["parallel", "parallel"]} ins(%bits, %g, %x : tensor<?x1xi1>, tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) {
+  ^bb0(%a: i1, %c: f32, %d: f32, %o: f32):
+    %r = arith.select %a, %c, %d : f32
+    linalg.yield %r : f32
+  } -> tensor<?x8xf32> loc("y")
+  return %y : tensor<?x8xf32>
+}
+
+// -----
+
+// The row before it is another one's.
+#all = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#id = affine_map<(d0, d1) -> (d0, d1)>
+#bit = affine_map<(d0, d1) -> (d0, 0)>
+
+// CHECK-LABEL: func.func @other_rows
+// CHECK-SAME: %[[X:.*]]: tensor<?x8xf32>
+// CHECK: tensor.extract %[[X]]
+// CHECK-NOT: gate.partition
+// CHECK: gate.contract
+// CHECK-NOT: gate.partition
+func.func @other_rows(%x: tensor<?x8xf32>, %w: tensor<1x1xf32>, %keep: tensor<?x1xi1>) -> tensor<?x8xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %b = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %be = tensor.empty(%b) : tensor<?x1xi1>
+  %bits = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%keep : tensor<?x1xi1>) outs(%be : tensor<?x1xi1>) {
+  ^bb0(%a: i1, %o: i1):
+    %r = arith.xori %a, %a : i1
+    linalg.yield %r : i1
+  } -> tensor<?x1xi1> loc("keep")
+  %we = tensor.empty(%b) : tensor<?x8x1xf32>
+  %before = linalg.generic {indexing_maps = [#all], iterator_types = ["parallel", "parallel", "parallel"]} outs(%we : tensor<?x8x1xf32>) {
+  ^bb0(%o: f32):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %last = arith.subi %i, %c1 : index
+    %place = arith.maxsi %last, %c0 : index
+    %v = tensor.extract %x[%place, %j] : tensor<?x8xf32>
+    linalg.yield %v : f32
+  } -> tensor<?x8x1xf32>
+  %flat = tensor.collapse_shape %before [[0, 1], [2]] : tensor<?x8x1xf32> into tensor<?x1xf32>
+  %f = gate.contract rows(%flat : tensor<?x1xf32>) weights(%w : tensor<1x1xf32>) extras() [] -> tensor<?x1xf32> {
+  ^bb0(%a: f32):
+    gate.yield %a : f32
+  } loc("layer")
+  %line = tensor.collapse_shape %f [[0, 1]] : tensor<?x1xf32> into tensor<?xf32>
+  %g = tensor.expand_shape %line [[0, 1]] output_shape [%b, 8] : tensor<?xf32> into tensor<?x8xf32>
+  %e = tensor.empty(%b) : tensor<?x8xf32>
+  %y = linalg.generic {indexing_maps = [#bit, #id, #id, #id], iterator_types = ["parallel", "parallel"]} ins(%bits, %g, %x : tensor<?x1xi1>, tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) {
+  ^bb0(%a: i1, %c: f32, %d: f32, %o: f32):
+    %r = arith.select %a, %c, %d : f32
+    linalg.yield %r : f32
+  } -> tensor<?x8xf32> loc("y")
+  return %y : tensor<?x8xf32>
+}

@@ -5,6 +5,16 @@
 
 include "mlir/Pass/PassBase.td"
 
+def FoldConstants : Pass<"fold-constants", "::mlir::ModuleOp"> {
+  let summary = "Computes elementwise ops on constants";
+  let description = [{
+    What is made from constants, element by element, is a constant: weights in
+    another type, the roots of the variances of a normalization. Large ones are
+    left to the run.
+  }];
+  let dependentDialects = ["::gatecc::gate::GateDialect", "::mlir::arith::ArithDialect"];
+}
+
 def FormGroups : Pass<"form-groups", "::mlir::ModuleOp"> {
   let summary = "Turns work that only some rows need into groups of a partition";
   let description = [{

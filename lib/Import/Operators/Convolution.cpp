@@ -66,8 +66,9 @@ static FailureOr<Value> windowRows(GraphBuilder &g, Value input,
   for (int64_t size : w.kernel)
     places.push_back(Extent(size));
   unsigned rank = w.rank();
-  SmallVector<Value> sizes, before;
-  for (const Extent &extent : shape)
+  // Only the places along the windows' axes can be outside.
+  SmallVector<Value> sizes(2), before;
+  for (const Extent &extent : w.input)
     sizes.push_back(g.materialize(extent));
   for (const Extent &extent : w.before)
     before.push_back(g.materialize(extent));
@@ -155,8 +156,8 @@ convolveDirectly(GraphBuilder &g, Value input, Value weight, int64_t groups,
   }
   AffineMap maps[] = {AffineMap::get(loops, 0, weights, g.getContext()),
                       AffineMap::get(loops, 0, results, g.getContext())};
-  SmallVector<Value> sizes;
-  for (const Extent &extent : inputShape)
+  SmallVector<Value> sizes(3);
+  for (const Extent &extent : ArrayRef(inputShape).drop_front(3))
     sizes.push_back(g.materialize(extent));
   Type element = elementOf(input);
   Value sum =

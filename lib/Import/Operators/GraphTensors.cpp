@@ -288,11 +288,31 @@ FailureOr<Value> GraphBuilder::reshapeInRun(Value input,
   return reshape(value, shape);
 }
 
+/// What `value` holds in a wider type if it is a constant in f16 or bf16 that
+/// the graph widens, else `value`. Products read such weights as they are.
+static Value withoutWidening(GraphBuilder &g, Value value) {
+  auto op = value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumDpsInputs() != 1 || op->getNumResults() != 1)
+    return value;
+  auto widened = op.getBody()
+                     ->getTerminator()
+                     ->getOperand(0)
+                     .getDefiningOp<arith::ExtFOp>();
+  Value source = op.getDpsInputs()[0];
+  bool isWhole = widened && widened.getIn() == op.getBody()->getArgument(0) &&
+                 widened.getType().isF32() &&
+                 llvm::all_of(op.getIndexingMapsArray(),
+                              [](AffineMap map) { return map.isIdentity(); });
+  return isWhole && g.isConstant(source) ? source : value;
+}
+
 Value GraphBuilder::transpose(Value input, ArrayRef<int64_t> permutation) {
   if (llvm::is_sorted(permutation))
     return input;
   if (Value view = transposeConstant(input, permutation))
     return view;
+  if (Value narrow = withoutWidening(*this, input); narrow != input)
+    return *cast(transpose(narrow, permutation), elementOf(input));
   Extents from = shapeOf(input), shape;
   for (int64_t dim : permutation)
     shape.push_back(from[dim]);
@@ -537,8 +557,9 @@ FailureOr<Value> GraphBuilder::matmul(Value a, Value b, Type rounded) {
       shape.erase(shape.end() - (right.size() == 1 ? 1 : 2));
     return reshape(*product, shape);
   }
-  if (right.size() == 2 && isa<FloatType>(element) && isConstant(b))
-    return contract(a, b, rounded);
+  if (Value weight = withoutWidening(*this, b);
+      right.size() == 2 && isa<FloatType>(element) && isConstant(weight))
+    return contract(a, weight, rounded);
   const Extent &inner = right[right.size() - 2];
   if (left.back() != inner &&
       (isDecidedInRun(left.back()) || isDecidedInRun(inner))) {

@@ -31,6 +31,8 @@ Value gatecc::readInside(OpBuilder &at, Location loc, Value tensor,
                          ValueRange indices, ValueRange sizes, Value outside) {
   Value inside;
   for (auto [index, size] : llvm::zip(indices, sizes)) {
+    if (!size)
+      continue;
     // As unsigned numbers, those below 0 are the largest.
     Value fits =
         arith::CmpIOp::create(at, loc, arith::CmpIPredicate::ult, index, size);

@@ -11,7 +11,8 @@ namespace gatecc {
 /// A tensor whose element at each place is what `body` makes of the indices.
 mlir::Value fillPlaces(GraphBuilder &builder, llvm::ArrayRef<Extent> shape,
                        mlir::Type element, ScalarBody body);
-/// tensor[indices] where each index is in [0, its size), else `outside`.
+/// tensor[indices] where each index is in [0, its size), else `outside`. An
+/// index without a size (null) is never outside.
 mlir::Value readInside(mlir::OpBuilder &at, mlir::Location loc,
                        mlir::Value tensor, mlir::ValueRange indices,
                        mlir::ValueRange sizes, mlir::Value outside);

@@ -25,8 +25,9 @@ static SmallVector<Value> foldWindows(
   SmallVector<utils::IteratorType> iterators(rank,
                                              utils::IteratorType::parallel);
   iterators.append(w.rank(), utils::IteratorType::reduction);
-  SmallVector<Value> before, sizes, tensors;
-  for (const Extent &extent : shape)
+  // Only the places along the windows' axes can be outside.
+  SmallVector<Value> before, sizes(2);
+  for (const Extent &extent : w.input)
     sizes.push_back(g.materialize(extent));
   for (const Extent &extent : w.before)
     before.push_back(g.materialize(extent));
@@ -50,7 +51,6 @@ static SmallVector<Value> foldWindows(
                              linalg::IndexOp::create(at, loc, rank + dim - 2));
                        places.push_back(place);
                      }
-                     // Only the places along the windows' axes can be outside.
                      Value element =
                          readInside(at, loc, input, places, sizes, outside);
                      return body(at, loc, places, element, x.drop_front());

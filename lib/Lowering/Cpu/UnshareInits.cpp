@@ -2,6 +2,7 @@
 // Gives every op in destination style a destination of its own.
 //   before: %f = fill %empty;  %a = reduce outs(%f);  %b = reduce outs(%f)
 //   after:  the second has a fill, or a copy, of its own
+// So has a branch that yields an output as it is.
 // Outputs are written to the caller's buffers, which bufferization takes for
 // memory of no one else. If the chain of values in such a buffer forked, the
 // other branch could be computed in the same buffer.
@@ -39,6 +40,16 @@ struct UnshareInitsPass
     // What becomes an output has the output's buffer.
     getOperation()->walk([&](bufferization::MaterializeInDestinationOp op) {
       taken.insert(op.getSource());
+    });
+    // A branch that leaves such a value as it is must not give that buffer to
+    // the result, to which others write.
+    getOperation()->walk([&](scf::YieldOp yield) {
+      if (!isa<scf::IfOp>(yield->getParentOp()))
+        return;
+      for (OpOperand &operand : yield->getOpOperands())
+        if (taken.contains(operand.get()) &&
+            operand.get().getParentRegion() != yield->getParentRegion())
+          operand.set(copy(yield, operand.get()));
     });
     for (Operation *op : llvm::reverse(ops))
       for (OpOperand &init : destinationsOf(op))
