@@ -119,19 +119,10 @@ CapacityEmitter::indicesOf(OpBuilder &at, Location where, Value token) {
 }
 
 std::optional<PlacedChoice> CapacityEmitter::choicesOf(const Cell &cell) {
-  Type i64 = b.getI64Type(), f32 = b.getF32Type(), i1 = b.getI1Type();
-  SmallVector<Value> inits;
-  SmallVector<Type> types;
-  for (Type element : {i64, f32, i64, i1}) {
-    inits.push_back(
-        tensor::EmptyOp::create(b, loc, OpFoldResult(rows), element));
-    types.push_back(inits.back().getType());
-  }
+  Type i64 = b.getI64Type();
   bool isComputed = true;
-  auto op = linalg::GenericOp::create(
-      b, loc, types, ValueRange(), inits,
-      SmallVector<AffineMap>(4, b.getMultiDimIdentityMap(1)),
-      ArrayRef{utils::IteratorType::parallel},
+  PlacedChoice choice = emitChoice(
+      graph, rows, ValueRange(),
       [&](OpBuilder &at, Location where, ValueRange old) {
         SmallVector<CapacityMask::TokenIndex> indices =
             indicesOf(at, where, linalg::IndexOp::create(at, where, 0));
@@ -198,8 +189,7 @@ std::optional<PlacedChoice> CapacityEmitter::choicesOf(const Cell &cell) {
       });
   if (!isComputed)
     return std::nullopt;
-  return PlacedChoice{op.getResult(0), op.getResult(1), op.getResult(2),
-                      op.getResult(3)};
+  return choice;
 }
 
 Value CapacityEmitter::asWork(Value rows) {

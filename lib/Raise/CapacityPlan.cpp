@@ -18,6 +18,27 @@ using namespace mlir;
 using namespace gatecc;
 using namespace gatecc::raise;
 
+PlacedChoice
+raise::emitChoice(GraphBuilder &graph, Value rows, ValueRange inputs,
+                  function_ref<void(OpBuilder &, Location, ValueRange)> body) {
+  OpBuilder &b = graph.getBuilder();
+  Location loc = graph.getLoc();
+  SmallVector<Value> inits;
+  SmallVector<Type> types;
+  for (Type element : {Type(b.getI64Type()), Type(b.getF32Type()),
+                       Type(b.getI64Type()), Type(b.getI1Type())}) {
+    inits.push_back(
+        tensor::EmptyOp::create(b, loc, OpFoldResult(rows), element));
+    types.push_back(inits.back().getType());
+  }
+  auto op = linalg::GenericOp::create(
+      b, loc, types, inputs, inits,
+      SmallVector<AffineMap>(inputs.size() + inits.size(),
+                             b.getMultiDimIdentityMap(1)),
+      ArrayRef{utils::IteratorType::parallel}, body);
+  return {op.getResult(0), op.getResult(1), op.getResult(2), op.getResult(3)};
+}
+
 Value raise::asColumns(GraphBuilder &graph, ValueRange choices) {
   OpBuilder &b = graph.getBuilder();
   Location loc = graph.getLoc();

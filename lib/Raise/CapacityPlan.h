@@ -19,6 +19,14 @@ struct PlacedChoice {
   mlir::Value isOdd;
 };
 
+/// Creates one for `rows` rows by a loop over them: `body` yields its four
+/// numbers, from those of `inputs`, [rows] each.
+PlacedChoice
+emitChoice(GraphBuilder &graph, mlir::Value rows, mlir::ValueRange inputs,
+           llvm::function_ref<void(mlir::OpBuilder &, mlir::Location,
+                                   mlir::ValueRange)>
+               body);
+
 struct CapacityPlan {
   int64_t experts = 0;
   mlir::Value tokens; // [T, D]; T is not static

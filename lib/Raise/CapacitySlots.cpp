@@ -401,20 +401,10 @@ PlacedChoice SlotEmitter::choiceOf(const SlotWrite &write,
     for (Value weight : read->weights)
       inputs.push_back(flat(weight));
   }
-  Type i64 = b.getI64Type(), f32 = b.getF32Type(), i1 = b.getI1Type();
+  Type i64 = b.getI64Type();
   Value rows = tensor::DimOp::create(b, loc, inputs.front(), 0);
-  SmallVector<Value> inits;
-  SmallVector<Type> types;
-  for (Type element : {i64, f32, i64, i1}) {
-    inits.push_back(
-        tensor::EmptyOp::create(b, loc, OpFoldResult(rows), element));
-    types.push_back(inits.back().getType());
-  }
-  auto op = linalg::GenericOp::create(
-      b, loc, types, inputs, inits,
-      SmallVector<AffineMap>(inputs.size() + 4, b.getMultiDimIdentityMap(1)),
-      ArrayRef{utils::IteratorType::parallel},
-      [&](OpBuilder &at, Location where, ValueRange x) {
+  return emitChoice(
+      graph, rows, inputs, [&](OpBuilder &at, Location where, ValueRange x) {
         auto both = [&](Value p, Value q) -> Value {
           return arith::AndIOp::create(at, where, p, q);
         };
@@ -493,8 +483,6 @@ PlacedChoice SlotEmitter::choiceOf(const SlotWrite &write,
             arith::SelectOp::create(at, where, isFilled, index, count));
         linalg::YieldOp::create(at, where, ValueRange{id, weight, cell, isOdd});
       });
-  return PlacedChoice{op.getResult(0), op.getResult(1), op.getResult(2),
-                      op.getResult(3)};
 }
 
 Value SlotEmitter::emitScattered(gate::ApplyOp apply) {

@@ -233,18 +233,27 @@ def filled_places(x, k, capacity):
     return np.minimum(np.bincount(best.ravel(), minlength=E), capacity).tolist()
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_form(build, form):
-    """Too many rows for all, for one, for none; one row, an odd number, none."""
-    model = model_of(build, form)
+def check_places(build, model, k, capacity):
+    """Results, and how many rows each expert had, for batches of several sizes."""
     session = runtime(model)
-    k, capacity = FORMS[form][2:]
     with build.load(model) as lib:
         for count in (1, 2, 7, 64):
             for x in (rows_of(count), np.repeat(rows_of(1, 9), count, 0)):
                 assert_near(lib(x=x)["y"], session.run(None, {"x": x})[0])
                 assert lib.stats()["sites"][0]["groups"] == filled_places(x, k, capacity)
         assert lib(x=x[:0])["y"].shape == (0, D)
+
+
+def assert_near_where_finite(y, expected):
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    finite = np.isfinite(expected)
+    np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form(build, form):
+    """Too many rows for all, for one, for none; one row, an odd number, none."""
+    check_places(build, model_of(build, form), *FORMS[form][2:])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -273,10 +282,7 @@ def test_rows_that_are_not_finite_or_too_large(build, form):
         for value in (np.nan, np.inf, -np.inf, 3e38, -1e30):
             x = rows_of(12, 6)
             x[4, 2] = value
-            y, expected = lib(x=x)["y"], plain(x=x)["y"]
-            np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
-            finite = np.isfinite(expected)
-            np.testing.assert_allclose(y[finite], expected[finite], rtol=1e-4, atol=1e-4)
+            assert_near_where_finite(lib(x=x)["y"], plain(x=x)["y"])
         x[:] = np.nan
         np.testing.assert_array_equal(np.isnan(lib(x=x)["y"]), np.isnan(plain(x=x)["y"]))
 
